@@ -1,1 +1,10 @@
+"""What Lineal says: the GraphQL schema, made from the types of this package."""
 
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from schema.mutation import Mutation
+from schema.query import Query
+from schema.scalars import SCALARS
+
+schema = strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))

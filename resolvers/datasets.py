@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+
+from resolvers.errors import NotFound
+from resolvers.transaction import Transaction
+from storage import load
+from storage.datasets import Dataset, DatasetParent, DatasetVersion
+from storage.ids import new_id
+
+
+async def create_dataset(
+    tx: Transaction, *, project_id: str, name: str, id: str | None = None, description: str | None = None
+) -> dict[str, str]:
+    await tx.project(project_id)
+    dataset_id = id or new_id("ds")
+    facts = {"id": dataset_id, "project_id": project_id, "name": name, "description": description}
+    await tx.keep(Dataset, facts | {"created_by": tx.caller.actor})
+    await tx.record("dataset.created", dataset_id, project_id, chain=project_id, details=facts)
+    return {"dataset_id": dataset_id}
+
+
+async def create_dataset_version(
+    tx: Transaction,
+    *,
+    dataset_id: str,
+    label: str,
+    id: str | None = None,
+    row_count: int | None = None,
+    uri: str | None = None,
+    digest: str | None = None,
+    features: Sequence[str] = (),
+    parent_ids: Sequence[str] = (),
+) -> dict[str, str]:
+    dataset = await load.dataset(tx.session, dataset_id, tx.caller.visible)
+    if dataset is None:
+        raise NotFound("data set", dataset_id, "input.datasetId")
+    project_id = dataset["project_id"]
+    await require_dataset_versions(tx, project_id, parent_ids, "input.parentIds")
+
+    version_id = id or new_id("dsv")
+    facts = {"label": label, "row_count": row_count, "uri": uri, "digest": digest, "features": list(features)}
+    row = {"id": version_id, "project_id": project_id, "dataset_id": dataset_id, "status": "ACTIVE"} | facts
+    await tx.keep(DatasetVersion, row | {"created_by": tx.caller.actor})
+    parents = [{"project_id": project_id, "dataset_version_id": version_id, "parent_id": id_} for id_ in parent_ids]
+    await tx.keep(DatasetParent, *parents)
+    details = row | {"parents": list(parent_ids)}
+    await tx.record("datasetVersion.created", version_id, project_id, chain=project_id, details=details)
+    return {"dataset_version_id": version_id}
+
+
+async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequence[str], field: str) -> dict[str, str]:
+    """The data set of each of these data set versions, all of which must be in the project."""
+    if not ids:
+        return {}
+    found = await load.dataset_versions(tx.session, project_id, ids)
+    for id_ in ids:
+        if id_ not in found:
+            raise NotFound("data set version", f"{id_} in this project", field)
+    return dict(found)

@@ -1,0 +1,71 @@
+"""Refusals: one class each, a sentence for people, `extensions` for programs. Anything else is a defect."""
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """What a caller is told. `code` is stable; `facts` stand beside it in the error's extensions."""
+
+    code = "INTERNAL"
+
+    def __init__(self, sentence: str, **facts: Any):
+        super().__init__(sentence)
+        self.facts = facts
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code} | self.facts
+
+
+class BadUserInput(Refusal):
+    """A value that cannot be taken; `field` names it."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, field: str, problem: str, **facts: Any):
+        super().__init__(f"{field} {problem}", field=field, **facts)
+
+
+class NotFound(Refusal):
+    """No such thing, or none that the caller may see: the answer is the same."""
+
+    code = "NOT_FOUND"
+
+    def __init__(self, noun: str, name: str, field: str):
+        super().__init__(f"There is no {noun} {name}.", field=field, id=name)
+
+
+class AlreadyExists(Refusal):
+    code = "ALREADY_EXISTS"
+
+
+class Conflict(Refusal):
+    """What the caller expected is no longer so."""
+
+    code = "CONFLICT"
+
+
+class IllegalTransition(Refusal):
+    code = "ILLEGAL_TRANSITION"
+
+
+class Unauthenticated(Refusal):
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(Refusal):
+    code = "FORBIDDEN"
+
+
+class QueryTooComplex(Refusal):
+    code = "QUERY_TOO_COMPLEX"
+
+
+class Unavailable(Refusal):
+    """Not now: the caller may try again after `retry_after` seconds."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, sentence: str, retry_after: int = 1):
+        super().__init__(sentence, retryAfter=retry_after)
+        self.retry_after = retry_after

@@ -1,0 +1,102 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, update
+
+from resolvers.datasets import require_dataset_versions
+from resolvers.errors import BadUserInput, Conflict, NotFound
+from resolvers.registration import NewVersion, register
+from resolvers.transaction import Transaction
+from resolvers.versions import lock_or_make_models
+from storage import load
+from storage.experiments import Experiment
+from storage.ids import new_id
+from storage.vocabulary import ExperimentStatus
+
+MAX_VERSIONS = 100
+
+
+async def create_experiment(
+    tx: Transaction,
+    *,
+    project_id: str,
+    name: str,
+    id: str | None = None,
+    algorithm: str | None = None,
+    max_models: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    dataset_version_id: str | None = None,
+    status: ExperimentStatus = ExperimentStatus.RUNNING,
+    training_duration_secs: float | None = None,
+    notes: str | None = None,
+) -> dict[str, str]:
+    await tx.project(project_id)
+    if dataset_version_id:
+        await require_dataset_versions(tx, project_id, [dataset_version_id], "input.datasetVersionId")
+    experiment_id = id or new_id("exp")
+    facts = {
+        "id": experiment_id,
+        "project_id": project_id,
+        "name": name,
+        "status": status,
+        "algorithm": algorithm,
+        "max_models": max_models,
+        "parameters": parameters or {},
+        "dataset_version_id": dataset_version_id,
+        "training_duration_secs": training_duration_secs,
+        "notes": notes,
+    }
+    ended = None if status is ExperimentStatus.RUNNING else func.clock_timestamp()
+    await tx.keep(Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
+    await tx.record("experiment.created", experiment_id, project_id, chain=project_id, details=facts)
+    return {"experiment_id": experiment_id}
+
+
+async def complete_experiment(
+    tx: Transaction,
+    *,
+    experiment_id: str,
+    status: ExperimentStatus,
+    training_duration_secs: float | None = None,
+    notes: str | None = None,
+    versions: Sequence[NewVersion] = (),
+) -> dict[str, Any]:
+    experiment = await load.experiment(tx.session, experiment_id, tx.caller.visible, lock=True)
+    if experiment is None:
+        raise NotFound("experiment", experiment_id, "input.experimentId")
+    _refuse_unless_running(experiment, status)
+    news = [_of_experiment(new, experiment_id, place) for place, new in enumerate(versions)]
+    if len(news) > MAX_VERSIONS:
+        raise BadUserInput("input.versions", f"has {len(news)} entries; at most {MAX_VERSIONS} are allowed.")
+
+    models = await lock_or_make_models(tx, news, "input.versions")
+    registered = [
+        await register(tx, models[new["model_id"]], new, f"input.versions[{place}]") for place, new in enumerate(news)
+    ]
+    ending = {"status": status, "training_duration_secs": training_duration_secs, "notes": notes}
+    ending = {name: value for name, value in ending.items() if value is not None}
+    statement = update(Experiment).where(Experiment.id == experiment_id)  # type: ignore[arg-type]
+    await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
+    ids = [each["version_id"] for each in registered]
+    project_id = experiment["project_id"]
+    details = {"after": ending, "versions": ids}
+    await tx.record("experiment.completed", experiment_id, project_id, chain=project_id, details=details)
+    return {"experiment_id": experiment_id, "version_ids": ids}
+
+
+def _refuse_unless_running(experiment: Mapping[str, Any], status: ExperimentStatus) -> None:
+    if status is ExperimentStatus.RUNNING:
+        raise BadUserInput("input.status", "is RUNNING; an experiment ends COMPLETED or FAILED.")
+    if experiment["status"] != ExperimentStatus.RUNNING:
+        raise Conflict(
+            f"The experiment has ended before, as {experiment['status']}; what it produced is registered.",
+            current=experiment["status"],
+        )
+
+
+def _of_experiment(new: NewVersion, experiment_id: str, place: int) -> NewVersion:
+    if new.get("experiment_id", experiment_id) != experiment_id:
+        raise BadUserInput(
+            f"input.versions[{place}].experimentId", f"is another experiment; leave it out or give {experiment_id}."
+        )
+    return {**new, "experiment_id": experiment_id}

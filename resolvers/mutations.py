@@ -1,0 +1,77 @@
+"""How a mutation runs: its input is cleaned, its function writes, its payload is read, all in one transaction."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql.execution.values import VariableValues
+from strawberry.types.base import StrawberryContainer, get_object_definition
+
+from resolvers.reads.compilation import Compilation, Selected
+from resolvers.reads.plans import Operation
+from resolvers.reads.types import DEFINITION, BoundType
+from resolvers.refusals import refused
+from resolvers.transaction import Caller, Transaction
+from storage.engine import Database, driver_connection
+
+LIMIT = "limit"
+
+Writer = Callable[..., Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A root field of Mutation, bound to the function that writes."""
+
+    function: Writer
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        raise TypeError(f"{selected.name} writes; it is not read.")
+
+
+async def run_mutation(
+    database: Database, operation: Operation, field: Selected, variables: VariableValues, caller: Caller
+) -> bytes:
+    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept."""
+    write = operation.types["Mutation"].binding(field.name)
+    assert isinstance(write, Write)
+    definition = field.definition.args["input"].extensions[DEFINITION]
+    arguments = clean_input(definition.type, field.arguments.values["input"], "input")
+    with refused():
+        async with database.sessions.begin() as session:
+            payload = await write.function(Transaction(session, caller), **arguments)
+            # Compiled after the write: a refused input must not cost a plan.
+            plan = operation.payload_plan(variables, field.key)
+            connection = await driver_connection(session)
+            answer = await connection.fetchval(plan.statement, *plan.arguments(variables, caller.visible, payload))
+    return plan.finish(answer)
+
+
+def clean_input(of: Any, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """An input object by its Python names, each value within its limit. Only `parent_version` tells null from absent."""
+    definition = get_object_definition(of, strict=True)
+    cleaned = {}
+    for field in definition.fields:
+        name = field.graphql_name or _camel(field.python_name)
+        if name in value and (value[name] is not None or field.python_name == "parent_version"):
+            cleaned[field.python_name] = _clean(field, value[name], f"{path}.{name}")
+    return cleaned
+
+
+def _clean(field: Any, value: Any, path: str) -> Any:
+    limit = field.metadata.get(LIMIT)
+    if limit is not None:
+        return limit.clean(path, value)
+    of = field.type
+    while isinstance(of, StrawberryContainer):
+        of = of.of_type
+    if get_object_definition(of) is None:
+        return value
+    if isinstance(value, list):
+        return [clean_input(of, item, f"{path}[{place}]") for place, item in enumerate(value)]
+    return clean_input(of, value, path)
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)

@@ -1,0 +1,140 @@
+"""The ways a field can be bound. Each turns one selected field into an SQL expression on the row at hand.
+
+In templates `{t}` is the row that the field belongs to, `{c}` the row that it leads to, and `{args[name]}` an argument,
+always a bind parameter.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
+
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, build_object
+from resolvers.reads.types import BoundType
+
+MARK = "computed"
+
+
+class Binding(Protocol):
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        """The expression whose value answers the field on the row named by the alias."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the row; its name is the field's own unless another is given."""
+
+    name: str | None = None
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        return f"{alias}.{self.name or of.python_names[selected.name]}"
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Any SQL expression on the row."""
+
+    template: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        return compilation.template(self.template, selected, t=alias)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An object made of the row's own columns; null unless the condition holds."""
+
+    when: str = "true"
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child = compilation.types[compilation.types.of(selected.definition).name]
+        answer = compilation.object(child, selected, alias)
+        return answer if self.when == "true" else f"CASE WHEN {self.when.format(t=alias)} THEN {answer} END"
+
+
+@dataclass(frozen=True)
+class One:
+    """The row of another type that the condition finds, or null; `order` where the first of several is meant."""
+
+    where: str
+    order: str | None = None
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child, source, name = _child(compilation, selected, alias, self.where)
+        first = f" ORDER BY {self.order.format(c=name)} LIMIT 1" if self.order else ""
+        return f"(SELECT {compilation.object(child, selected, name)} FROM {source}{first})"
+
+
+@dataclass(frozen=True)
+class Many:
+    """All rows of another type that the condition finds, in an order; for lists that are short by nature."""
+
+    where: str
+    order: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child, source, name = _child(compilation, selected, alias, self.where)
+        answer = compilation.object(child, selected, name)
+        return f"(SELECT coalesce(json_agg({answer} ORDER BY {self.order.format(c=name)}), '[]'::json) FROM {source})"
+
+
+def _child(compilation: Compilation, selected: Selected, alias: str, where: str) -> tuple[BoundType, str, str]:
+    child = compilation.types[compilation.types.of(selected.definition).name]
+    assert child.table is not None, f"{child.name} has no table"
+    name = compilation.alias(child.table)
+    condition = compilation.template(where, selected, t=alias, c=name)
+    visible = compilation.visible(name, child.table)
+    return child, f"{child.table} {name} WHERE {condition} AND {visible}", name
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A value that Python computes from expressions on the row, by name.
+
+    For a field of an object type the function answers a mapping by field names.
+    """
+
+    needs: Mapping[str, str]
+    compute: Callable[..., Any]
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        project = projection(compilation, selected)
+        mark = compilation.fill(selected, lambda needs: project(self.compute(**needs)))
+        return computed(mark, [(name, each.format(t=alias)) for name, each in self.needs.items()])
+
+
+def computed(mark: int, needs: list[tuple[str, str]]) -> str:
+    """What the statement answers in the place of a value that Python computes."""
+    return build_object([(MARK, str(mark)), *needs])
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A plain value that the mutation answered."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        name = of.python_names[selected.name]
+        return f"({compilation.parameter(lambda given: orjson.dumps(given.payload[name]).decode())}::text)::json"
+
+
+def projection(compilation: Compilation, selected: Selected) -> Callable[[Any], Any]:
+    """How a computed value is cut down to what was selected of it; for leaves, not at all."""
+    of = get_named_type(selected.definition.type)
+    if not is_object_type(of):
+        return lambda value: value
+    return _project_object(compilation, selected, of)
+
+
+def _project_object(compilation: Compilation, selected: Selected, of: GraphQLObjectType) -> Callable[[Any], Any]:
+    fields = [(each.key, each.name, projection(compilation, each)) for each in compilation.selection(selected, of)]
+
+    def project(value: Any) -> Any:
+        if value is None:
+            return None
+        return {key: of.name if name == TYPENAME else cut(value[name]) for key, name, cut in fields}
+
+    kind = selected.definition.type
+    kind = kind.of_type if is_non_null_type(kind) else kind
+    return (lambda values: [project(value) for value in values]) if is_list_type(kind) else project

@@ -1,0 +1,196 @@
+"""One compilation: selected fields become SQL expressions, arguments become bind parameters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, OperationDefinitionNode, VariableNode
+from graphql.execution import get_argument_values
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues
+from graphql.language import Visitor, visit
+from graphql.pyutils import Undefined
+from graphql.utilities.coerce_input_value import coerce_default_value
+
+from resolvers.reads.types import BoundType, Types
+
+TYPENAME = "__typename"
+# json_build_object takes at most 100 arguments.
+FIELDS_AT_ONCE = 50
+# The first parameter of every statement: the projects that the caller may see, or null for all.
+VISIBLE = "$1::text[]"
+
+Values = Mapping[str, Any]
+
+
+class Given(NamedTuple):
+    """What a statement's parameters are read from."""
+
+    variables: VariableValues
+    visible: Sequence[str] | None
+    payload: Values
+
+
+Parameter = Callable[[Given], Any]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A field's arguments: their values now, which decide the statement's shape, and a way to read them again later."""
+
+    definition: GraphQLField
+    node: FieldNode
+    values: dict[str, Any]
+
+    def reader(self, read: Callable[[Values], Any]) -> Parameter:
+        """Reads one value of the arguments anew for each execution."""
+        arguments = self.node.arguments or ()
+        if not any(_uses_variables(argument.value) for argument in arguments):
+            constant = read(self.values)
+            return lambda given: constant
+        direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
+        if any(_uses_variables(a.value) for a in arguments if a.name.value not in direct):
+            definition, node = self.definition, self.node
+            return lambda given: read(get_argument_values(definition, node, given.variables))
+        constants = {name: value for name, value in self.values.items() if name not in direct}
+        defaults = {name: coerce_default_value(self.definition.args[name]) for name in direct}
+        return _DirectReader(read, constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
+
+
+@dataclass(frozen=True)
+class _DirectReader:
+    """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
+
+    read: Callable[[Values], Any]
+    constants: Values
+    direct: dict[str, str]
+    defaults: Values
+
+    def __call__(self, given: Given) -> Any:
+        coerced = given.variables.coerced
+        values = dict(self.constants)
+        for argument, variable in self.direct.items():
+            if variable in coerced:
+                values[argument] = coerced[variable]
+            elif argument in self.defaults:
+                values[argument] = self.defaults[argument]
+        return self.read(values)
+
+
+def _uses_variables(node: Any) -> bool:
+    found = False
+
+    class Finder(Visitor):
+        def enter_variable(self, *_: Any) -> None:
+            nonlocal found
+            found = True
+
+    visit(node, Finder())
+    return found
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One field of a selection: the key it answers under, its definition, its nodes merged, its arguments."""
+
+    key: str
+    name: str
+    definition: GraphQLField
+    details: list[FieldDetails]
+    arguments: Arguments
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A value that Python computes: where it stands, and from what is there to what is answered."""
+
+    path: tuple[str, ...]
+    mark: int
+    compute: Callable[[Any], Any]
+
+
+@dataclass
+class Compilation:
+    types: Types
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    variables: VariableValues
+    parameters: list[Parameter] = field(default_factory=lambda: [lambda given: given.visible])
+    fills: list[Fill] = field(default_factory=list)
+    _aliases: int = 0
+
+    def root(self) -> list[Selected]:
+        root_type = self.types.schema.get_root_type(self.operation.operation)
+        assert root_type is not None
+        collected = collect_fields(self.types.schema, self.fragments, self.variables, root_type, self.operation)
+        return self._selected(root_type, collected.grouped_field_set, ())
+
+    def selection(self, parent: Selected, of: GraphQLObjectType) -> list[Selected]:
+        """The parent's sub-selection as it applies to one object type, fragments and directives resolved."""
+        collected = collect_subfields(
+            self.types.schema, self.fragments, self.variables, self.operation, of, parent.details
+        )
+        return self._selected(of, collected.grouped_field_set, parent.path)
+
+    def _selected(self, of: GraphQLObjectType, grouped: Mapping[str, list[FieldDetails]], path: Any) -> list[Selected]:
+        selected = []
+        for key, details in grouped.items():
+            node = details[0].node
+            name = node.name.value
+            definition = self.types.schema.get_field(of, name)
+            assert definition is not None
+            values = get_argument_values(definition, node, self.variables)
+            arguments = Arguments(definition, node, values)
+            selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
+        return selected
+
+    def alias(self, table: str) -> str:
+        self._aliases += 1
+        return f"{table[0]}{self._aliases}"
+
+    def parameter(self, parameter: Parameter) -> str:
+        self.parameters.append(parameter)
+        return f"${len(self.parameters)}"
+
+    def visible(self, alias: str, table: str) -> str:
+        """The rows that the caller may see: every table that a statement touches carries this."""
+        column = "id" if table == "projects" else "project_id"
+        return f"({VISIBLE} IS NULL OR {alias}.{column} = ANY ({VISIBLE}))"
+
+    def object(self, of: BoundType, parent: Selected, alias: str) -> str:
+        """The JSON object that answers a selection on one row."""
+        return build_object([(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)])
+
+    def value(self, of: BoundType, selected: Selected, alias: str) -> str:
+        if selected.name == TYPENAME:
+            return f"'{of.name}'::text"
+        return of.binding(selected.name).sql(self, of, selected, alias)
+
+    def template(self, template: str, selected: Selected, **aliases: str) -> str:
+        """Fill in aliases, `{args[name]}` and `{payload[name]}`: what is not an alias is a bind parameter."""
+        arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: values.get(name)))
+        payload = _Parameters(self, lambda name: lambda given: given.payload[name])
+        return template.format(args=arguments, payload=payload, **aliases)
+
+    def fill(self, selected: Selected, compute: Callable[[Any], Any]) -> int:
+        self.fills.append(Fill(selected.path, len(self.fills), compute))
+        return len(self.fills) - 1
+
+
+@dataclass
+class _Parameters:
+    compilation: Compilation
+    reader: Callable[[str], Parameter]
+
+    def __getitem__(self, name: str) -> str:
+        return self.compilation.parameter(self.reader(name))
+
+
+def build_object(pairs: Sequence[tuple[str, str]]) -> str:
+    """A JSON object of any number of keys, in this order."""
+    if len(pairs) <= FIELDS_AT_ONCE:
+        return f"json_build_object({', '.join(f'{key!r}, {value}' for key, value in pairs)})"
+    # Two halves as text, without the braces between them: json has no concatenation that keeps the order.
+    head, tail = build_object(pairs[:FIELDS_AT_ONCE]), build_object(pairs[FIELDS_AT_ONCE:])
+    return f"(left({head}::text, -1) || ', ' || substr({tail}::text, 2))::json"

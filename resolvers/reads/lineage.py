@@ -1,0 +1,149 @@
+"""Recursion: the chain of a version's ancestors, and the graph of what it came from and what came from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphql import get_named_type
+
+from resolvers.errors import BadUserInput
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values, build_object
+from resolvers.reads.types import BoundType
+from storage.vocabulary import LineageDirection
+
+MAX_CHAIN = 1000
+MAX_DEPTH = 100
+MAX_NODES = 500
+
+# What a drawing of the graph needs, from the tables that lineage.sql names.
+_LABEL = """coalesce(
+    (SELECT m.name || ' ' || array_to_string(v.number, '.') FROM versions v JOIN models m ON m.id = v.model_id
+        WHERE v.id = found.id),
+    (SELECT x.name FROM experiments x WHERE x.id = found.id),
+    (SELECT d.name || ' ' || w.label FROM dataset_versions w JOIN datasets d ON d.id = w.dataset_id
+        WHERE w.id = found.id))"""
+_STAGE = "(SELECT v.stage FROM versions v WHERE v.id = found.id)"
+MERMAID_NEEDS = {
+    "nodes": f"(SELECT json_agg(json_build_object('id', found.id, 'label', {_LABEL}, 'stage', {_STAGE})"
+    " ORDER BY found.distance, found.id) FROM found)",
+    "edges": "(SELECT coalesce(json_agg(edge ORDER BY edge.from_id, edge.kind, edge.to_id), '[]'::json) FROM edge)",
+}
+
+GRAPH = (Path(__file__).parent / "lineage.sql").read_text()
+
+
+def within(name: str, highest: int) -> Any:
+    """Reads an argument that must be between 1 and the highest."""
+
+    def read(now: Values) -> int:
+        asked = now.get(name)
+        if asked is None or not 1 <= asked <= highest:
+            raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
+        return int(asked)
+
+    return read
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The row, its parent, its parent's parent and so on, at most `first` of them."""
+
+    parent: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        row, step = compilation.alias(of.table or ""), compilation.alias("chain")
+        limit = compilation.parameter(selected.arguments.reader(within("first", MAX_CHAIN)))
+        answer = compilation.object(of, selected, row)
+        return (
+            f"(WITH RECURSIVE {step} (id, parent, place) AS (SELECT {alias}.id, {alias}.{self.parent}, 1 UNION ALL"
+            f" SELECT r.id, r.{self.parent}, {step}.place + 1 FROM {step} JOIN {of.table} r ON r.id = {step}.parent"
+            f" WHERE {step}.place < {limit}::int AND {compilation.visible('r', of.table or '')})"
+            f" SELECT json_agg({answer} ORDER BY {step}.place) FROM {step} JOIN {of.table} {row} ON {row}.id = {step}.id)"
+        )
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The graph around the row: nodes by distance, the edges between them, and whether it was cut off."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        depth = compilation.parameter(selected.arguments.reader(within("depth", MAX_DEPTH)))
+        direction = selected.arguments.values["direction"]
+        graph = compilation.types[compilation.types.of(selected.definition).name]
+        fields = compilation.selection(selected, graph.graphql)
+        answer = build_object([(each.key, self._field(compilation, graph, each)) for each in fields])
+        return GRAPH.format(
+            start=f"{alias}.id",
+            depth=f"{depth}::int",
+            nodes=MAX_NODES,
+            upstream=direction is not LineageDirection.DOWNSTREAM,
+            downstream=direction is not LineageDirection.UPSTREAM,
+            visible=compilation.visible("e", "lineage_edges"),
+            answer=answer,
+        )
+
+    def _field(self, compilation: Compilation, graph: BoundType, each: Selected) -> str:
+        if each.name == TYPENAME:
+            return f"'{graph.name}'::text"
+        if each.name == "truncated":
+            return f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)"
+        if each.name == "edges":
+            return self._edges(compilation, each)
+        if each.name == "nodes":
+            return self._nodes(compilation, each)
+        return graph.binding(each.name).sql(compilation, graph, each, "graph")
+
+    def _nodes(self, compilation: Compilation, each: Selected) -> str:
+        union = get_named_type(each.definition.type)
+        answer = by_prefix(compilation, each, list(compilation.types.possible(union)), "found.id")
+        return f"(SELECT json_agg({answer} ORDER BY found.distance, found.id) FROM found)"
+
+    def _edges(self, compilation: Compilation, each: Selected) -> str:
+        edge = compilation.types[compilation.types.of(each.definition).name]
+        columns = {"from": "edge.from_id", "to": "edge.to_id", "kind": "edge.kind", TYPENAME: f"'{edge.name}'::text"}
+        answer = build_object([(f.key, columns[f.name]) for f in compilation.selection(each, edge.graphql)])
+        order = "edge.from_id, edge.kind, edge.to_id"
+        return f"(SELECT coalesce(json_agg({answer} ORDER BY {order}), '[]'::json) FROM edge)"
+
+
+def by_prefix(compilation: Compilation, selected: Selected, possible: list[BoundType], id_: str) -> str:
+    """The object that an id names, of whichever type its prefix says."""
+    branches = []
+    for each in possible:
+        assert each.table is not None, f"{each.name} has no table"
+        row = compilation.alias(each.table)
+        visible = compilation.visible(row, each.table)
+        answer = compilation.object(each, selected, row)
+        found = f"(SELECT {answer} FROM {each.table} {row} WHERE {row}.id = {id_} AND {visible})"
+        branches.append(f"WHEN '{each.prefix}' THEN {found}")
+    return f"CASE split_part({id_}, '_', 1) {' '.join(branches)} END"
+
+
+@dataclass(frozen=True)
+class NodeById:
+    """Any object of the registry by its id."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        possible = compilation.types.possible(get_named_type(selected.definition.type))
+        id_ = compilation.parameter(selected.arguments.reader(lambda now: now["id"]))
+        return by_prefix(compilation, selected, list(possible), f"{id_}::text")
+
+
+@dataclass(frozen=True)
+class NodesById:
+    """Objects of the registry by their ids, in the order asked; null for each that there is not."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        possible = compilation.types.possible(get_named_type(selected.definition.type))
+        ids = compilation.parameter(selected.arguments.reader(at_most_hundred))
+        asked = compilation.alias("asked")
+        answer = by_prefix(compilation, selected, list(possible), f"{asked}.id")
+        source = f"unnest({ids}::text[]) WITH ORDINALITY {asked} (id, place)"
+        return f"(SELECT coalesce(json_agg({answer} ORDER BY {asked}.place), '[]'::json) FROM {source})"
+
+
+def at_most_hundred(now: Values) -> list[str]:
+    ids: list[str] = now["ids"]
+    if len(ids) > 100:
+        raise BadUserInput("ids", f"has {len(ids)} entries; at most 100 are allowed.")
+    return ids

@@ -1,0 +1,224 @@
+"""Keyset connections, both ways. A cursor names the order it belongs to, the row's key in it and the row's id."""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from resolvers.errors import BadUserInput
+from resolvers.reads.compilation import TYPENAME, Arguments, Compilation, Parameter, Selected, Values, build_object
+from resolvers.reads.types import BoundType
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Key:
+    """What rows are ordered by, before their id decides: an expression, its type, and how a cursor's text becomes it."""
+
+    expression: str
+    type: str
+    read: Callable[[str], Any]
+
+
+def _number(value: str) -> list[int]:
+    if not re.fullmatch(r"\{\d{1,10},\d{1,10},\d{1,10}\}", value):
+        raise ValueError(value)
+    return [int(part) for part in value[1:-1].split(",")]
+
+
+def _moment(value: str) -> datetime:
+    return datetime.fromisoformat(value)
+
+
+CREATED_AT = Key("{c}.created_at", "timestamptz", _moment)
+NUMBER = Key("{c}.number", "int[]", _number)
+NAME = Key("{c}.name", "text", str)
+
+
+@dataclass(frozen=True)
+class Order:
+    name: str
+    key: Key
+    descending: bool
+
+    def tag(self) -> str:
+        return f"{self.name}{'-' if self.descending else '+'}"
+
+
+NEWEST_FIRST = Order("CREATED_AT", CREATED_AT, descending=True)
+HIGHEST_FIRST = Order("VERSION", NUMBER, descending=True)
+BY_NAME = Order("NAME", NAME, descending=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a connection is asked for, checked: a limit, a direction and up to two borders."""
+
+    backward: bool
+    limit: Parameter
+    after: bool
+    before: bool
+
+
+def page(arguments: Arguments) -> Page:
+    values = arguments.values
+    if values.get("first") is not None and values.get("last") is not None:
+        raise BadUserInput("last", "cannot be given together with first: a page has one direction.")
+    backward = values.get("last") is not None
+    name = "last" if backward else "first"
+
+    def limit(now: Values) -> int:
+        asked = now.get(name)
+        if asked is None:
+            return DEFAULT_PAGE
+        if not 1 <= asked <= MAX_PAGE:
+            raise BadUserInput(name, f"is {asked}; it must be between 1 and {MAX_PAGE}.")
+        return int(asked)
+
+    return Page(
+        backward,
+        arguments.reader(limit),
+        after=values.get("after") is not None,
+        before=values.get("before") is not None,
+    )
+
+
+def read_cursor(border: str, order: Order, cursor: str) -> tuple[Any, str]:
+    """The key and id in a cursor, which must be of a list in this order."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        tag, key, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if tag == order.tag() and isinstance(id_, str):
+            return order.key.read(key), id_
+    except (ValueError, TypeError, UnicodeError):
+        pass
+    raise BadUserInput(border, "is not a cursor of this list in this order; take one from its pageInfo or edges.")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A page of another type's rows. `search` adds the conditions and the order that the field's arguments ask for."""
+
+    where: str
+    order: Order
+    search: Callable[[Compilation, Selected, str], tuple[list[str], Order | None]] | None = None
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        return _Paged(self, compilation, selected, alias).sql()
+
+
+class _Paged:
+    """One connection being compiled.
+
+    The page is read in its direction with one row too many, which only tells that there is more; `place` counts the
+    rows from the border where reading began.
+    """
+
+    def __init__(self, connection: Connection, compilation: Compilation, selected: Selected, alias: str):
+        self.compilation, self.selected, self.alias = compilation, selected, alias
+        graphql = compilation.types.of(selected.definition)
+        self.type = compilation.types[graphql.name]
+        self.child = compilation.types[compilation.types.of(self.type.graphql.fields["nodes"]).name]
+        assert self.child.table is not None, f"{self.child.name} has no table"
+        self.table = self.child.table
+        self.name, self.row = compilation.alias(self.table), compilation.alias("page")
+        self.page = page(selected.arguments)
+        self.conditions, self.order = self._conditions(connection)
+        self.key = self.order.key.expression.format(c=self.name)
+        self.limit = f"{compilation.parameter(self.page.limit)}::int"
+
+    def _conditions(self, connection: Connection) -> tuple[list[str], Order]:
+        order = connection.order
+        conditions = [self.compilation.template(connection.where, self.selected, t=self.alias, c=self.name)]
+        if connection.search:
+            searched, asked = connection.search(self.compilation, self.selected, self.name)
+            conditions += searched
+            order = asked or order
+        return [*conditions, self.compilation.visible(self.name, self.table)], order
+
+    def sql(self) -> str:
+        fields = self.compilation.selection(self.selected, self.type.graphql)
+        answer = build_object([(each.key, self._field(each)) for each in fields])
+        reads_rows = any(each.name in ("edges", "nodes", "pageInfo") for each in fields)
+        return f"(SELECT {answer} FROM {self._rows()})" if reads_rows else f"(SELECT {answer})"
+
+    def _field(self, each: Selected) -> str:
+        if each.name == TYPENAME:
+            return f"'{self.type.name}'::text"
+        if each.name == "totalCount":
+            return f"(SELECT count(*) FROM {self._source()})"
+        if each.name == "pageInfo":
+            return self._page_info(each)
+        return self._list(self._node(each) if each.name == "nodes" else self._edge(each))
+
+    def _source(self, *more: str) -> str:
+        return f"{self.table} {self.name} WHERE {' AND '.join([*self.conditions, *more])}"
+
+    def _rows(self) -> str:
+        borders = [self._border(name) for name in ("after", "before") if getattr(self.page, name)]
+        way = "DESC" if self.order.descending is not self.page.backward else "ASC"
+        page = (
+            f"SELECT {self.name}.*, {self.key} AS page_key FROM {self._source(*borders)}"
+            f" ORDER BY {self.key} {way}, {self.name}.id {way} LIMIT {self.limit} + 1"
+        )
+        place = f"row_number() OVER (ORDER BY q.page_key {way}, q.id {way})"
+        return f"(SELECT q.*, {place} AS place FROM ({page}) q) {self.row}"
+
+    def _border(self, name: str, beyond: bool = False) -> str:
+        """Rows on the page's side of a cursor or, beyond it, the cursor's own row and those on the other side."""
+        reader, order = self.selected.arguments.reader, self.order
+        key = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now[name])[0]))
+        id_ = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now[name])[1]))
+        comes_later = (name == "after") is not order.descending
+        way = (">" if comes_later else "<") if not beyond else ("<=" if comes_later else ">=")
+        return f"({self.key}, {self.name}.id) {way} ({key}::{order.key.type}, {id_}::text)"
+
+    def _list(self, item: str) -> str:
+        return f"coalesce({self._of_page('json_agg', item)}, '[]'::json)"
+
+    def _of_page(self, aggregate: str, item: str, last_first: bool = False) -> str:
+        way = "DESC" if self.page.backward is not last_first else "ASC"
+        row = self.row
+        return f"{aggregate}({item} ORDER BY {row}.place {way}) FILTER (WHERE {row}.place <= {self.limit})"
+
+    def _node(self, each: Selected) -> str:
+        return self.compilation.object(self.child, each, self.row)
+
+    def _edge(self, each: Selected) -> str:
+        edge = self.compilation.types[self.compilation.types.of(self.type.graphql.fields["edges"]).name]
+        answers: Mapping[str, Callable[[Selected], str]] = {
+            TYPENAME: lambda _: f"'{edge.name}'::text",
+            "cursor": lambda _: self._cursor(),
+            "node": self._node,
+        }
+        fields = self.compilation.selection(each, edge.graphql)
+        return build_object([(field.key, answers[field.name](field)) for field in fields])
+
+    def _cursor(self) -> str:
+        parts = f"json_build_array('{self.order.tag()}', ({self.row}.page_key)::text, {self.row}.id)::text"
+        # PostgreSQL breaks base64 into lines; cursors are URL-safe and unpadded.
+        return f"translate(encode(convert_to({parts}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
+
+    def _page_info(self, each: Selected) -> str:
+        info = self.compilation.types[self.compilation.types.of(each.definition).name]
+        more = f"count(*) > {self.limit}"
+        answers: Mapping[str, Callable[[], str]] = {
+            TYPENAME: lambda: f"'{info.name}'::text",
+            "hasNextPage": lambda: self._beyond("before") if self.page.backward else more,
+            "hasPreviousPage": lambda: more if self.page.backward else self._beyond("after"),
+            "startCursor": lambda: f"({self._of_page('array_agg', self._cursor())})[1]",
+            "endCursor": lambda: f"({self._of_page('array_agg', self._cursor(), last_first=True)})[1]",
+        }
+        fields = self.compilation.selection(each, info.graphql)
+        return build_object([(field.key, answers[field.name]()) for field in fields])
+
+    def _beyond(self, name: str) -> str:
+        if not getattr(self.page, name):
+            return "false"
+        return f"EXISTS (SELECT FROM {self._source(self._border(name, beyond=True))})"

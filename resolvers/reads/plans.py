@@ -1,0 +1,174 @@
+"""From a validated operation to its answer: plans are compiled once for each shape of the variables, and kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from cachetools import LRUCache
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    is_enum_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    type_from_ast,
+)
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.values import VariableValues
+
+from resolvers.reads.bindings import MARK
+from resolvers.reads.compilation import VISIBLE, Compilation, Fill, Given, Parameter, Selected, Values, build_object
+from resolvers.reads.types import BoundType, Types
+
+MAX_SHAPES = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One statement, where its parameters come from, and the values that Python fills in afterwards.
+
+    `answers` is false where the statement has nothing to answer, `introspects` true where graphql-core has.
+    """
+
+    statement: str
+    parameters: Sequence[Parameter]
+    fills: Sequence[Fill]
+    answers: bool = True
+    introspects: bool = False
+
+    def arguments(self, variables: VariableValues, visible: Sequence[str] | None, payload: Values = {}) -> list[Any]:
+        given = Given(variables, visible, payload)
+        return [parameter(given) for parameter in self.parameters]
+
+    def finish(self, answer: bytes) -> bytes:
+        """The answer as it goes out; parsed and written again only when Python has something to fill in."""
+        if not self.fills:
+            return answer
+        data = orjson.loads(answer)
+        for fill in reversed(self.fills):
+            _fill(data, fill.path, fill)
+        return orjson.dumps(data)
+
+
+def _fill(value: Any, path: Sequence[str], fill: Fill) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _fill(item, path, fill)
+    elif isinstance(value, dict) and path[0] in value:
+        found = value[path[0]]
+        if len(path) > 1:
+            _fill(found, path[1:], fill)
+        elif isinstance(found, dict) and found.get(MARK) == fill.mark:
+            # Other members of a union may answer something else under the same key: the mark tells.
+            del found[MARK]
+            value[path[0]] = fill.compute(found)
+
+
+class Operation:
+    """One operation of a document, with its plans."""
+
+    def __init__(
+        self, types: Types, definition: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+    ):
+        self.types = types
+        self.definition = definition
+        self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
+        self.shape = shape_of(types.schema, definition)
+        self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
+
+    def compilation(self, variables: VariableValues) -> Compilation:
+        return Compilation(self.types, self.definition, self.fragments, variables)
+
+    def read_plan(self, variables: VariableValues) -> Plan:
+        """The plan that answers all root fields of a query at once; introspection is left to others."""
+        return self._kept(self.shape(variables.coerced), lambda: self._compile_query(variables))
+
+    def payload_plan(self, variables: VariableValues, key: str) -> Plan:
+        """The plan that answers one mutation's payload from the values that the mutation returned."""
+        return self._kept((key, self.shape(variables.coerced)), lambda: self._compile_payload(variables, key))
+
+    def _kept(self, shape: Any, compile_plan: Callable[[], Plan]) -> Plan:
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._plans[shape] = compile_plan()
+        return plan
+
+    def _compile_query(self, variables: VariableValues) -> Plan:
+        compilation = self.compilation(variables)
+        query = self.types["Query"]
+        root = compilation.root()
+        fields = [field for field in root if not is_introspection(field)]
+        plan = _plan(compilation, [(field.key, compilation.value(query, field, "")) for field in fields])
+        return replace(plan, answers=bool(fields), introspects=len(fields) < len(root))
+
+    def _compile_payload(self, variables: VariableValues, key: str) -> Plan:
+        compilation = self.compilation(variables)
+        field = next(field for field in compilation.root() if field.key == key)
+        payload: BoundType = self.types[self.types.of(field.definition).name]
+        return _plan(compilation, [(key, compilation.object(payload, field, ""))])
+
+
+def is_introspection(field: Selected) -> bool:
+    return field.name in ("__schema", "__type")
+
+
+def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
+    # As bytes: the driver need not decode the text only for the server to encode it again.
+    statement = f"SELECT convert_to({build_object(pairs)}::text, 'UTF8')"
+    if VISIBLE not in statement:
+        # No table is touched, yet every parameter must be named.
+        statement += f" WHERE {VISIBLE} IS NULL OR true"
+    return Plan(statement, tuple(compilation.parameters), tuple(compilation.fills))
+
+
+Shape = Callable[[Mapping[str, Any]], Any]
+
+
+def shape_of(schema: GraphQLSchema, definition: OperationDefinitionNode) -> Shape:
+    """What of the variables decides the statement's text: which are null, enum values, booleans, lists' lengths."""
+    shapes = []
+    for variable in definition.variable_definitions or ():
+        shape = _shape(type_from_ast(schema, variable.type))
+        if shape is not None:
+            shapes.append((variable.variable.name.value, shape))
+    if not shapes:
+        return lambda coerced: ()
+    return lambda coerced: tuple(shape(coerced.get(name)) if name in coerced else ... for name, shape in shapes)
+
+
+def _shape(of: Any) -> Callable[[Any], Any] | None:
+    """None where every value of the type has the same shape."""
+    if is_non_null_type(of):
+        return _shape_of_value(of.of_type)
+    inner = _shape_of_value(of) or (lambda value: True)
+    return lambda value: None if value is None else inner(value)
+
+
+def _shape_of_value(of: Any) -> Callable[[Any], Any] | None:
+    if is_enum_type(of) or getattr(of, "name", "") == "Boolean":
+        return lambda value: value
+    if is_list_type(of):
+        item = _shape(of.of_type)
+        return (lambda values: tuple(map(item, values))) if item and is_input_object_type(_named(of)) else len
+    if is_input_object_type(of):
+        return _object_shape(of)
+    return None
+
+
+def _object_shape(of: Any) -> Callable[[Any], Any]:
+    # Inner types lazily: input types may contain themselves.
+    shapes: dict[str, Callable[[Any], Any]] = {}
+
+    def shape(value: Mapping[str, Any]) -> Any:
+        if not shapes:
+            shapes.update({name: _shape(field.type) or (lambda _: True) for name, field in of.fields.items()})
+        return tuple((name, shapes[name](inner)) for name, inner in value.items())
+
+    return shape
+
+
+def _named(of: Any) -> Any:
+    return _named(of.of_type) if hasattr(of, "of_type") else of

@@ -1,0 +1,96 @@
+"""What a VersionFilter and a VersionOrder ask of the versions table. Tags, features and metrics are semi-joins."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from resolvers.errors import BadUserInput
+from resolvers.reads.compilation import Arguments, Compilation, Selected
+from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order
+from storage.vocabulary import OrderDirection, VersionOrderField
+
+MAX_CONDITIONS = 20
+
+# Each condition on one column, by the filter's field.
+CONDITIONS = {
+    "projectId": "{c}.project_id = {value}",
+    "modelId": "{c}.model_id = {value}",
+    "stage": "{c}.stage = ANY ({value}::text[])",
+    "algorithm": "{c}.algorithm = {value}",
+    "experimentId": "{c}.experiment_id = {value}",
+    "datasetVersionId": "EXISTS (SELECT FROM dataset_uses u WHERE u.version_id = {c}.id"
+    " AND u.dataset_version_id = {value} AND u.role = 'TRAINING')",
+    "createdAfter": "{c}.created_at >= {value}::timestamptz",
+    "createdBefore": "{c}.created_at < {value}::timestamptz",
+    "anyTag": "EXISTS (SELECT FROM tags g WHERE g.version_id = {c}.id AND g.tag = ANY ({value}::text[]))",
+}
+HAS_TAG = "EXISTS (SELECT FROM tags g WHERE g.version_id = {c}.id AND g.tag = {value})"
+IN_STAGE = "{c}.stage = {value}"
+HAS_METRIC = "EXISTS (SELECT FROM metrics m WHERE m.version_id = {c}.id AND m.name = {name}{bounds})"
+METRIC_VALUE = "(SELECT m.value FROM metrics m WHERE m.version_id = {{c}}.id AND m.name = {name})"
+
+
+def search_versions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
+    """The conditions of the field's filter, all of which hold together, and the order it asks for."""
+    return _Search(compilation, selected.arguments, name).answer()
+
+
+class _Search:
+    def __init__(self, compilation: Compilation, arguments: Arguments, name: str):
+        self.compilation, self.arguments, self.name = compilation, arguments, name
+
+    def answer(self) -> tuple[list[str], Order | None]:
+        asked = self.arguments.values.get("filter") or {}
+        conditions = []
+        for field, value in asked.items():
+            if value is not None:
+                conditions += self._condition(field, value)
+        return conditions, self._order(self.arguments.values.get("orderBy"))
+
+    def _value(self, read: Callable[[Any], Any]) -> str:
+        return self.compilation.parameter(self.arguments.reader(lambda now: read(now["filter"])))
+
+    def _condition(self, field: str, value: Any) -> list[str]:
+        if isinstance(value, list) and len(value) > MAX_CONDITIONS:
+            raise BadUserInput(f"filter.{field}", f"has {len(value)} entries; at most {MAX_CONDITIONS} are allowed.")
+        if field == "tags":
+            return [self._one(HAS_TAG, lambda now, i=i: now["tags"][i]) for i in range(len(value))]
+        if field == "metrics":
+            return [self._metric(i, condition) for i, condition in enumerate(value)]
+        if field == "stage" and len(value) == 1:
+            # One stage as an equality lets an index keep the order.
+            return [self._one(IN_STAGE, lambda now: now["stage"][0])]
+        return [self._one(CONDITIONS[field], lambda now: now[field])]
+
+    def _one(self, condition: str, read: Callable[[Any], Any]) -> str:
+        return condition.format(c=self.name, value=self._value(read))
+
+    def _metric(self, i: int, condition: dict[str, Any]) -> str:
+        bounds = ""
+        for bound, comparison in (("min", ">="), ("max", "<=")):
+            if condition.get(bound) is not None:
+                value = self._value(lambda now, b=bound: now["metrics"][i][b])  # type: ignore[misc]
+                bounds += f" AND m.value {comparison} {value}::float8"
+        name = self._value(lambda now: now["metrics"][i]["name"])
+        return HAS_METRIC.format(c=self.name, name=name, bounds=bounds)
+
+    def _order(self, asked: dict[str, Any] | None) -> Order | None:
+        if asked is None:
+            return None
+        by, descending = asked["by"], asked["direction"] is OrderDirection.DESC
+        if by is VersionOrderField.METRIC:
+            return self._by_metric(asked, descending)
+        key = NUMBER if by is VersionOrderField.VERSION else CREATED_AT
+        return Order(by.value, key, descending)
+
+    def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
+        if asked.get("metric") is None:
+            raise BadUserInput("orderBy.metric", "is missing; ordering by METRIC needs the name of the metric.")
+        name = self.compilation.parameter(self.arguments.reader(lambda now: now["orderBy"]["metric"]))
+        # Versions without the metric come last, whichever the direction.
+        missing = "-Infinity" if descending else "Infinity"
+        expression = f"coalesce({METRIC_VALUE.format(name=name)}, '{missing}'::float8)"
+        return replace(BY_METRIC, key=replace(BY_METRIC.key, expression=expression), descending=descending)
+
+
+BY_METRIC = Order(VersionOrderField.METRIC.value, Key("", "float8", float), descending=True)

@@ -1,0 +1,90 @@
+"""What the database refuses, in the words of the registry."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from resolvers.errors import AlreadyExists, BadUserInput, Refusal, Unavailable
+
+# A unique constraint that two callers can race for, and what the slower one is told.
+TAKEN = {
+    "projects_pk": ("input.id", "There is a project with this id already; ids are never reused."),
+    "models_pk": ("input.id", "There is a model with this id already; ids are never reused."),
+    "models_name": ("input.name", "There is a model with this name in the project already; choose another name."),
+    "datasets_pk": ("input.id", "There is a data set with this id already; ids are never reused."),
+    "datasets_name": ("input.name", "There is a data set with this name in the project already; choose another name."),
+    "dataset_versions_pk": ("input.id", "There is a data set version with this id already; ids are never reused."),
+    "dataset_versions_label": ("input.label", "The data set has a version with this label already; choose another."),
+    "experiments_pk": ("input.id", "There is an experiment with this id already; ids are never reused."),
+    "versions_number": ("input.version", "The model has a version with this number already; numbers are never reused."),
+}
+UNAVAILABLE = "The database cannot be reached or is busy; nothing was kept, try again."
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn a driver's error into the refusal it means; what means none goes on as it is."""
+    try:
+        yield
+    except (
+        DBAPIError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+        PoolTimeout,
+    ) as error:
+        refusal = meaning(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def meaning(error: BaseException) -> Refusal | None:
+    cause = _driver_error(error)
+    constraint = getattr(cause, "constraint_name", None)
+    if isinstance(cause, asyncpg.UniqueViolationError) and constraint in TAKEN:
+        field, sentence = TAKEN[constraint]
+        return AlreadyExists(sentence, field=field)
+    if isinstance(cause, asyncpg.QueryCanceledError):
+        return Unavailable("The statement took longer than its time limit; ask for less, or try again.", retry_after=5)
+    if isinstance(cause, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):
+        return BadUserInput("input", "holds a character that the database cannot keep, such as NUL; remove it.")
+    if _is_outage(error, cause):
+        return Unavailable(UNAVAILABLE)
+    return None
+
+
+def _driver_error(error: BaseException) -> Any:
+    """asyncpg's own exception, under SQLAlchemy's and its dialect's."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+OUTAGES = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresSystemError,
+    ConnectionError,
+    FileNotFoundError,
+    TimeoutError,
+    PoolTimeout,
+)
+
+
+def _is_outage(error: BaseException, cause: Any) -> bool:
+    if isinstance(cause, asyncpg.InterfaceError):
+        # A connection that died under us; other interface errors are defects.
+        return "closed" in str(cause) or "connection" in str(cause)
+    return isinstance(cause, OUTAGES) or bool(getattr(error, "connection_invalidated", False))

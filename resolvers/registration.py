@@ -1,0 +1,244 @@
+"""Registering a version of a locked model: its references, its parent, its number, its rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from resolvers.datasets import require_dataset_versions
+from resolvers.errors import AlreadyExists, BadUserInput, NotFound
+from resolvers.rules import bumps, semver
+from resolvers.rules.bumps import Change, Facts
+from resolvers.rules.semver import Number
+from resolvers.transaction import Transaction
+from storage import load
+from storage.ids import new_id
+from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
+from storage.vocabulary import Bump, DatasetRole, Stage
+
+MAX_DATASETS = 100
+
+
+class NewDatasetUse(TypedDict):
+    role: DatasetRole
+    dataset_version_id: str
+
+
+class NewArtifact(TypedDict, total=False):
+    uri: str
+    digest: str
+    size_bytes: int
+    format: str
+
+
+class NewVersion(TypedDict, total=False):
+    """What a pipeline states of a version. `parent_version` may be None: then it has no parent."""
+
+    project_id: str
+    model_id: str
+    version: Number
+    bump: Bump
+    parent_version: Number | None
+    parent_id: str
+    description: str
+    experiment_id: str
+    dataset_version_id: str
+    datasets: Sequence[NewDatasetUse]
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, Any]
+    features: Sequence[str]
+    target: str
+    artifact: NewArtifact
+    tags: Sequence[str]
+    create_model: bool
+
+
+@dataclass(frozen=True)
+class Parent:
+    id: str
+    number: Number
+    same_model: bool
+    facts: Facts
+
+
+class Registered(TypedDict):
+    version_id: str
+    number: Number
+    warnings: list[str]
+
+
+async def register(tx: Transaction, model: Mapping[str, Any], new: NewVersion, path: str = "input") -> Registered:
+    """Load, decide, keep and record one version of a model that this transaction has locked."""
+    if new["project_id"] != model["project_id"]:
+        raise NotFound("model", f"{model['id']} in project {new['project_id']}", f"{path}.modelId")
+    facts, uses = await _facts(tx, new, path)
+    parent = await _parent(tx, model["id"], new, path)
+
+    change = bumps.required_change(parent.facts, facts) if parent else None
+    number = await _number(tx, model["id"], new, parent, change, path)
+    warnings = _warnings(number, parent, change)
+
+    version_id = await _keep(tx, model, new, facts, uses, number, parent)
+    details = _details(new, number, parent)
+    await tx.record("version.created", version_id, model["project_id"], chain=model["id"], details=details)
+    return {"version_id": version_id, "number": number, "warnings": warnings}
+
+
+async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, list[NewDatasetUse]]:
+    """The training facts that a number speaks for, and all data that the version used."""
+    algorithm = new.get("parameters", {}).get("algorithm")
+    trained_on = new.get("dataset_version_id")
+    if experiment_id := new.get("experiment_id"):
+        experiment = await load.experiment(tx.session, experiment_id, [new["project_id"]])
+        if experiment is None:
+            raise NotFound("experiment", f"{experiment_id} in this project", f"{path}.experimentId")
+        algorithm = algorithm or experiment["algorithm"]
+        trained_on = trained_on or experiment["dataset_version_id"]
+    uses = _uses(new, trained_on, path)
+    training = [use["dataset_version_id"] for use in uses if use["role"] is DatasetRole.TRAINING]
+    trained_on = training[0] if len(training) == 1 else trained_on
+    ids = list(dict.fromkeys(use["dataset_version_id"] for use in uses))
+    datasets = await require_dataset_versions(tx, new["project_id"], ids, f"{path}.datasetVersionId")
+    artifact = new.get("artifact", {})
+    facts = Facts(
+        algorithm=algorithm if isinstance(algorithm, str) and algorithm else None,
+        target=new.get("target"),
+        dataset=datasets.get(trained_on or ""),
+        dataset_version=trained_on,
+        features=new.get("features", ()),
+        parameters=new.get("parameters", {}),
+        artifact_uri=artifact.get("uri"),
+        artifact_digest=artifact.get("digest"),
+    )
+    return facts, uses
+
+
+def _uses(new: NewVersion, trained_on: str | None, path: str) -> list[NewDatasetUse]:
+    stated = new.get("datasets", ())
+    if len(stated) > MAX_DATASETS:
+        raise BadUserInput(f"{path}.datasets", f"has {len(stated)} entries; at most {MAX_DATASETS} are allowed.")
+    uses = {(use["role"], use["dataset_version_id"]): use for use in stated}
+    if trained_on:
+        key = (DatasetRole.TRAINING, trained_on)
+        uses[key] = {"role": DatasetRole.TRAINING, "dataset_version_id": trained_on}
+    return list(uses.values())
+
+
+async def _parent(tx: Transaction, model_id: str, new: NewVersion, path: str) -> Parent | None:
+    if parent_id := new.get("parent_id"):
+        if new.get("parent_version") is not None:
+            raise BadUserInput(f"{path}.parentId", "cannot be given together with parentVersion; keep one.")
+        row = await load.parent_by_id(tx.session, new["project_id"], parent_id)
+        if row is None:
+            raise NotFound("version", f"{parent_id} in this project", f"{path}.parentId")
+    elif "parent_version" not in new:
+        row = await load.highest_below(tx.session, model_id, new.get("version"))
+    elif (stated := new["parent_version"]) is None:
+        return None
+    else:
+        row = await load.parent_by_number(tx.session, model_id, stated)
+        if row is None:
+            raise NotFound("version", f"{stated} of {model_id}", f"{path}.parentVersion")
+    if row is None:
+        return None
+    return Parent(row["id"], Number(*row["number"]), row["model_id"] == model_id, Facts(**row["facts"]))
+
+
+async def _number(
+    tx: Transaction, model_id: str, new: NewVersion, parent: Parent | None, change: Change | None, path: str
+) -> Number:
+    before = parent.number if parent and parent.same_model else None
+    if stated := new.get("version"):
+        if new.get("bump") is not None:
+            raise BadUserInput(f"{path}.bump", "cannot be given together with version; keep one.")
+        if before is not None and stated <= before:
+            raise BadUserInput(f"{path}.version", f"is {stated}, which is not above its parent's number {before}.")
+        if await load.version_in_model(tx.session, model_id, stated) is not None:
+            raise AlreadyExists(
+                f"{model_id} has a version {stated} already; numbers are never reused.", field=f"{path}.version"
+            )
+        return stated
+    bump = new.get("bump") or (change.required if change and before else Bump.MAJOR)
+    low, high = semver.beside(before, bump)
+    highest = await load.highest_between(tx.session, model_id, low, high)
+    return semver.next_number(before, bump, Number(*highest) if highest else None)
+
+
+def _warnings(number: Number, parent: Parent | None, change: Change | None) -> list[str]:
+    if parent is None or change is None:
+        return []
+    declared = bumps.declared(parent.number, number, parent.same_model)
+    if bumps.is_sufficient(declared, change.required):
+        return []
+    return [
+        f"{number} declares a {declared} change from {parent.number}, but it is a {change.required} one: "
+        + " ".join(change.reasons)
+    ]
+
+
+async def _keep(
+    tx: Transaction,
+    model: Mapping[str, Any],
+    new: NewVersion,
+    facts: Facts,
+    uses: Sequence[NewDatasetUse],
+    number: Number,
+    parent: Parent | None,
+) -> str:
+    version_id, project_id = new_id("ver"), model["project_id"]
+    end = await load.history_end(tx.session, model["id"])
+    position = end["position"] + 1
+    artifact = new.get("artifact", {})
+    row = {
+        "id": version_id,
+        "project_id": project_id,
+        "model_id": model["id"],
+        "number": list(number),
+        "stage": Stage.DEVELOPMENT,
+        "stage_position": position,
+        "description": new.get("description"),
+        "algorithm": facts.algorithm,
+        "parameters": new.get("parameters", {}),
+        "features": list(facts.features),
+        "target": facts.target,
+        "artifact_uri": facts.artifact_uri,
+        "artifact_digest": facts.artifact_digest,
+        "artifact_size_bytes": artifact.get("size_bytes"),
+        "artifact_format": artifact.get("format"),
+        "experiment_id": new.get("experiment_id"),
+        "dataset_version_id": facts.dataset_version,
+        "parent_id": parent.id if parent else None,
+        "created_at": end["now"],
+        "created_by": tx.caller.actor,
+    }
+    of_version = {"project_id": project_id, "version_id": version_id}
+    await tx.keep(Version, row)
+    await tx.keep(Metric, *(of_version | {"name": n, "value": v} for n, v in new.get("metrics", {}).items()))
+    await tx.keep(Tag, *(of_version | {"tag": tag} for tag in new.get("tags", ())))
+    await tx.keep(DatasetUse, *({**of_version, **use} for use in uses))
+    await tx.keep(StageTransition, first_step(tx, row, end["now"]))
+    return version_id
+
+
+def first_step(tx: Transaction, version: Mapping[str, Any], at: Any) -> dict[str, Any]:
+    position = version["stage_position"]
+    return {
+        "id": new_id("tra"),
+        "project_id": version["project_id"],
+        "model_id": version["model_id"],
+        "version_id": version["id"],
+        "position": position,
+        "previous_position": position - 1 or None,
+        "after_position": None,
+        "from_stage": None,
+        "to_stage": Stage.DEVELOPMENT,
+        "at": at,
+        "actor": tx.caller.actor,
+        "approved_by": None,
+        "notes": None,
+        "automatic": False,
+    }
+
+
+def _details(new: NewVersion, number: Number, parent: Parent | None) -> dict[str, Any]:
+    stated = {name: value for name, value in new.items() if name not in ("project_id", "bump", "create_model")}
+    return stated | {"version": str(number), "parent_version": None, "parent_id": parent.id if parent else None}

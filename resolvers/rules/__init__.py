@@ -1,0 +1,1 @@
+"""Pure decisions: values in, a decision or a refusal out. No I/O, no clock."""

@@ -1,0 +1,53 @@
+"""The stage machine (product description, "Stage Management").
+
+DEVELOPMENT -> STAGING -> PRODUCTION -> ARCHIVED, with the ways back: STAGING may return to DEVELOPMENT, whatever is not
+in use may be archived, and the archived may only come back through STAGING. The database holds the same table as a
+check (storage.versions.LEGAL_STEPS); a test holds the two, and the drawing in the README, equal.
+"""
+
+from typing import NamedTuple
+
+from resolvers.errors import Conflict, IllegalTransition
+from storage.vocabulary import Stage
+
+TRANSITIONS: dict[Stage, tuple[Stage, ...]] = {
+    Stage.DEVELOPMENT: (Stage.STAGING, Stage.ARCHIVED),
+    Stage.STAGING: (Stage.PRODUCTION, Stage.DEVELOPMENT, Stage.ARCHIVED),
+    Stage.PRODUCTION: (Stage.ARCHIVED,),
+    Stage.ARCHIVED: (Stage.STAGING,),
+}
+
+
+def allowed(stage: str) -> list[str]:
+    """The stages that a version in this one may go to, the usual one first."""
+    return [target.value for target in TRANSITIONS[Stage(stage)]]
+
+
+class Step(NamedTuple):
+    """One entry of the history to be: which version goes to which stage, and whether somebody asked for it."""
+
+    version_id: str
+    to_stage: Stage
+    automatic: bool
+
+
+def transition(
+    version_id: str, current: Stage, target: Stage, *, expected: Stage | None, in_production: str | None
+) -> list[Step]:
+    """The steps that bring a version to a stage: a promotion first archives the version that it replaces."""
+    if expected is not None and expected is not current:
+        raise Conflict(
+            f"The version is in {current}, not in {expected} as expectedStage says; look at it again.",
+            current=current,
+            expected=expected,
+        )
+    if target not in TRANSITIONS[current]:
+        ways = " or ".join(allowed(current))
+        raise IllegalTransition(
+            f"A version in {current} cannot go to {target}, only to {ways}.",
+            **{"from": current, "to": target, "allowed": allowed(current)},
+        )
+    step = Step(version_id, target, automatic=False)
+    if target is Stage.PRODUCTION and in_production is not None:
+        return [Step(in_production, Stage.ARCHIVED, automatic=True), step]
+    return [step]

@@ -1,0 +1,89 @@
+from datetime import datetime
+from typing import ClassVar
+
+import strawberry
+
+from resolvers.reads.paging import NEWEST_FIRST
+from resolvers.rules import limits
+from schema import links, words
+from schema.fields import column, connection, expression, given, many, one, optional
+from schema.nodes import Connection, Node
+from schema.scalars import BigInt
+from storage.datasets import Dataset as DatasetRow
+from storage.datasets import DatasetVersion as DatasetVersionRow
+
+
+@strawberry.type(description="A body of data that models learn from, through all its versions.")
+class Dataset(Node):
+    table: ClassVar = DatasetRow
+    prefix: ClassVar = "ds"
+
+    name: str = column("What people call it. Unique in its project.")
+    project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
+    description: str | None = column("What it holds and where it comes from.")
+    created_at: datetime = column("When it was made known to the registry.")
+    versions: Connection[links.DatasetVersion] = connection(
+        "Its versions, the newest first.", "{c}.dataset_id = {t}.id", NEWEST_FIRST
+    )
+
+
+@strawberry.type(description="A data set as it was at one time. Its facts never change.")
+class DatasetVersion(Node):
+    table: ClassVar = DatasetVersionRow
+    prefix: ClassVar = "dsv"
+
+    dataset: Dataset = one("The data set that this is a version of.", "{c}.id = {t}.dataset_id")
+    name: str = expression(
+        "The data set's name and this version's label.",
+        "(SELECT d.name || ' ' || {t}.label FROM datasets d WHERE d.id = {t}.dataset_id)",
+    )
+    label: str = column("What tells it from the other versions, such as a quarter. Unique in its data set.")
+    row_count: BigInt | None = column("How many rows it has.")
+    uri: str | None = column("Where it is kept.")
+    digest: str | None = column("A digest of its contents, such as `sha256:...`.")
+    features: list[str] = column("The names of its columns that models may use.")
+    created_at: datetime = column("When it was made known to the registry.")
+    status: words.DatasetVersionStatus = column("Whether it may be relied on.")
+    status_reason: str | None = column("Why it has this status; null while it is ACTIVE.")
+    parents: list[links.DatasetVersion] = many(
+        "The data set versions that it was derived from.",
+        "{c}.id IN (SELECT p.parent_id FROM dataset_parents p WHERE p.dataset_version_id = {t}.id)",
+        "{c}.created_at, {c}.id",
+    )
+    trained: Connection[links.ModelVersion] = connection(
+        "The model versions trained on it, the newest first.",
+        "{c}.id IN (SELECT u.version_id FROM dataset_uses u WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",
+        NEWEST_FIRST,
+    )
+
+
+@strawberry.input(description="A data set to make known.")
+class CreateDatasetInput:
+    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("ds"))
+    project_id: strawberry.ID = given("The project that it belongs to.", limits.Id("proj"))
+    name: str = given("What people call it. Unique in its project.", limits.NAME)
+    description: str | None = optional("What it holds and where it comes from.", limits.NOTES)
+
+
+@strawberry.type(description="What `createDataset` made.")
+class CreateDatasetPayload:
+    dataset: Dataset = one("The new data set.", "{c}.id = {payload[dataset_id]}")
+
+
+@strawberry.input(description="A version of a data set to make known.")
+class CreateDatasetVersionInput:
+    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("dsv"))
+    dataset_id: strawberry.ID = given("The data set that this is a version of.", limits.Id("ds"))
+    label: str = given("What tells it from the other versions. Unique in its data set.", limits.NAME)
+    row_count: BigInt | None = optional("How many rows it has.", limits.Whole())
+    uri: str | None = optional("Where it is kept.", limits.URI)
+    digest: str | None = optional("A digest of its contents, such as `sha256:...`.", limits.DIGEST)
+    features: list[str] | None = optional("The names of its columns that models may use.", limits.FEATURES)
+    parent_ids: list[strawberry.ID] | None = optional(
+        "The data set versions, of the same project, that it was derived from.", limits.ListOf(limits.Id("dsv"), 100)
+    )
+
+
+@strawberry.type(description="What `createDatasetVersion` made.")
+class CreateDatasetVersionPayload:
+    dataset_version: DatasetVersion = one("The new data set version.", "{c}.id = {payload[dataset_version_id]}")

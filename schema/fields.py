@@ -1,0 +1,101 @@
+"""How types say what they are bound to: each helper makes a described field with its binding."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from resolvers.mutations import LIMIT, Write
+from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expression, Many, One, Payload
+from resolvers.reads.paging import Connection as Paged
+from resolvers.reads.paging import Order
+from resolvers.reads.search import search_versions
+from resolvers.reads.types import BINDING
+from resolvers.rules.limits import Limit
+
+E = TypeVar("E", bound=Enum)
+
+
+def argument(name: str, annotation: Any, description: str, **options: Any) -> StrawberryArgument:
+    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, **options)
+
+
+def bound(description: str, binding: Binding, arguments: tuple[StrawberryArgument, ...] = (), **options: Any) -> Any:
+    """A field that answers by its binding; its arguments, if any, are the binding's to read."""
+    field = strawberry.field(description=description, metadata={BINDING: binding}, **options)
+    if arguments:
+        field.arguments = list(arguments)
+    return field
+
+
+def column(description: str, name: str | None = None, /, **options: Any) -> Any:
+    return bound(description, Column(name), **options)
+
+
+def expression(description: str, sql: str, *arguments: StrawberryArgument, **options: Any) -> Any:
+    return bound(description, Expression(sql), arguments, **options)
+
+
+def embedded(description: str, when: str = "true") -> Any:
+    return bound(description, Embedded(when))
+
+
+def one(description: str, where: str, *arguments: StrawberryArgument, order: str | None = None) -> Any:
+    return bound(description, One(where, order), arguments)
+
+
+def many(description: str, where: str, order: str) -> Any:
+    return bound(description, Many(where, order))
+
+
+def computed(description: str, needs: Mapping[str, str], compute: Callable[..., Any]) -> Any:
+    return bound(description, Computed(needs, compute))
+
+
+def payload(description: str) -> Any:
+    return bound(description, Payload())
+
+
+PAGING = (
+    argument("first", int | None, "How many, from the start: 1 to 100, by default 20.", default=None),
+    argument("after", str | None, "Only what follows this cursor of the same list.", default=None),
+    argument("last", int | None, "How many, from the end: 1 to 100. Not together with `first`.", default=None),
+    argument("before", str | None, "Only what precedes this cursor of the same list.", default=None),
+)
+
+
+def connection(description: str, where: str, order: Order, *arguments: StrawberryArgument) -> Any:
+    return bound(f"{description} Paged by keyset.", Paged(where, order), (*arguments, *PAGING))
+
+
+def search(description: str, where: str, order: Order, *arguments: StrawberryArgument) -> Any:
+    return bound(f"{description} Paged by keyset.", Paged(where, order, search_versions), (*arguments, *PAGING))
+
+
+def words(vocabulary: type[E], description: str, **meanings: str) -> type[E]:
+    """The vocabulary as a GraphQL enum, each of its values described."""
+    strawberry.enum(vocabulary, description=description)
+    definition: StrawberryEnumDefinition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]
+    for value in definition.values:
+        value.description = meanings[value.name]
+    return vocabulary
+
+
+def given(description: str, limit: Limit | None = None, **options: Any) -> Any:
+    """A field of an input, with the limit that its values keep to. Optional ones are left out rather than null."""
+    if limit is not None:
+        description = f"{description} {limit.describe}"
+    return strawberry.field(description=description, metadata={LIMIT: limit}, **options)
+
+
+def optional(description: str, limit: Limit | None = None) -> Any:
+    return given(description, limit, default=strawberry.UNSET)
+
+
+def mutation(description: str, of: type, write: Callable[..., Any]) -> Any:
+    """A root field of Mutation: one input, one payload, written by one function."""
+    return bound(description, Write(write), (argument("input", of, "What to write."),))

@@ -1,0 +1,40 @@
+from datetime import datetime
+from typing import ClassVar
+
+import strawberry
+
+from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
+from resolvers.rules import limits
+from schema import links
+from schema.fields import column, connection, given, one, optional
+from schema.nodes import Connection, Node
+from storage.projects import Project as ProjectRow
+
+
+@strawberry.type(
+    description="What belongs together and is seen together: the models, data sets and experiments of one team."
+)
+class Project(Node):
+    table: ClassVar = ProjectRow
+    prefix: ClassVar = "proj"
+
+    name: str = column("What people call it.")
+    description: str | None = column("What it is about.")
+    created_at: datetime = column("When it was made.")
+    models: Connection[links.Model] = connection("Its models by name.", "{c}.project_id = {t}.id", BY_NAME)
+    datasets: Connection[links.Dataset] = connection("Its data sets by name.", "{c}.project_id = {t}.id", BY_NAME)
+    experiments: Connection[links.Experiment] = connection(
+        "Its experiments, the newest first.", "{c}.project_id = {t}.id", NEWEST_FIRST
+    )
+
+
+@strawberry.input(description="A project to make.")
+class CreateProjectInput:
+    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("proj"))
+    name: str = given("What people call it.", limits.NAME)
+    description: str | None = optional("What it is about.", limits.NOTES)
+
+
+@strawberry.type(description="What `createProject` made.")
+class CreateProjectPayload:
+    project: Project = one("The new project.", "{c}.id = {payload[project_id]}")

@@ -1,0 +1,48 @@
+import strawberry
+
+from resolvers.reads.lineage import NodeById, NodesById
+from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
+from schema.datasets import Dataset, DatasetVersion
+from schema.experiments import Experiment
+from schema.fields import argument, bound, connection, one, search
+from schema.models import OF_NUMBER, Model
+from schema.nodes import Connection, Node
+from schema.projects import Project
+from schema.scalars import SemVer
+from schema.versions import FILTER, ORDER_BY, ModelVersion
+
+ID = argument("id", strawberry.ID, "Its id.")
+BY_ID = "{c}.id = {args[id]}"
+
+
+@strawberry.type(description="Reading. Each operation is one statement in the database, however deep it asks.")
+class Query:
+    node: Node | None = bound("Anything by its id, or null.", NodeById(), (ID,))
+    nodes: list[Node | None] = bound(
+        "Several things by their ids, in that order; null for each that there is not.",
+        NodesById(),
+        (argument("ids", list[strawberry.ID], "Their ids, at most 100."),),
+    )
+    project: Project | None = one("A project by its id, or null.", BY_ID, ID)
+    projects: Connection[Project] = connection("All projects by name.", "true", BY_NAME)
+    model: Model | None = one("A model by its id, or null.", BY_ID, ID)
+    models: Connection[Model] = connection(
+        "Models by name.",
+        "({args[projectId]}::text IS NULL OR {c}.project_id = {args[projectId]})"
+        " AND ({args[query]}::text IS NULL OR strpos(lower({c}.name || ' ' || {c}.id), lower({args[query]})) > 0)",
+        BY_NAME,
+        argument("projectId", strawberry.ID | None, "Only of this project.", default=strawberry.UNSET),
+        argument("query", str | None, "Only those with this text in their name or id.", default=strawberry.UNSET),
+    )
+    version: ModelVersion | None = one(
+        "A version by its model and number, or null.",
+        "{c}.model_id = {args[modelId]} AND {c}.number = {args[version]}::int[]",
+        argument("modelId", strawberry.ID, "The model's id."),
+        OF_NUMBER,
+    )
+    search_versions: Connection[ModelVersion] = search(
+        "Versions across all projects, by default the newest first.", "true", NEWEST_FIRST, FILTER, ORDER_BY
+    )
+    experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID)
+    dataset: Dataset | None = one("A data set by its id, or null.", BY_ID, ID)
+    dataset_version: DatasetVersion | None = one("A data set version by its id, or null.", BY_ID, ID)

@@ -1,0 +1,46 @@
+"""The scalars beside GraphQL's own."""
+
+from datetime import UTC, datetime
+from typing import Any, NewType
+
+from strawberry.scalars import JSON
+from strawberry.types.scalar import ScalarDefinition, scalar
+
+from resolvers.errors import BadUserInput
+from resolvers.rules import semver
+
+SemVer = NewType("SemVer", str)
+BigInt = NewType("BigInt", int)
+
+
+def parse_moment(value: Any) -> datetime:
+    """RFC 3339, or a bare date for that day's first instant in UTC."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise BadUserInput(
+            "DateTime", f"{value!r} is not a time; write RFC 3339 (2026-01-31T09:30:00Z) or a date (2026-01-31)."
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_big(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise BadUserInput("BigInt", f"{value!r} is not a whole number of 64 bits.")
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: scalar(
+        name="DateTime",
+        description="A moment: RFC 3339, answered in UTC. Input also takes a bare date: that day's first instant in UTC.",
+        parse_value=parse_moment,
+    ),
+    SemVer: scalar(
+        name="SemVer",
+        description="A version number MAJOR.MINOR.PATCH: three whole numbers from 0 to 999999999 without leading zeros.",
+        parse_value=semver.parse,
+    ),
+    BigInt: scalar(name="BigInt", description="A whole number of 64 bits, as a JSON number.", parse_value=parse_big),
+    JSON: scalar(name="JSON", description="Any JSON value."),
+}

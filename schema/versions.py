@@ -1,0 +1,284 @@
+from datetime import datetime
+from typing import ClassVar
+
+import strawberry
+from strawberry.scalars import JSON
+
+from resolvers.reads.facts import CHANGE_NEEDS, version_change
+from resolvers.reads.lineage import Chain, Lineage
+from resolvers.reads.paging import NEWEST_FIRST
+from resolvers.rules import limits
+from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.stages import allowed
+from schema import links, words
+from schema.fields import (
+    argument,
+    bound,
+    column,
+    computed,
+    connection,
+    embedded,
+    expression,
+    given,
+    many,
+    one,
+    optional,
+    payload,
+)
+from schema.lineage import LineageGraph
+from schema.nodes import Connection, Node
+from schema.scalars import BigInt, SemVer
+from storage.versions import DatasetUse as DatasetUseRow
+from storage.versions import Metric as MetricRow
+from storage.versions import StageTransition as StageTransitionRow
+from storage.versions import Version as VersionRow
+
+
+@strawberry.type(description="A measured value of a version.")
+class Metric:
+    table: ClassVar = MetricRow
+
+    name: str = column("The metric, as the pipeline names it, such as `auc`.")
+    value: float = column("The value; always finite.")
+    higher_is_better: bool | None = computed(
+        "Whether more is better; null where the registry does not know the metric.",
+        {"name": "{t}.name"},
+        higher_is_better,
+    )
+
+
+@strawberry.type(description="The file or folder that holds the trained model.")
+class Artifact:
+    uri: str = column("Where it is kept.", "artifact_uri")
+    digest: str | None = column("A digest of its contents, such as `sha256:...`.", "artifact_digest")
+    size_bytes: BigInt | None = column("Its size in bytes.", "artifact_size_bytes")
+    format: str | None = column("How it is written, such as `onnx` or `pickle`.", "artifact_format")
+
+
+@strawberry.type(description="That a version used a data set version, and what for.")
+class DatasetUse:
+    table: ClassVar = DatasetUseRow
+
+    role: words.DatasetRole = column("What for.")
+    dataset_version: links.DatasetVersion = one("The data.", "{c}.id = {t}.dataset_version_id")
+
+
+@strawberry.type(
+    description="What changed against the parent version, and whether the number says so. The rule is the product's"
+    " semantic versioning: see the values of Bump. Facts that either side does not state are not compared."
+)
+class VersionChange:
+    required_bump: words.Bump = column("The least bump that the change calls for.")
+    reasons: list[str] = column("Why, one sentence for each difference, the weightiest first.")
+    declared_bump: words.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
+    sufficient: bool = column("Whether the declared bump is at least the required one.")
+
+
+@strawberry.type(description="One step in a version's history. Steps are added, never changed.")
+class StageTransition:
+    table: ClassVar = StageTransitionRow
+
+    id: strawberry.ID = column("Its id.")
+    from_stage: words.Stage | None = column("The stage before; null for the registration.")
+    to_stage: words.Stage = column("The stage after.")
+    at: datetime = column("When it happened, by the database's clock.")
+    actor: str = column("Who did it: the owner of the API key.")
+    approved_by: str | None = column("Who approved it, as the caller stated.")
+    notes: str | None = column("Why.")
+    automatic: bool = column("Whether it followed from another step: the archiving that a promotion causes.")
+
+
+@strawberry.type(
+    description="A registered version of a model. Its training facts never change; nothing of it is ever deleted."
+)
+class ModelVersion(Node):
+    table: ClassVar = VersionRow
+    prefix: ClassVar = "ver"
+
+    model: links.Model = one("The model that this is a version of.", "{c}.id = {t}.model_id")
+    version: SemVer = expression("Its number, unique in the model for ever.", "array_to_string({t}.number, '.')")
+    stage: words.Stage = column("Where it is in its life.")
+    description: str | None = column("What is new in it.")
+    tags: list[str] = expression(
+        "Its labels, in alphabetical order.",
+        "(SELECT coalesce(json_agg(g.tag ORDER BY g.tag), '[]'::json) FROM tags g WHERE g.version_id = {t}.id)",
+    )
+    metrics: list[Metric] = many("Its measured values by name.", "{c}.version_id = {t}.id", "{c}.name")
+    metric: float | None = expression(
+        "One measured value, or null.",
+        "(SELECT m.value FROM metrics m WHERE m.version_id = {t}.id AND m.name = {args[name]})",
+        argument("name", str, "The metric's name."),
+    )
+    parameters: JSON = column("The hyper-parameters, as given.")
+    artifact: Artifact | None = embedded(
+        "The trained model's file, where it was given.", "{t}.artifact_uri IS NOT NULL"
+    )
+    features: list[str] = column("The features that it was trained on, where they were given.")
+    target: str | None = column("What it predicts.")
+    experiment: links.Experiment | None = one("The experiment that produced it.", "{c}.id = {t}.experiment_id")
+    dataset_version: links.DatasetVersion | None = one(
+        "The data that it was trained on.", "{c}.id = {t}.dataset_version_id"
+    )
+    datasets: list[DatasetUse] = many(
+        "All data that it used, by role.", "{c}.version_id = {t}.id", "{c}.role, {c}.dataset_version_id"
+    )
+    parent: links.ModelVersion | None = one("The version that it was derived from.", "{c}.id = {t}.parent_id")
+    children: Connection[links.ModelVersion] = connection(
+        "The versions derived from it, the newest first.", "{c}.parent_id = {t}.id", NEWEST_FIRST
+    )
+    version_chain: list[links.ModelVersion] = bound(
+        "This version, its parent, and so on to the first; crosses models.",
+        Chain("parent_id"),
+        (argument("first", int, "How many at most: 1 to 1000.", default=100),),
+    )
+    lineage: LineageGraph = bound(
+        "What it came from, or what came from it, as a graph of at most 500 nodes.",
+        Lineage(),
+        (
+            argument("direction", words.LineageDirection, "Which way.", default=words.LineageDirection.UPSTREAM),
+            argument("depth", int, "How many steps away at most: 1 to 100.", default=10),
+        ),
+    )
+    change: VersionChange | None = computed(
+        "What changed against the parent; null for a version without one.", CHANGE_NEEDS, version_change
+    )
+    stage_history: list[StageTransition] = many(
+        "Its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.position"
+    )
+    allowed_transitions: list[words.Stage] = computed(
+        "The stages that it may go to next.", {"stage": "{t}.stage"}, allowed
+    )
+    created_at: datetime = column("When it was registered.")
+    created_by: str = column("Who registered it: the owner of the API key.")
+
+
+@strawberry.input(description="A metric's range. Versions without the metric do not match.")
+class MetricCondition:
+    name: str = given("The metric's name.")
+    min: float | None = optional("The least value, inclusive.")
+    max: float | None = optional("The greatest value, inclusive.")
+
+
+@strawberry.input(description="Which versions are meant. All given conditions hold together.")
+class VersionFilter:
+    project_id: strawberry.ID | None = optional("Of this project.")
+    model_id: strawberry.ID | None = optional("Of this model.")
+    stage: list[words.Stage] | None = optional("In one of these stages.")
+    tags: list[str] | None = optional("With all of these tags; at most 20.")
+    any_tag: list[str] | None = optional("With at least one of these tags; at most 20.")
+    metrics: list[MetricCondition] | None = optional("With all of these metrics in their ranges; at most 20.")
+    algorithm: str | None = optional("Trained by this algorithm, written as it was registered.")
+    experiment_id: strawberry.ID | None = optional("Produced by this experiment.")
+    dataset_version_id: strawberry.ID | None = optional("Trained on this data set version.")
+    created_after: datetime | None = optional("Registered at this moment or later.")
+    created_before: datetime | None = optional("Registered before this moment.")
+
+
+@strawberry.input(description="How versions are ordered; equal ones by id.")
+class VersionOrder:
+    by: words.VersionOrderField = given("What by.")
+    metric: str | None = optional("The metric's name; only for METRIC, and needed there.")
+    direction: words.OrderDirection = given("Which way.", default=words.OrderDirection.DESC)
+
+
+FILTER = argument("filter", VersionFilter | None, "Which versions; absent: all.", default=strawberry.UNSET)
+ORDER_BY = argument("orderBy", VersionOrder | None, "In which order.", default=strawberry.UNSET)
+
+
+@strawberry.input(description="That a version used a data set version, and what for.")
+class DatasetUseInput:
+    role: words.DatasetRole = given("What for.")
+    dataset_version_id: strawberry.ID = given("The data, of the same project.", limits.Id("dsv"))
+
+
+@strawberry.input(description="The file or folder that holds the trained model.")
+class ArtifactInput:
+    uri: str = given("Where it is kept.", limits.URI)
+    digest: str | None = optional("A digest of its contents, such as `sha256:...`.", limits.DIGEST)
+    size_bytes: BigInt | None = optional("Its size in bytes.", limits.Whole())
+    format: str | None = optional("How it is written, such as `onnx`.", limits.NAME)
+
+
+@strawberry.input(description="A version to register, with all that is known of how it was made.")
+class CreateVersionInput:
+    project_id: strawberry.ID = given("The project of the model.", limits.Id("proj"))
+    model_id: strawberry.ID = given("The model.", limits.Id("model"))
+    version: SemVer | None = optional(
+        "The number it shall have. Absent: `bump` decides it, or else the bump that the change requires; a model's first is 1.0.0."
+    )
+    bump: words.Bump | None = optional("Which part of the parent's number to raise. Not together with `version`.")
+    parent_version: SemVer | None = optional(
+        "The version of this model that it was derived from. Absent: the highest below the new number; null: none."
+    )
+    parent_id: strawberry.ID | None = optional(
+        "The version of another model of the project that it was derived from. Not together with `parentVersion`.",
+        limits.Id("ver"),
+    )
+    description: str | None = optional("What is new in it.", limits.NOTES)
+    experiment_id: strawberry.ID | None = optional("The experiment that produced it.", limits.Id("exp"))
+    dataset_version_id: strawberry.ID | None = optional("The data that it was trained on.", limits.Id("dsv"))
+    datasets: list[DatasetUseInput] | None = optional("Further data that it used, by role; at most 100.")
+    metrics: JSON | None = optional("Its measured values.", limits.Metrics())
+    parameters: JSON | None = optional(
+        "Its hyper-parameters; `algorithm` among them names the algorithm.", limits.JsonObject()
+    )
+    features: list[str] | None = optional("The features that it was trained on.", limits.FEATURES)
+    target: str | None = optional("What it predicts.", limits.NAME)
+    artifact: ArtifactInput | None = optional("The trained model's file.")
+    tags: list[str] | None = optional("Its labels.", limits.TAGS)
+    create_model: bool = given("Make the model, named by its id, if there is none yet.", default=False)
+
+
+@strawberry.type(description="What `createVersion` registered.")
+class CreateVersionPayload:
+    version: ModelVersion = one("The new version, in DEVELOPMENT.", "{c}.id = {payload[version_id]}")
+    warnings: list[str] = payload("What was accepted but deserves a look, such as a number too small for the change.")
+
+
+@strawberry.input(description="A version's new description. Its training facts never change.")
+class UpdateVersionInput:
+    model_id: strawberry.ID = given("The model.", limits.Id("model"))
+    version: SemVer = given("The version's number.")
+    description: str = given("What is new in it.", limits.NOTES)
+
+
+@strawberry.type(description="What `updateVersion` changed.")
+class UpdateVersionPayload:
+    version: ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")
+
+
+@strawberry.input(description="Tags to add to a version or to remove from it.")
+class TagsInput:
+    model_id: strawberry.ID = given("The model.", limits.Id("model"))
+    version: SemVer = given("The version's number.")
+    tags: list[str] = given(
+        "The tags. Adding one that is there and removing one that is not change nothing.", limits.TAGS
+    )
+
+
+@strawberry.type(description="What `addTags` or `removeTags` changed.")
+class TagsPayload:
+    version: ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")
+    warnings: list[str] = payload("What was accepted but deserves a look.")
+
+
+@strawberry.input(description="A version and the stage that it shall go to.")
+class TransitionStageInput:
+    model_id: strawberry.ID = given("The model.", limits.Id("model"))
+    version: SemVer = given("The version's number.")
+    target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
+    notes: str | None = optional("Why; kept in the history.", limits.NOTES)
+    approved_by: str | None = optional("Who approved it; kept in the history.", limits.EMAIL)
+    expected_stage: words.Stage | None = optional(
+        "The stage that the caller believes the version to be in; CONFLICT if it is not."
+    )
+
+
+@strawberry.type(description="What `transitionStage` changed.")
+class TransitionStagePayload:
+    version: ModelVersion = one("The version, in its new stage.", "{c}.id = {payload[version_id]}")
+    transition: StageTransition = one("The new entry of its history.", "{c}.id = {payload[transition_id]}")
+    archived: ModelVersion | None = one(
+        "The version that was in production before and was archived by this promotion.",
+        "{c}.id = {payload[archived_id]}",
+    )

@@ -1,0 +1,91 @@
+"""The ASGI application of one server process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from schema import schema
+from server import graphiql
+from server.documents import Documents
+from server.gate import Gate, wants_page
+from server.health import healthz, readyz
+from server.http import GraphQLEndpoint
+from server.keys import Keyring
+from server.logs import configure_logs
+from server.operations import Operations
+from server.parent import die_with_parent
+from server.settings import Settings
+from storage.engine import Database
+
+
+def application() -> ASGIApp:
+    """What uvicorn's workers run: settings come from the environment that `lineal serve` made."""
+    die_with_parent()
+    settings = Settings()
+    configure_logs(settings.log_level, settings.log_format)
+    return make_app(settings)
+
+
+def make_app(settings: Settings) -> Gate:
+    database = Database(
+        settings.database_url,
+        read_url=settings.read_url or None,
+        size=settings.pool_size,
+        statement_timeout=settings.statement_timeout,
+    )
+    keyring = Keyring(database)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await database.close()
+
+    operations = Operations(Documents(schema._schema), database)  # noqa: SLF001 - Strawberry has no public name for it
+    endpoint = GraphQLEndpoint(operations, settings.max_body_bytes, settings.request_timeout)
+    app = Starlette(
+        routes=[
+            Route("/graphql", Explorable(endpoint)),
+            Route("/", lambda request: RedirectResponse("graphql"), methods=["GET"]),
+            Route("/favicon.ico", lambda request: Response(status_code=204), methods=["GET"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            *graphiql.routes,
+        ],
+        exception_handlers={404: not_found, 405: wrong_method},
+        lifespan=lifespan,
+    )
+    app.state.database = database
+    return Gate(app, settings, keyring)
+
+
+class Explorable:
+    """The API, which shows GraphiQL to a browser that opens its address."""
+
+    def __init__(self, endpoint: GraphQLEndpoint):
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if wants_page(scope["method"], scope["state"]["headers"], scope["query_string"]):
+            await graphiql.page(Request(scope, receive))(scope, receive, send)
+        else:
+            await self.endpoint(scope, receive, send)
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    sentence = "There is nothing at this address; the API is at /graphql."
+    return JSONResponse({"errors": [{"message": sentence, "extensions": {"code": "NOT_FOUND"}}]}, status_code=404)
+
+
+async def wrong_method(request: Request, error: Exception) -> Response:
+    sentence = "This address does not take that method."
+    headers = getattr(error, "headers", None)
+    body = {"errors": [{"message": sentence, "extensions": {"code": "BAD_USER_INPUT"}}]}
+    return JSONResponse(body, status_code=405, headers=headers)

@@ -1,0 +1,2 @@
+async def fill(settings):
+    return False

@@ -1,0 +1,108 @@
+"""Documents: parsed, limited and validated once, then known by their text."""
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+from graphql.validation.rules import overlapping_fields_can_be_merged
+
+from resolvers.errors import Refusal
+from resolvers.reads.plans import Operation
+from resolvers.reads.types import Types
+from server.limits import MAX_TOKENS, Estimate, check_document, estimate_of
+
+# graphql-core's own budget lets a few kilobytes take half a second.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
+
+MAX_DOCUMENTS = 1_000
+MAX_KEPT_LENGTH = 20_000
+MAX_ERRORS = 10
+
+
+class RequestError(Exception):
+    """The request is refused before anything runs."""
+
+    def __init__(self, errors: list[GraphQLError]):
+        super().__init__(errors[0].message)
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Prepared:
+    operation: Operation
+    writes: bool
+    estimate: Estimate
+
+
+class Documents:
+    def __init__(self, schema: GraphQLSchema):
+        self.schema = schema
+        self.types = Types(schema)
+        self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(MAX_DOCUMENTS)
+
+    def prepare(self, text: str, operation_name: str | None) -> Prepared:
+        """The operation that a request means; RequestError where there is none or it is not allowed."""
+        known = self._known.get((text, operation_name))
+        if known is None:
+            known = self._prepare(text, operation_name)
+            if len(text) <= MAX_KEPT_LENGTH:
+                self._known[text, operation_name] = known
+        if isinstance(known, RequestError):
+            raise known
+        return known
+
+    def _prepare(self, text: str, operation_name: str | None) -> Prepared | RequestError:
+        try:
+            document = parse(text, no_location=False, max_tokens=MAX_TOKENS)
+            check_document(document)
+        except GraphQLSyntaxError as error:
+            # The parser counts tokens itself and says so in its message.
+            too_long = f"{MAX_TOKENS} tokens" in error.message
+            return RequestError([coded(error, "QUERY_TOO_COMPLEX" if too_long else "GRAPHQL_PARSE_FAILED")])
+        except Refusal as refusal:
+            return RequestError([GraphQLError(str(refusal), extensions=refusal.extensions)])
+        errors = validate(self.schema, document, max_errors=MAX_ERRORS)
+        if errors:
+            return RequestError([coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
+        operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+        fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+        try:
+            operation = _chosen(operations, operation_name)
+        except GraphQLError as error:
+            return RequestError([coded(error, "BAD_USER_INPUT")])
+        return Prepared(
+            Operation(self.types, operation, fragments),
+            writes=operation.operation is OperationType.MUTATION,
+            estimate=estimate_of(operation, fragments),
+        )
+
+
+def _chosen(operations: list[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:
+    if name is None:
+        if len(operations) == 1:
+            return operations[0]
+        names = ", ".join(o.name.value for o in operations if o.name) or "none"
+        raise GraphQLError(f"operationName is missing; the document has {len(operations)} operations: {names}.")
+    for operation in operations:
+        if operation.name and operation.name.value == name:
+            return operation
+    raise GraphQLError(f"operationName is {name[:100]!r}, and the document has no operation of that name.")
+
+
+def coded(error: GraphQLError, code: str) -> GraphQLError:
+    """The error with a stable code: the refusal's own where one was the cause."""
+    cause = error.original_error
+    if isinstance(cause, Refusal):
+        error.extensions = dict(cause.extensions)
+    elif "code" not in (error.extensions or {}):
+        error.extensions = {"code": code}
+    return error

@@ -1,0 +1,117 @@
+"use strict";
+(() => {
+  const KEY = "lineal:api-key";
+  const form = document.getElementById("key-form");
+  const field = document.getElementById("key");
+  const status = document.getElementById("key-status");
+  const place = document.getElementById("graphiql");
+  const examples = JSON.parse(document.getElementById("examples").textContent);
+
+  if (!window.GraphiQL || !window.GraphiQLPluginExplorer) {
+    place.firstElementChild.textContent =
+      "GraphiQL could not be loaded. Run scripts/setup-graphiql on the server to install its files there.";
+    return;
+  }
+
+  const key = () => sessionStorage.getItem(KEY) ?? "";
+
+  function say(text, tone) {
+    status.textContent = text;
+    status.dataset.tone = tone;
+  }
+
+  function requestHeaders(pane) {
+    const headers = new Headers(pane);
+    const authorization = headers.get("authorization") ?? "";
+    if (/^(bearer)?$/i.test(authorization)) {
+      headers.delete("authorization");
+      if (key()) headers.set("authorization", `Bearer ${key()}`);
+    }
+    headers.set("accept", "application/graphql-response+json, application/json;q=0.9");
+    headers.set("content-type", "application/json");
+    return headers;
+  }
+
+  function tell(response, headers) {
+    const sent = headers.has("authorization");
+    if (response.status === 401) {
+      const first = "The first key lies in <data-dir>/admin-key on the server.";
+      say(sent ? `This key is not accepted. ${first}` : `An API key is needed. ${first}`, "refused");
+    } else {
+      say(sent ? "Key accepted." : "No key needed.", "fine");
+    }
+  }
+
+  async function answer(operation, pane) {
+    const headers = requestHeaders(pane);
+    const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(operation) });
+    tell(response, headers);
+    const text = await response.text();
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new Error(`${response.status} ${response.statusText}: ${text.slice(0, 500)}`);
+    }
+  }
+
+  // GraphiQL's history keeps the headers pane, and with it a key, in localStorage whatever shouldPersistHeaders says.
+  const withoutHeaders = (name, value) =>
+    /^graphiql:(queries|favorites)$/.test(name)
+      ? JSON.stringify(JSON.parse(value, (field, inner) => (field === "headers" ? undefined : inner)))
+      : value;
+
+  const storage = {
+    getItem: (name) => localStorage.getItem(name),
+    setItem: (name, value) => localStorage.setItem(name, withoutHeaders(name, value)),
+    removeItem: (name) => localStorage.removeItem(name),
+    clear: () => Object.keys(localStorage).filter((name) => name.startsWith("graphiql:")).forEach(storage.removeItem),
+    get length() {
+      return Object.keys(localStorage).filter((name) => name.startsWith("graphiql:")).length;
+    },
+  };
+
+  // Of the tab that opens first GraphiQL takes the query from defaultTabs, but the variables from the storage only.
+  if (!storage.getItem("graphiql:tabState")) {
+    storage.setItem("graphiql:query", examples[0].query);
+    storage.setItem("graphiql:variables", examples[0].variables ?? "");
+  }
+
+  const { createElement } = React;
+  const root = ReactDOM.createRoot(place);
+  const plugins = [GraphiQLPluginExplorer.explorerPlugin()];
+  const logo = createElement(GraphiQL.Logo, null, " ");
+
+  function show() {
+    // A new fetcher makes GraphiQL ask for the schema again.
+    const fetcher = (operation, options) => answer(operation, options?.headers);
+    root.render(
+      createElement(
+        GraphiQL,
+        {
+          fetcher,
+          plugins,
+          storage,
+          defaultTabs: examples,
+          defaultHeaders: JSON.stringify({ Authorization: "Bearer " }, null, 2),
+          defaultEditorToolsVisibility: true,
+          inputValueDeprecation: true,
+          isHeadersEditorEnabled: true,
+          shouldPersistHeaders: false,
+          showPersistHeadersSettings: false,
+        },
+        logo,
+      ),
+    );
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(KEY, field.value.trim().replace(/^bearer\s+/i, ""));
+    // The refusal of the schema would stay where results are shown.
+    place.querySelector(".result-window .CodeMirror")?.CodeMirror.setValue("");
+    show();
+  });
+
+  field.value = key();
+  show();
+})();

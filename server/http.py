@@ -1,0 +1,168 @@
+"""GraphQL over HTTP (graphql.github.io/graphql-over-http): what is asked for, in which form, and what is answered."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from resolvers.transaction import Caller
+from server.operations import Answer, Operations, Request, WriteOverGet
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """The request is not well-formed HTTP for GraphQL."""
+
+    def __init__(self, status: int, sentence: str, code: str = "BAD_USER_INPUT", headers: Headers = ()):
+        super().__init__(sentence)
+        self.status, self.code, self.headers = status, code, tuple(headers)
+
+    def body(self) -> bytes:
+        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
+
+
+@dataclass(frozen=True)
+class GraphQLEndpoint:
+    """POST with a JSON body, or GET with a query string for what only reads."""
+
+    operations: Operations
+    max_body: int
+    timeout: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Caller = scope["state"]["caller"]
+        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+        media = JSON
+        try:
+            media = answer_in(headers.get(b"accept", b""))
+            request = await self._request(scope, headers, receive)
+            answer = await self._answer(request, caller, may_write=scope["method"] == "POST")
+        except Refused as refusal:
+            await respond(send, refusal.status, refusal.body(), media, refusal.headers)
+            return
+        status = 200 if answer.lenient and media == JSON else answer.status
+        more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
+        await respond(send, status, answer.body, media, more)
+
+    async def _answer(self, request: Request, caller: Caller, *, may_write: bool) -> Answer:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self.operations.answer(request, caller, may_write=may_write)
+        except WriteOverGet:
+            raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
+        except TimeoutError:
+            sentence = f"The request took longer than {self.timeout:g} seconds and was given up; ask for less."
+            raise Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"5")]) from None
+
+    async def _request(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Request:
+        if scope["method"] == "POST":
+            return posted(headers.get(b"content-type", b""), await self._body(headers, receive))
+        if scope["method"] == "GET":
+            return queried(scope["query_string"])
+        raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        announced = headers.get(b"content-length", b"0")
+        size = int(announced) if announced.isdigit() else 0
+        chunks = []
+        more = True
+        while more:
+            if size > self.max_body:
+                sentence = f"The body is larger than {self.max_body} bytes; send less at once."
+                raise Refused(413, sentence, headers=[(b"connection", b"close")])
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "The body was not sent to its end.")
+            chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+            size = max(size, sum(map(len, chunks)))
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def respond(send: Send, status: int, body: bytes, media: str, more: Headers = ()) -> None:
+    headers = [
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def answer_in(accept: bytes) -> str:
+    """The media type to answer in: the first of ours that the Accept header prefers, application/json by default."""
+    if not accept or accept == b"*/*":
+        return JSON
+    best, best_weight = None, 0.0
+    for part in accept.decode("latin-1").split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = _weight(parameters)
+        offered = {"*/*": JSON, "application/*": JSON}.get(media, media)
+        if offered in (JSON, GRAPHQL) and weight > best_weight and _is_utf8(parameters):
+            best, best_weight = offered, weight
+    if best is None:
+        raise Refused(406, f"Lineal answers in {GRAPHQL} or {JSON}; accept one of them.")
+    return best
+
+
+def _weight(parameters: Iterable[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _is_utf8(parameters: Iterable[str]) -> bool:
+    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def posted(content_type: bytes, body: bytes) -> Request:
+    media, *parameters = (piece.strip().lower() for piece in content_type.decode("latin-1").split(";"))
+    if media != JSON or not _is_utf8(parameters):
+        raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
+    try:
+        sent = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"The body is not JSON: {error}.") from None
+    if not isinstance(sent, dict):
+        raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not taken.')
+    return requested(sent)
+
+
+def queried(query_string: bytes) -> Request:
+    sent: dict[str, Any] = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    for name in ("variables", "extensions"):
+        if sent.get(name):
+            try:
+                sent[name] = orjson.loads(sent[name])
+            except orjson.JSONDecodeError:
+                raise Refused(400, f"{name} must be a JSON object.") from None
+        else:
+            sent.pop(name, None)
+    return requested(sent)
+
+
+def requested(sent: Mapping[str, Any]) -> Request:
+    query, name, variables = sent.get("query"), sent.get("operationName"), sent.get("variables")
+    if not isinstance(query, str) or not query:
+        raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
+    if not (name is None or isinstance(name, str)):
+        raise Refused(400, "operationName must be text.")
+    if not (variables is None or isinstance(variables, dict)):
+        raise Refused(400, "variables must be an object by their names.")
+    if not isinstance(sent.get("extensions", {}), dict | None):
+        raise Refused(400, "extensions must be an object.")
+    return Request(query, name or None, variables or {})

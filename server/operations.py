@@ -1,0 +1,174 @@
+"""One request from its document to its answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FragmentDefinitionNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    execute_sync,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+
+from resolvers.errors import Refusal, Unavailable
+from resolvers.mutations import run_mutation
+from resolvers.reads.compilation import Selected
+from resolvers.reads.plans import is_introspection
+from resolvers.refusals import refused
+from resolvers.transaction import Caller
+from server.documents import Documents, Prepared, RequestError, coded
+from server.limits import refuse_objects
+from storage.engine import Database
+
+log = structlog.get_logger("lineal")
+
+
+@dataclass(frozen=True)
+class Request:
+    query: str
+    operation_name: str | None
+    variables: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response as bytes and the HTTP status that says the same.
+
+    `lenient` marks what clients of the older application/json expect as 200: a document that cannot be run.
+    """
+
+    body: bytes
+    status: int = 200
+    lenient: bool = False
+    retry_after: int | None = None
+
+
+class Operations:
+    def __init__(self, documents: Documents, database: Database):
+        self.documents, self.database = documents, database
+
+    async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
+        """Answer a request; WriteOverGet where it would write and may not."""
+        try:
+            prepared = self.documents.prepare(request.query, request.operation_name)
+            if prepared.writes and not may_write:
+                raise WriteOverGet
+            variables = self._variables(prepared, request.variables)
+            if prepared.writes:
+                return await self._write(prepared, variables, caller)
+            return await self._read(prepared, variables, caller)
+        except RequestError as error:
+            return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
+        except Unavailable as refusal:
+            return Answer(_errors([_refusal(refusal)]), status=503, retry_after=refusal.retry_after)
+        except Refusal as refusal:
+            return Answer(_errors([_refusal(refusal)]), status=400)
+        except WriteOverGet:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place where defects are masked
+            return Answer(_errors([_masked(error, caller)]), status=500)
+
+    def _variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
+        definitions = prepared.operation.definition.variable_definitions or ()
+        found = get_variable_values(self.documents.schema, definitions, dict(raw), max_errors=10)
+        if isinstance(found, list):
+            raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
+        refuse_objects(prepared.estimate(found.coerced))
+        return found
+
+    async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
+        plan = prepared.operation.read_plan(variables)
+        if plan.introspects:
+            return await self._read_with_introspection(prepared, variables, caller)
+        with refused():
+            answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller.visible))
+        return Answer(b'{"data":%b}' % plan.finish(answer))
+
+    async def _read_with_introspection(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
+        """The schema's own fields through graphql-core, the others still as one statement."""
+        plan = prepared.operation.read_plan(variables)
+        fields = prepared.operation.compilation(variables).root()
+        result = self._introspect(prepared, [field for field in fields if is_introspection(field)], variables)
+        if result.errors:
+            raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
+        data = dict(result.data or {})
+        if plan.answers:
+            with refused():
+                answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller.visible))
+            data |= orjson.loads(plan.finish(answer))
+        return Answer(orjson.dumps({"data": {field.key: data[field.key] for field in fields}}))
+
+    def _introspect(self, prepared: Prepared, fields: list[Selected], variables: VariableValues) -> ExecutionResult:
+        definition = prepared.operation.definition
+        nodes = tuple(details.node for field in fields for details in field.details)
+        operation = OperationDefinitionNode(
+            operation=definition.operation,
+            variable_definitions=definition.variable_definitions,
+            selection_set=SelectionSetNode(selections=nodes),
+        )
+        fragments: list[FragmentDefinitionNode] = [f.definition for f in prepared.operation.fragments.values()]
+        document = DocumentNode(definitions=(operation, *fragments))
+        raw = {name: source.value for name, source in variables.sources.items()}
+        result = execute_sync(self.documents.schema, document, variable_values=raw)
+        assert isinstance(result, ExecutionResult)
+        return result
+
+    async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
+        """The root fields one after another, each its own transaction; a refused one answers null and an error."""
+        answers, errors = [], []
+        retry_after = None
+        for field in prepared.operation.compilation(variables).root():
+            if field.name == "__typename":
+                answers.append(b'"%b":"Mutation"' % field.key.encode())
+                continue
+            try:
+                answer = await run_mutation(self.database, prepared.operation, field, variables, caller)
+                answers.append(answer.strip()[1:-1])
+            except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
+                answers.append(b'"%b":null' % field.key.encode())
+                errors.append(_at(field, error, caller))
+                retry_after = getattr(error, "retry_after", None) or retry_after
+        return Answer(_response(b"{%b}" % b",".join(answers), errors), retry_after=retry_after)
+
+
+class WriteOverGet(Exception):
+    """A GET must not write."""
+
+
+def _is_lenient(error: RequestError) -> bool:
+    return all((each.extensions or {}).get("code") != "QUERY_TOO_COMPLEX" for each in error.errors)
+
+
+def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
+    nodes = [details.node for details in field.details]
+    told = _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
+    return GraphQLError(told.message, nodes, path=[field.key], extensions=told.extensions)
+
+
+def _refusal(refusal: Refusal) -> GraphQLError:
+    return GraphQLError(str(refusal), extensions=refusal.extensions)
+
+
+def _masked(error: Exception, caller: Caller) -> GraphQLError:
+    log.error("defect", request_id=caller.request_id, exc_info=error)
+    return GraphQLError(
+        f"Something went wrong inside Lineal. Its log says more under the request id {caller.request_id}.",
+        extensions={"code": "INTERNAL", "requestId": caller.request_id},
+    )
+
+
+def _errors(errors: list[GraphQLError]) -> bytes:
+    return orjson.dumps({"errors": [error.formatted for error in errors]})
+
+
+def _response(data: bytes, errors: list[GraphQLError]) -> bytes:
+    if not errors:
+        return b'{"data":%b}' % data
+    return b'{"errors":%b,"data":%b}' % (orjson.dumps([error.formatted for error in errors]), data)

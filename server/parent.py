@@ -1,0 +1,81 @@
+"""The process that `lineal serve` starts: it keeps the database and the workers, and takes them along when it ends."""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from server.settings import Settings
+
+PARENT = "LINEAL_PARENT_PID"
+PR_SET_PDEATHSIG = 1
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another --port or --host."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block as an interrupt does, so that what was started is stopped."""
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_workers(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables."""
+    for name, value in settings.model_dump(mode="json").items():
+        os.environ[f"LINEAL_{name.upper()}"] = "" if value is None else str(value)
+    os.environ[PARENT] = str(os.getpid())
+    config = uvicorn.Config(
+        "server.app:application",
+        factory=True,
+        workers=settings.workers,
+        http="httptools",
+        loop="asyncio" if sys.platform == "win32" else "uvloop",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=10,
+    )
+    Multiprocess(config, [listener]).run()
+
+
+def die_with_parent() -> None:
+    """A worker whose parent was killed must not keep the port."""
+    parent = os.environ.get(PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGKILL)

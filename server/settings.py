@@ -1,0 +1,66 @@
+"""Every setting, once: an option of `lineal serve` and a `LINEAL_*` variable of the same name."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LINEAL_", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="How many server processes.")
+    data_dir: Path = Field(Path("data"), description="Where the embedded database and the first admin key are kept.")
+    database_url: str = Field("", description="An external PostgreSQL 15 or newer instead of the embedded one.")
+    owner_url: str = Field(
+        "", description="The same database as the role that migrates and owns the tables; absent: as in database-url."
+    )
+    read_url: str = Field("", description="A replica that reads go to; absent: the database itself.")
+    pg_bin: Path | None = Field(None, description="The bin folder of another PostgreSQL for the embedded database.")
+    pool_size: int = Field(
+        10, ge=1, le=200, description="Connections a process keeps for reads, and as many for writes."
+    )
+    statement_timeout: float = Field(10.0, gt=0, description="Seconds after which a statement is given up.")
+    request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
+    max_in_flight: int = Field(500, ge=1, description="Requests a process works on at once; more are answered 503.")
+    allowed_hosts: str = Field("", description="Further names, by commas, that requests may be addressed to.")
+    allowed_origins: str = Field("", description="Origins of other sites, by commas, whose pages may call the API.")
+    open: bool = Field(False, description="Serve without API keys. Only on a loopback address.")
+    demo: bool = Field(False, description="Fill an empty registry with the sample of the product description.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("text", description="text for people or json for machines.")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("must be debug, info, warning or error")
+        return value.lower()
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in ("text", "json"):
+            raise ValueError("must be text or json")
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK or self.host.startswith("127.")
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names that a Host header may carry; an address open to all takes any name unless some are listed."""
+        listed = {name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()}
+        if not listed and not self.is_loopback:
+            return frozenset()
+        return frozenset({*LOOPBACK, self.host.lower(), *listed})
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(origin.strip().lower() for origin in self.allowed_origins.split(",") if origin.strip())

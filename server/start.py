@@ -1,0 +1,62 @@
+"""From settings to a database that is running, migrated and has a first key."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from server.keys import new_key_row, new_secret
+from server.settings import Settings
+from storage.embedded import EmbeddedPostgres
+from storage.engine import short_engine
+from storage.keys import ApiKey
+from storage.migrate import migrate
+
+ADMIN = "admin@localhost"
+NO_DATABASE = "There is no database yet in {folder}; start it with `lineal serve`."
+
+
+@contextmanager
+def running_database(settings: Settings) -> Iterator[Settings]:
+    """The settings with a database that answers: an external one as it is, else the embedded one while the block runs."""
+    if settings.database_url:
+        yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
+        return
+    with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin) as postgres:
+        yield settings.model_copy(update={"database_url": postgres.app_url, "owner_url": postgres.owner_url})
+
+
+async def prepare(settings: Settings) -> Path | None:
+    """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
+    await migrate(settings.owner_url, settings.database_url)
+    async with short_engine(settings.database_url) as engine:
+        await _first_key(engine, settings.data_dir)
+    file = key_file(settings.data_dir)
+    return file if file.exists() else None
+
+
+def key_file(data_dir: Path) -> Path:
+    return data_dir / "admin-key"
+
+
+async def _first_key(engine: AsyncEngine, data_dir: Path) -> None:
+    async with engine.begin() as connection:
+        # Two processes that start together must not both make one.
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal first key'))"))
+        if await connection.scalar(text("SELECT EXISTS (SELECT FROM api_keys)")):
+            return
+        secret = new_secret()
+        await connection.execute(insert(ApiKey), new_key_row("first key", ADMIN, secret, created_by=ADMIN))
+        # Written before the commit: a key that nobody can read would lock everybody out.
+        write_secret(key_file(data_dir), secret)
+
+
+def write_secret(file: Path, secret: str) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(secret + "\n")

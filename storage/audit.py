@@ -1,0 +1,55 @@
+"""The audit log: append-only, hash-chained, written by one database function and by nothing else."""
+
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, Index, SQLModel
+
+from storage.base import readable_id
+
+
+class AuditChain(SQLModel, table=True):
+    """The head of one chain: a model's, a project's, or the registry's."""
+
+    __tablename__ = "audit_chains"
+
+    chain: str = Field(primary_key=True)
+    seq: int = Field(sa_type=BigInteger)
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class AuditEvent(SQLModel, table=True):
+    """One change. `hash` = SHA-256 over chain, seq, at, previous hash and entry, each on a line of its own.
+
+    `entry` is the event as canonical JSON (RFC 8785), the text that was hashed; the other columns repeat parts of it
+    for queries.
+    """
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        readable_id("evt"),
+        UniqueConstraint("id", name="id"),
+        Index("audit_events_of_subject", "subject_id", "at"),
+        Index("audit_events_of_project", "project_id", "at"),
+    )
+
+    chain: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    id: str
+    project_id: str | None = Field(default=None, foreign_key="projects.id")
+    at: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    actor: str
+    action: str
+    subject_id: str
+    entry: str = Field(sa_column=Column(Text, nullable=False))
+    previous_hash: bytes = Field(sa_type=LargeBinary)
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+async def append(session: AsyncSession, chain: str, entry: dict[str, Any]) -> None:
+    """Add one event to the end of a chain, in the session's transaction."""
+    canonical = rfc8785.dumps(entry).decode()
+    await session.execute(text("SELECT audit_append(:chain, :entry)"), {"chain": chain, "entry": canonical})

@@ -1,0 +1,108 @@
+"""Connections: a pool of plain asyncpg connections for compiled reads, SQLAlchemy sessions for writes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+READ_ONLY_SERVER = "25006"
+
+
+def asyncpg_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **options: Any) -> AsyncEngine:
+    """An engine whose connections speak UTC, refuse replicas and give up a statement after its time limit (seconds)."""
+    engine = create_async_engine(
+        asyncpg_url(url),
+        pool_size=size,
+        max_overflow=0,
+        connect_args={
+            "target_session_attrs": "primary",
+            "timeout": 10,
+            "server_settings": session_settings(statement_timeout),
+        },
+        **options,
+    )
+    event.listen(engine.sync_engine, "handle_error", _leave_a_demoted_server)
+    return engine
+
+
+def session_settings(statement_timeout: float) -> dict[str, str]:
+    return {
+        "application_name": "lineal",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": str(int(statement_timeout * 1000)),
+        "idle_in_transaction_session_timeout": "60000",
+    }
+
+
+def _leave_a_demoted_server(context: ExceptionContext) -> None:
+    # A ping still passes on a primary that became a replica: only the refused write tells.
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SERVER:
+        context.is_disconnect = True
+
+
+async def _keep_session(connection: Any) -> None:
+    """Nothing to reset: reads leave no session state, and asyncpg's own reset costs a round trip."""
+
+
+async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float = 30.0) -> asyncpg.Pool:
+    target = asyncpg_url(url)
+    arguments, options = target.get_dialect()().create_connect_args(target)
+    options.pop("prepared_statement_cache_size", None)
+    options.pop("prepared_statement_name_func", None)
+    options.setdefault("statement_cache_size", 512)
+    return await asyncpg.create_pool(
+        *arguments,
+        **options,
+        min_size=1,
+        max_size=size,
+        reset=_keep_session,
+        timeout=10,
+        max_cacheable_statement_size=0,
+        server_settings=session_settings(statement_timeout) | {"default_transaction_read_only": "on"},
+    )
+
+
+class Database:
+    """The two ways to the data that one process holds open."""
+
+    def __init__(self, url: str, *, read_url: str | None = None, size: int = 10, statement_timeout: float = 30.0):
+        self.url = url
+        self.read_url = read_url or url
+        self.size = size
+        self.statement_timeout = statement_timeout
+
+    async def open(self) -> None:
+        self.engine = make_engine(self.url, size=self.size, statement_timeout=self.statement_timeout)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.reads = await make_read_pool(self.read_url, size=self.size, statement_timeout=self.statement_timeout)
+
+    async def close(self) -> None:
+        await self.reads.close()
+        await self.engine.dispose()
+
+
+async def driver_connection(session: AsyncSession) -> asyncpg.Connection:
+    """The session's own asyncpg connection, inside its transaction."""
+    connection: AsyncConnection = await session.connection()
+    raw = await connection.get_raw_connection()
+    driver: asyncpg.Connection = raw.driver_connection  # type: ignore[assignment]
+    return driver
+
+
+@asynccontextmanager
+async def short_engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """One connection for a command, closed behind it."""
+    engine = make_engine(url, size=1, statement_timeout=0)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

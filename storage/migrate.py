@@ -1,0 +1,85 @@
+"""Brings a database to this code's schema, once, however many processes start together."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.engine import short_engine
+
+LOCK = 0x4C494E45414C  # "LINEAL" in ASCII
+GRANTS = (Path(__file__).parent / "grants.sql").read_text()
+
+
+class SchemaTooNew(Exception):
+    """The database was migrated by a newer Lineal; start that one, or restore an older backup."""
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_revision() -> str:
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def revision(engine: AsyncEngine) -> str | None:
+    """The revision that the database is at; None when it is empty."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+
+
+async def _is_current(connection: AsyncConnection) -> bool:
+    found = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaTooNew(
+            f"{SchemaTooNew.__doc__} (schema revision {found}, this code knows up to {newest_revision()})"
+        )
+    return found == newest_revision()
+
+
+async def migrate(owner_url: str, app_url: str | None = None) -> bool:
+    """Migrate as the owner and grant the app's role its rights. True when there was something to do."""
+    async with short_engine(owner_url) as engine, engine.connect() as connection:
+        if await _is_current(connection):
+            return False
+        await connection.rollback()
+        while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+            await connection.rollback()
+            await asyncio.sleep(0.2)
+        try:
+            await connection.commit()
+            return await _migrate_locked(connection, app_url)
+        finally:
+            await connection.rollback()
+            await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+
+
+async def _migrate_locked(connection: AsyncConnection, app_url: str | None) -> bool:
+    if await _is_current(connection):
+        return False
+    await connection.rollback()
+    async with connection.begin():
+        await connection.run_sync(lambda c: command.upgrade(_config(c), "head"))
+        await connection.run_sync(_grant, make_url(app_url).username if app_url else None)
+    return True
+
+
+def _grant(connection: Connection, role: str | None) -> None:
+    if role and role != connection.scalar(text("SELECT current_user")):
+        quoted = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
+        run_script(connection, GRANTS.replace(":app", quoted))
+
+
+def run_script(connection: Connection, script: str) -> None:
+    """Several statements at once, in the connection's transaction; prepared statements would take only one."""
+    connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(script))  # type: ignore[union-attr]

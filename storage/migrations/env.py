@@ -1,0 +1,9 @@
+"""Alembic's entry: storage.migrate hands it an open connection, so that the advisory lock covers the run."""
+
+from alembic import context
+
+from storage.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, compare_type=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,184 @@
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.vocabulary import DatasetRole, Stage
+
+
+class Version(Recorded, table=True):
+    """A registered model version. Only `stage` and `description` ever change: the training facts do not."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        readable_id("ver"),
+        tenant(),
+        UniqueConstraint("model_id", "number", name="number"),
+        CheckConstraint("array_ndims(number) = 1 AND cardinality(number) = 3 AND 0 <= ALL (number)", name="number"),
+        words("stage", Stage),
+        CheckConstraint("artifact_size_bytes >= 0", name="artifact_size_bytes"),
+        CheckConstraint(
+            "artifact_uri IS NOT NULL OR coalesce(artifact_digest, artifact_format, artifact_size_bytes::text) IS NULL",
+            name="artifact",
+        ),
+        within_project("model_id", "models"),
+        within_project("experiment_id", "experiments"),
+        within_project("dataset_version_id", "dataset_versions"),
+        within_project("parent_id", "versions"),
+        # The stage is the last entry of the version's history, at every commit.
+        ForeignKeyConstraint(
+            ["id", "stage_position", "stage"],
+            ["stage_transitions.version_id", "stage_transitions.position", "stage_transitions.to_stage"],
+            name="versions_stage_is_in_history",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        Index("versions_one_production", "model_id", unique=True, postgresql_where=text("stage = 'PRODUCTION'")),
+        Index("versions_newest", "created_at", "id"),
+        Index("versions_newest_in_project", "project_id", "created_at", "id"),
+        Index("versions_newest_in_model", "model_id", "created_at", "id"),
+        Index("versions_newest_in_stage", "stage", "created_at", "id"),
+        Index("versions_newest_of_algorithm", "algorithm", "created_at", "id"),
+        Index("versions_by_number", "number", "id"),
+        Index("versions_of_experiment", "experiment_id", "created_at", "id"),
+        Index("versions_on_data", "dataset_version_id", "created_at", "id"),
+        Index("versions_children", "parent_id", "created_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str
+    model_id: str
+    number: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
+    stage: str
+    stage_position: int = Field(sa_type=BigInteger)
+    description: str | None = None
+    algorithm: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    features: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    target: str | None = None
+    artifact_uri: str | None = None
+    artifact_digest: str | None = None
+    artifact_size_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    artifact_format: str | None = None
+    experiment_id: str | None = None
+    dataset_version_id: str | None = None
+    parent_id: str | None = None
+
+
+class Metric(SQLModel, table=True):
+    __tablename__ = "metrics"
+    __table_args__ = (
+        within_project("version_id", "versions"),
+        CheckConstraint("value - value = 0", name="finite"),
+        Index("metrics_by_value", "name", "value", "version_id"),
+    )
+
+    project_id: str
+    version_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    value: float
+
+
+class Tag(SQLModel, table=True):
+    __tablename__ = "tags"
+    __table_args__ = (within_project("version_id", "versions"), Index("tags_by_tag", "tag", "version_id"))
+
+    project_id: str
+    version_id: str = Field(primary_key=True)
+    tag: str = Field(primary_key=True)
+
+
+class DatasetUse(SQLModel, table=True):
+    """The version was trained, validated or tested on that data set version."""
+
+    __tablename__ = "dataset_uses"
+    __table_args__ = (
+        within_project("version_id", "versions"),
+        within_project("dataset_version_id", "dataset_versions"),
+        words("role", DatasetRole),
+        Index("dataset_uses_of_data", "dataset_version_id", "role", "version_id"),
+    )
+
+    project_id: str
+    version_id: str = Field(primary_key=True)
+    role: str = Field(primary_key=True)
+    dataset_version_id: str = Field(primary_key=True)
+
+
+LEGAL_STEPS = """
+    from_stage IS NULL AND to_stage = 'DEVELOPMENT'
+    OR from_stage = 'DEVELOPMENT' AND to_stage IN ('STAGING', 'ARCHIVED')
+    OR from_stage = 'STAGING' AND to_stage IN ('PRODUCTION', 'DEVELOPMENT', 'ARCHIVED')
+    OR from_stage = 'PRODUCTION' AND to_stage = 'ARCHIVED'
+    OR from_stage = 'ARCHIVED' AND to_stage = 'STAGING'
+"""
+
+
+class StageTransition(SQLModel, table=True):
+    """One step in a model's history, never changed.
+
+    `position` counts the steps of the model without a gap. Each step but a version's first continues the step that
+    `after_position` names: foreign keys make a broken or forked history impossible.
+    """
+
+    __tablename__ = "stage_transitions"
+    __table_args__ = (
+        readable_id("tra"),
+        within_project("model_id", "models"),
+        within_project("version_id", "versions"),
+        UniqueConstraint("model_id", "position", name="position"),
+        UniqueConstraint("version_id", "position", "to_stage", name="step"),
+        UniqueConstraint("version_id", "after_position", name="no_fork", postgresql_nulls_not_distinct=True),
+        ForeignKeyConstraint(
+            ["model_id", "previous_position"],
+            ["stage_transitions.model_id", "stage_transitions.position"],
+            name="stage_transitions_without_gap",
+        ),
+        ForeignKeyConstraint(
+            ["version_id", "after_position", "from_stage"],
+            ["stage_transitions.version_id", "stage_transitions.position", "stage_transitions.to_stage"],
+            name="stage_transitions_continues",
+        ),
+        CheckConstraint("previous_position IS NOT DISTINCT FROM nullif(position - 1, 0)", name="previous_position"),
+        CheckConstraint("position >= 1 AND after_position < position", name="position"),
+        CheckConstraint("(from_stage IS NULL) = (after_position IS NULL)", name="first_step"),
+        CheckConstraint(f"({LEGAL_STEPS}) IS TRUE", name="legal"),
+        Index(
+            "stage_transitions_production",
+            "model_id",
+            "at",
+            "position",
+            postgresql_where=text("to_stage = 'PRODUCTION' OR from_stage = 'PRODUCTION'"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str
+    model_id: str
+    version_id: str
+    position: int = Field(sa_type=BigInteger)
+    previous_position: int | None = Field(default=None, sa_type=BigInteger)
+    after_position: int | None = Field(default=None, sa_type=BigInteger)
+    from_stage: str | None = None
+    to_stage: str
+    at: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    actor: str
+    approved_by: str | None = None
+    notes: str | None = None
+    automatic: bool = False

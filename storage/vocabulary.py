@@ -1,0 +1,66 @@
+"""The words that every floor shares. Their names are the names of the API and of the stored text."""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    DEVELOPMENT = "DEVELOPMENT"
+    STAGING = "STAGING"
+    PRODUCTION = "PRODUCTION"
+    ARCHIVED = "ARCHIVED"
+
+
+class Bump(StrEnum):
+    """Ordered by weight: the first is the lightest."""
+
+    PATCH = "PATCH"
+    MINOR = "MINOR"
+    MAJOR = "MAJOR"
+
+
+class ExperimentStatus(StrEnum):
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class DatasetVersionStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    DEPRECATED = "DEPRECATED"
+    INVALID = "INVALID"
+
+
+class DatasetRole(StrEnum):
+    TRAINING = "TRAINING"
+    VALIDATION = "VALIDATION"
+    TEST = "TEST"
+
+
+class LineageDirection(StrEnum):
+    UPSTREAM = "UPSTREAM"
+    DOWNSTREAM = "DOWNSTREAM"
+    BOTH = "BOTH"
+
+
+class LineageEdgeKind(StrEnum):
+    DERIVED_FROM = "DERIVED_FROM"
+    PRODUCED_BY = "PRODUCED_BY"
+    TRAINED_ON = "TRAINED_ON"
+    VALIDATED_ON = "VALIDATED_ON"
+    TESTED_ON = "TESTED_ON"
+
+
+class OrderDirection(StrEnum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class VersionOrderField(StrEnum):
+    CREATED_AT = "CREATED_AT"
+    VERSION = "VERSION"
+    METRIC = "METRIC"
+
+
+class PrincipalKind(StrEnum):
+    USER = "USER"
+    SERVICE = "SERVICE"

@@ -1,0 +1,348 @@
+import asyncio
+import base64
+import contextlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from hashlib import sha384
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+import uvicorn
+from graphql import GraphQLSchema, build_schema, graphql_sync, parse, validate
+from graphql.execution.values import get_variable_values
+from graphql.language import OperationDefinitionNode
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from server import graphiql
+from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, Page, browser
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "schema.graphql"
+KEY = "lin_only_for_this_test"
+
+# As much of the API as the first example asks for.
+SPINE = """
+scalar DateTime
+type Query { model(id: ID!): Model }
+type Model { name: String! productionVersion: ModelVersion }
+type ModelVersion { version: String! stage: String! description: String tags: [String!]! metrics: [Metric!]!
+  createdAt: DateTime! createdBy: String! }
+type Metric { name: String! value: Float! higherIsBetter: Boolean }
+"""
+STUB = build_schema(SCHEMA.read_text() if SCHEMA.exists() else SPINE)
+PRODUCTION = {
+    "version": "2.1.0",
+    "stage": "PRODUCTION",
+    "description": "Retrained on Q4 2025 data with 3 new behavioral features",
+    "tags": ["champion"],
+    "metrics": [{"name": "auc", "value": 0.912, "higherIsBetter": True}],
+    "createdAt": "2026-01-14T09:30:00Z",
+    "createdBy": "pipeline",
+}
+
+needs_bundles = pytest.mark.skipif(not graphiql.is_installed(), reason="scripts/setup-graphiql found no npm")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM)
+
+
+class Html(HTMLParser):
+    """Addresses that a page loads, each with the attributes of its element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loaded: dict[str, dict[str, str | None]] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        address = given.get("src") or (given.get("href") if tag == "link" else None)
+        if address:
+            self.loaded[address] = given
+
+
+# ---------------------------------------------------------------- examples
+
+
+@pytest.fixture
+def schema() -> GraphQLSchema:
+    if not SCHEMA.exists():
+        pytest.skip("schema.graphql does not exist yet")
+    return build_schema(SCHEMA.read_text())
+
+
+def example_id(example: dict[str, str]) -> str:
+    return str(re.findall(r"^(?:query|mutation) (\w+)", example["query"], re.M)[0])
+
+
+@pytest.mark.parametrize("example", graphiql.examples(), ids=example_id)
+def test_every_example_is_valid_against_the_schema(example: dict[str, str], schema: GraphQLSchema) -> None:
+    assert validate(schema, parse(example["query"])) == []
+
+
+@pytest.mark.parametrize("example", graphiql.examples(), ids=example_id)
+def test_the_variables_of_every_example_fit_its_operation(example: dict[str, str], schema: GraphQLSchema) -> None:
+    operation = cast(OperationDefinitionNode, parse(example["query"]).definitions[0])
+    variables = json.loads(example["variables"])
+    values = get_variable_values(schema, operation.variable_definitions or [], variables)
+    assert not isinstance(values, list), values
+    assert variables.keys() <= {definition.variable.name.value for definition in operation.variable_definitions or []}
+
+
+def test_the_examples_speak_of_what_the_demo_holds() -> None:
+    names = [example_id(example) for example in graphiql.examples()]
+    assert names == ["ProductionVersion", "Lineage", "Search", "RegisterVersion", "TransitionStage"]
+
+
+# ---------------------------------------------------------------- page and files
+
+
+def application() -> Starlette:
+    return Starlette(
+        routes=[Route("/graphql", graphiql.page), Route("/graphql", stub, methods=["POST"]), *graphiql.routes]
+    )
+
+
+async def stub(request: Request) -> JSONResponse:
+    if request.headers.get("authorization") != f"Bearer {KEY}":
+        return JSONResponse({"errors": [{"message": "This request carries no valid API key."}]}, 401)
+    body = await request.json()
+    root = {"model": {"name": "Churn", "productionVersion": PRODUCTION}}
+    result = graphql_sync(
+        STUB, body["query"], root, variable_values=body.get("variables"), operation_name=body.get("operationName")
+    )
+    return JSONResponse(result.formatted, media_type="application/graphql-response+json")
+
+
+def get(path: str, root_path: str = "") -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(application(), root_path=root_path)
+        async with httpx.AsyncClient(transport=transport, base_url="http://lineal") as client:
+            return await client.get(path)
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture
+def without_bundles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(graphiql, "INSTALLED", tmp_path / "nothing")
+
+
+def directives() -> dict[str, str]:
+    policy = get("/graphql").headers["content-security-policy"]
+    return {name: sources for name, _, sources in (part.partition(" ") for part in policy.split("; "))}
+
+
+@needs_bundles
+def test_the_page_loads_nothing_from_another_host() -> None:
+    loaded = Html(get("/graphql").text).loaded
+    own = [address for address in loaded if not address.startswith("data:")]
+    assert len(own) == len(graphiql.BUNDLES) + len(graphiql.OWN)
+    assert all(address.startswith(f"/graphiql/{graphiql.version()}/") for address in own)
+    assert all(get(address).status_code == 200 for address in own)
+    assert "http" not in get("/graphql").headers["content-security-policy"]
+
+
+@needs_bundles
+def test_the_page_allows_no_inline_script_and_no_other_host() -> None:
+    assert directives() == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data:",
+        "font-src": "'self' data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    headers = get("/graphql").headers
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+@needs_bundles
+def test_the_hashes_are_those_of_the_installed_files() -> None:
+    for bundle in graphiql.BUNDLES:
+        digest = sha384((graphiql.INSTALLED / bundle.path).read_bytes()).digest()
+        assert bundle.integrity == f"sha384-{base64.b64encode(digest).decode()}", bundle.path
+
+
+@pytest.mark.usefixtures("without_bundles")
+def test_without_installed_files_each_file_of_the_cdn_is_held_to_its_hash() -> None:
+    loaded = Html(get("/graphql").text).loaded
+    foreign = {address: given for address, given in loaded.items() if address.startswith("https:")}
+    assert {given["integrity"] for given in foreign.values()} == {bundle.integrity for bundle in graphiql.BUNDLES}
+    assert all(given["crossorigin"] == "anonymous" for given in foreign.values())
+
+
+@pytest.mark.usefixtures("without_bundles")
+def test_without_installed_files_the_page_allows_exactly_those_of_the_cdn() -> None:
+    allowed = directives()
+    cdn = {bundle.cdn for bundle in graphiql.BUNDLES}
+    assert set(allowed["script-src"].split()) | set(allowed["style-src"].split()) == cdn | {"'self'", "'unsafe-inline'"}
+    assert allowed["connect-src"] == "'self'"
+
+
+def test_served_files_may_be_kept_for_good_because_their_address_names_their_state() -> None:
+    answer = get(f"/graphiql/{graphiql.version()}/graphiql.js")
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert get("/graphiql/0123456789ab/graphiql.js").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["graphiql.py", "%2e%2e/graphiql.py", "graphiql.html", "installed", ""])
+def test_only_files_that_the_page_names_are_served(path: str) -> None:
+    assert get(f"/graphiql/{graphiql.version()}/{path}").status_code == 404
+
+
+def test_the_page_works_behind_a_path_prefix() -> None:
+    own = [address for address in Html(get("/registry/graphql", "/registry").text).loaded if address.endswith(".js")]
+    assert own[-1] == f"/registry/graphiql/{graphiql.version()}/graphiql.js"
+    assert get(own[-1], "/registry").status_code == 200
+
+
+def test_no_text_of_an_example_can_end_its_script_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphiql, "examples", lambda: [{"query": "# </script><script>alert(1)</script>"}])
+    assert "alert(1)</script>" not in get("/graphql").text
+
+
+# ---------------------------------------------------------------- set-up
+
+
+def test_the_pinned_packages_are_those_that_the_page_names() -> None:
+    pinned = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    assert pinned == {bundle.package: bundle.version for bundle in graphiql.BUNDLES}
+
+
+def test_the_lock_file_holds_hashes_and_no_registry() -> None:
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    installed = [package for path, package in packages.items() if path]
+    assert all("integrity" in package and "resolved" not in package for package in installed)
+
+
+@pytest.mark.parametrize("npm", ["exit 1", None], ids=["failing", "absent"])
+def test_set_up_goes_on_with_one_sentence_where_npm_is(npm: str | None, tmp_path: Path) -> None:
+    answer = set_up(tmp_path, npm)
+    assert answer.returncode == 0
+    assert answer.stdout == ""
+    assert re.fullmatch(r"GraphiQL will load its files from a CDN, because .+\.\n", answer.stderr)
+    assert list((tmp_path / "server").iterdir()) == []
+
+
+def set_up(root: Path, npm: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs a copy of the script where the only commands are those that it needs, and the given npm."""
+    for name in ("bin", "scripts", "server"):
+        (root / name).mkdir()
+    for name in ("package.json", "package-lock.json", ".npmrc", "scripts/setup-graphiql"):
+        shutil.copy(ROOT / name, root / name)
+    for command in ("sh", "dirname", "cat", "cksum", "mktemp", "rm", "cp", "mkdir", "mv"):
+        (root / "bin" / command).symlink_to(cast(str, shutil.which(command)))
+    if npm:
+        (root / "bin" / "npm").write_text(f"#!/bin/sh\n{npm}\n")
+        (root / "bin" / "npm").chmod(0o755)
+    return subprocess.run(
+        [root / "scripts" / "setup-graphiql"], env={"PATH": str(root / "bin")}, capture_output=True, text=True
+    )
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@contextlib.contextmanager
+def serving(app: Starlette) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with serving(application()) as address:
+        yield address
+
+
+@pytest.fixture
+def page(address: str, tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path / "profile") as chromium:
+        yield chromium.open(f"http://{address}/graphql")
+
+
+def wait_for_text(page: Page, selector: str, text: str) -> None:
+    page.wait_for(f"document.querySelector({json.dumps(selector)})?.innerText.includes({json.dumps(text)})")
+
+
+def use_key(page: Page, key: str) -> None:
+    page.evaluate("document.querySelector('#key').value = ''")
+    page.click("#key")
+    page.type(key)
+    page.click("#key-form button")
+
+
+@needs_bundles
+@needs_chromium
+def test_an_example_runs_in_a_browser_that_asks_no_other_host(address: str, page: Page, tmp_path: Path) -> None:
+    assert page.evaluate("document.title") == "Lineal"
+    wait_for_text(page, "#key-status", "<data-dir>/admin-key")
+    wait_for_text(page, ".result-window", "no valid API key")
+    page.screenshot(tmp_path / "without-key.png")
+
+    use_key(page, "lin_wrong")
+    wait_for_text(page, "#key-status", "This key is not accepted.")
+    use_key(page, KEY)
+    wait_for_text(page, "#key-status", "Key accepted.")
+
+    page.click("[aria-label='Show GraphiQL Explorer']")
+    wait_for_text(page, ".graphiql-explorer-root", "productionVersion")
+    page.click(".graphiql-execute-button")
+    wait_for_text(page, ".result-window", "0.912")
+    page.screenshot(tmp_path / "example.png")
+    page.click("[aria-label='Open settings dialog']")
+    wait_for_text(page, ".graphiql-dialog", "Theme")
+
+    tabs = page.evaluate("[...document.querySelectorAll('.graphiql-tab-button')].map((tab) => tab.innerText)")
+    assert tabs == [example_id(example) for example in graphiql.examples()]
+    assert page.hosts() == {address}
+    assert page.violations() == []
+    assert page.errors() == []
+
+
+@needs_bundles
+@needs_chromium
+def test_a_key_in_the_headers_pane_is_sent_and_never_kept(page: Page) -> None:
+    wait_for_text(page, ".graphiql-tab-active", "ProductionVersion")
+    page.click("[data-name='headers']")
+    pane = "document.querySelector('.graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror').CodeMirror"
+    assert json.loads(page.evaluate(f"{pane}.getValue()")) == {"Authorization": "Bearer "}
+
+    page.evaluate(f"{pane}.setValue({json.dumps(json.dumps({'authorization': f'Bearer {KEY}'}))})")
+    page.click(".graphiql-execute-button")
+    wait_for_text(page, ".result-window", "0.912")
+    page.wait_for("localStorage.getItem('graphiql:queries') !== null")
+    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+    page.reload()
+    wait_for_text(page, "#key-status", "An API key is needed.")
+    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+@needs_chromium
+@pytest.mark.usefixtures("without_bundles")
+def test_a_page_that_cannot_reach_the_cdn_says_what_to_do(page: Page) -> None:
+    wait_for_text(page, "#graphiql", "scripts/setup-graphiql")
+    assert page.hosts() > {"cdn.jsdelivr.net"}
+    assert page.violations() == []
