@@ -5,7 +5,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
-from resolvers.reads.lineage import Chain, Lineage
+from resolvers.reads.lineage import DEFAULT_CHAIN, DEFAULT_DEPTH, Chain, Lineage
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from resolvers.rules.metrics import higher_is_better
@@ -129,14 +129,14 @@ class ModelVersion(Node):
     version_chain: list[links.ModelVersion] = bound(
         "This version, its parent, and so on to the first; crosses models.",
         Chain("parent_id"),
-        (argument("first", int, "How many at most: 1 to 1000.", default=100),),
+        (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_CHAIN),),
     )
     lineage: LineageGraph = bound(
         "What it came from, or what came from it, as a graph of at most 500 nodes.",
         Lineage(),
         (
-            argument("direction", words.LineageDirection, "Which way.", default=words.LineageDirection.UPSTREAM),
-            argument("depth", int, "How many steps away at most: 1 to 100.", default=10),
+            argument("direction", words.LineageDirection | None, "Which way.", default=words.LineageDirection.UPSTREAM),
+            argument("depth", int | None, "How many steps away at most: 1 to 100.", default=DEFAULT_DEPTH),
         ),
     )
     change: VersionChange | None = computed(
@@ -178,7 +178,7 @@ class VersionFilter:
 class VersionOrder:
     by: words.VersionOrderField = given("What by.")
     metric: str | None = optional("The metric's name; only for METRIC, and needed there.")
-    direction: words.OrderDirection = given("Which way.", default=words.OrderDirection.DESC)
+    direction: words.OrderDirection | None = given("Which way.", default=words.OrderDirection.DESC)
 
 
 FILTER = argument("filter", VersionFilter | None, "Which versions; absent: all.", default=strawberry.UNSET)
@@ -226,7 +226,7 @@ class CreateVersionInput:
     target: str | None = optional("What it predicts.", limits.NAME)
     artifact: ArtifactInput | None = optional("The trained model's file.")
     tags: list[str] | None = optional("Its labels.", limits.TAGS)
-    create_model: bool = given("Make the model, named by its id, if there is none yet.", default=False)
+    create_model: bool | None = given("Make the model, named by its id, if there is none yet.", default=False)
 
 
 @strawberry.type(description="What `createVersion` registered.")

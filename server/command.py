@@ -3,18 +3,22 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from resolvers.errors import Refusal
+from schema import schema as graphql_schema
+from server.accounts import all_keys, end_key, make_key
+from server.demo import fill
 from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
 from server.settings import Settings
-from server.start import prepare, running_database
+from server.start import prepare, reachable_database, running_database
 from storage.embedded import EmbeddedUnavailable
 from storage.migrate import SchemaTooNew
 
@@ -95,39 +99,84 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     run_workers(settings, listener)
 
 
+@contextmanager
+def _database(given: dict[str, Any]) -> Iterator[Settings]:
+    """A migrated database for a command, whether a server runs or not."""
+    try:
+        with ended_by_signals(), reachable_database(settings_from(given)) as settings:
+            asyncio.run(prepare(settings))
+            yield settings
+    except (EmbeddedUnavailable, SchemaTooNew) as error:
+        raise click.ClickException(str(error)) from error
+
+
 @main.command()
 @options(*DATABASE)
 def migrate(**given: Any) -> None:
     """Bring the database to this version's schema."""
-    with _database(given) as settings:
-        asyncio.run(prepare(settings))
-    click.echo("The database is current.")
+    with _database(given):
+        click.echo("The database is current.")
 
 
 @main.command()
 @options(*DATABASE)
 def demo(**given: Any) -> None:
     """Fill an empty registry with the sample of the product description."""
-    from server.demo import fill
-
     with _database(given) as settings:
-        asyncio.run(prepare(settings))
-        click.echo(
-            "Filled." if asyncio.run(fill(settings)) else "The registry holds something already; nothing was done."
-        )
+        filled = asyncio.run(fill(settings))
+        click.echo("The sample is in." if filled else "The registry holds projects already; nothing was done.")
 
 
 @main.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from schema import schema as made
-
-    click.echo(str(made))
+    click.echo(str(graphql_schema))
 
 
 @main.group()
 def keys() -> None:
     """Make, list and revoke API keys."""
+
+
+@keys.command("create")
+@options(*DATABASE)
+@click.option("--name", required=True, help="What the key is for, such as the pipeline that uses it.")
+@click.option("--email", required=True, help="Whose it is; the history names this owner for all that is done with it.")
+@click.option("--project", default=None, help="The only project that it reaches; absent: all.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=None, help="After how many days it expires; absent: never."
+)
+def create_key(name: str, email: str, project: str | None, days: int | None, **given: Any) -> None:
+    """Make a key and print it; it is shown this once."""
+    with _database(given) as settings:
+        try:
+            click.echo(asyncio.run(make_key(settings.database_url, name, email, project, days)))
+        except Refusal as refusal:
+            raise click.ClickException(str(refusal)) from refusal
+
+
+@keys.command("list")
+@options(*DATABASE)
+def list_keys(**given: Any) -> None:
+    """Show all keys, never their secrets."""
+    with _database(given) as settings:
+        for row in asyncio.run(all_keys(settings.database_url)):
+            state = "revoked" if row["revoked_at"] else "expired" if row["expired"] else "valid"
+            reach = row["project_id"] or "all projects"
+            click.echo(
+                f"{row['id']}  {state:8}  {row['email']}  {row['name']}  {reach}  made {row['created_at']:%Y-%m-%d}"
+            )
+
+
+@keys.command("revoke")
+@options(*DATABASE)
+@click.argument("id")
+def revoke_key(id: str, **given: Any) -> None:
+    """End the key with this id; it stops working within 5 seconds."""
+    with _database(given) as settings:
+        if not asyncio.run(end_key(settings.database_url, id)):
+            raise click.ClickException(f"There is no valid key {id}; `lineal keys list` shows them.")
+        click.echo(f"{id} is revoked.")
 
 
 if __name__ == "__main__":

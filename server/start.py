@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.keys import new_key_row, new_secret
 from server.settings import Settings
-from storage.embedded import EmbeddedPostgres
+from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
 from storage.keys import ApiKey
 from storage.migrate import migrate
 
 ADMIN = "admin@localhost"
-NO_DATABASE = "There is no database yet in {folder}; start it with `lineal serve`."
+# Beside the workers' pools: commands, migrations and PostgreSQL's own reserve.
+SPARE_CONNECTIONS = 20
 
 
 @contextmanager
@@ -25,8 +26,20 @@ def running_database(settings: Settings) -> Iterator[Settings]:
     if settings.database_url:
         yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
         return
-    with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin) as postgres:
+    connections = 2 * settings.workers * settings.pool_size + SPARE_CONNECTIONS
+    with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin, max_connections=connections) as postgres:
         yield settings.model_copy(update={"database_url": postgres.app_url, "owner_url": postgres.owner_url})
+
+
+@contextmanager
+def reachable_database(settings: Settings) -> Iterator[Settings]:
+    """For commands: the database of the server that runs in the data folder, or else as for a server."""
+    try:
+        with running_database(settings) as ready:
+            yield ready
+    except FolderInUse:
+        owner_url, app_url = urls_of_running(settings.data_dir)
+        yield settings.model_copy(update={"database_url": app_url, "owner_url": owner_url})
 
 
 async def prepare(settings: Settings) -> Path | None:

@@ -40,7 +40,7 @@ class AuditEvent(SQLModel, table=True):
     seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     id: str
     project_id: str | None = Field(default=None, foreign_key="projects.id")
-    at: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    at: datetime = Field(sa_type=DateTime(timezone=True))
     actor: str
     action: str
     subject_id: str

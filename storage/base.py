@@ -41,7 +41,7 @@ class Recorded(SQLModel):
 
     created_at: datetime = Field(
         default=None,
-        sa_type=DateTime(timezone=True),  # type: ignore[call-overload]
+        sa_type=DateTime(timezone=True),
         sa_column_kwargs={"server_default": text("clock_timestamp()"), "nullable": False},
     )
     created_by: str

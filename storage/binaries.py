@@ -1,7 +1,6 @@
-"""The PostgreSQL programs that Lineal runs: where they lie, the account, folder and log they run with."""
+"""The PostgreSQL programs that Lineal runs: where they lie and the account they run with."""
 
 import ctypes
-import fcntl
 import importlib.util
 import os
 import pwd
@@ -10,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,14 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from storage.data_folder import EmbeddedUnavailable
+
 PR_SET_PDEATHSIG = 1
-LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, macOS 103
-LARGEST_LOG = 10_000_000  # bytes
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-class EmbeddedUnavailable(Exception):
-    """The embedded PostgreSQL cannot run; the message says why in one sentence for people."""
 
 
 class Account(NamedTuple):
@@ -245,49 +239,3 @@ def works_in(place: os.stat_result, process: Path) -> bool | None:
         return False
     except PermissionError:
         return None
-
-
-@contextmanager
-def socket_folder(memo: Path, account: Account | None) -> Iterator[Path]:
-    """A fresh private folder with a short path for the socket; the one of a killed server is removed."""
-    if memo.exists() and (stale := Path(memo.read_text())).name.startswith("lineal-"):
-        shutil.rmtree(stale, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="lineal-", dir=short_base(account)))
-    memo.write_text(str(folder))
-    if account:
-        os.chown(folder, *account)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # systemd-tmpfiles leaves a locked folder alone when it tidies /tmp
-        yield folder
-    finally:
-        os.close(descriptor)
-        shutil.rmtree(folder, ignore_errors=True)
-        memo.unlink(missing_ok=True)
-
-
-def short_base(account: Account | None) -> str:
-    # XDG_RUNTIME_DIR is open to its owner only, so it does not serve PostgreSQL under another account.
-    mine = None if account else os.environ.get("XDG_RUNTIME_DIR")
-    for base in filter(None, (mine, "/tmp", tempfile.gettempdir())):
-        socket = f"{base}/lineal-12345678/.s.PGSQL.5432.lock"
-        if len(os.fsencode(socket)) < LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
-            return base
-    raise EmbeddedUnavailable("There is no writable folder with a short path for the database socket: set TMPDIR.")
-
-
-def keep_small(log: Path) -> None:
-    """Copy and cut: PostgreSQL appends to the open file and never opens it again."""
-    with suppress(OSError):
-        if log.stat().st_size > LARGEST_LOG:
-            with suppress(OSError):
-                shutil.copyfile(log, f"{log}.1")
-            os.truncate(log, 0)
-
-
-def last_error(log: Path) -> str:
-    """The last thing that went wrong in this run, in PostgreSQL's words; what it refused to clients is left out."""
-    text = log.read_bytes()[-100_000:].decode(errors="replace") if log.exists() else ""
-    said = text.rpartition("LOG:  starting PostgreSQL")[2].splitlines()
-    fatal = [line for line in said if any(sign in line for sign in ("] FATAL:", "PANIC:", "initdb: error:"))]
-    return f"{(fatal or said or ['it says nothing'])[-1].strip()} (see {log})"

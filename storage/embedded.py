@@ -9,43 +9,44 @@
 
 import asyncio
 import atexit
-import fcntl
-import json
 import logging
 import math
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
-from urllib.parse import quote
 
 import asyncpg
 
-from storage.binaries import (
+from storage.binaries import Programs, account_for, processes_in, programs_for
+from storage.data_folder import (
+    APP,
+    DATABASE,
+    OWNER,
+    SUPERUSER,
     EmbeddedUnavailable,
-    Programs,
-    account_for,
+    FolderInUse,
+    database_passwords,
+    database_url,
+    exclusive_use,
     keep_small,
     last_error,
-    processes_in,
-    programs_for,
+    private,
+    rename_durably,
     socket_folder,
+    urls_of_running,
 )
 
-__all__ = ["EmbeddedPostgres", "EmbeddedUnavailable"]
+__all__ = ["EmbeddedPostgres", "EmbeddedUnavailable", "FolderInUse", "urls_of_running"]
 
 logger = logging.getLogger("lineal.postgres")
 
-SUPERUSER, OWNER, APP, DATABASE = "postgres", "lineal_owner", "lineal_app", "lineal"
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.2, 5.0, 60.0  # seconds; who ran STEADY long starts again after FIRST_PAUSE
 BLIND_STARTS = 20  # one a second, where we cannot see whether a killed server's processes are still there
 STOPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))  # fast, immediate, by force
@@ -94,7 +95,7 @@ class EmbeddedPostgres:
         return self._url(SUPERUSER, "postgres")
 
     def _url(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{self._passwords[role]}@/{database}?host={quote(str(self._sockets))}"
+        return database_url(role, self._passwords[role], self._sockets, database)
 
     def __enter__(self) -> "EmbeddedPostgres":
         self.start()
@@ -307,39 +308,3 @@ class EmbeddedPostgres:
                 self._process.send_signal(signal_number)
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(patience)
-
-
-@contextmanager
-def exclusive_use(data_dir: Path) -> Iterator[None]:
-    with private(data_dir / "lock") as lock:  # close-on-exec, as all files of Python: PostgreSQL does not inherit it
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EmbeddedUnavailable(
-                f"Another Lineal already uses {data_dir}: stop it, or choose another folder with --data-dir."
-            ) from None
-        yield
-
-
-def database_passwords(file: Path) -> dict[str, str]:
-    """The roles' passwords, made once and never seen half-written."""
-    if not file.exists():
-        with tempfile.NamedTemporaryFile("w", prefix=f"{file.name}.", dir=file.parent, delete=False) as new:
-            json.dump({role: secrets.token_hex(24) for role in (SUPERUSER, OWNER, APP)}, new)
-            new.flush()
-            os.fsync(new.fileno())
-        rename_durably(Path(new.name), file)
-    passwords: dict[str, str] = json.loads(file.read_text())
-    return passwords
-
-
-def rename_durably(source: Path, target: Path) -> None:
-    source.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-
-
-def private(file: Path) -> BinaryIO:
-    """Open for appending; made readable to us only."""
-    return open(file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))

@@ -24,5 +24,5 @@ class ApiKey(Recorded, table=True):
     kind: str = PrincipalKind.SERVICE
     project_id: str | None = Field(default=None, foreign_key="projects.id")
     secret_hash: bytes = Field(sa_type=LargeBinary)
-    expires_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
-    revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    expires_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))

@@ -177,7 +177,7 @@ class StageTransition(SQLModel, table=True):
     after_position: int | None = Field(default=None, sa_type=BigInteger)
     from_stage: str | None = None
     to_stage: str
-    at: datetime = Field(sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    at: datetime = Field(sa_type=DateTime(timezone=True))
     actor: str
     approved_by: str | None = None
     notes: str | None = None

@@ -11,8 +11,8 @@ from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values,
 from resolvers.reads.types import BoundType
 from storage.vocabulary import LineageDirection
 
-MAX_CHAIN = 1000
-MAX_DEPTH = 100
+DEFAULT_CHAIN, MAX_CHAIN = 100, 1000
+DEFAULT_DEPTH, MAX_DEPTH = 10, 100
 MAX_NODES = 500
 
 # What a drawing of the graph needs, from the tables that lineage.sql names.
@@ -32,12 +32,12 @@ MERMAID_NEEDS = {
 GRAPH = (Path(__file__).parent / "lineage.sql").read_text()
 
 
-def within(name: str, highest: int) -> Any:
-    """Reads an argument that must be between 1 and the highest."""
+def within(name: str, default: int, highest: int) -> Any:
+    """Reads an argument that must be between 1 and the highest; null asks for the default."""
 
     def read(now: Values) -> int:
-        asked = now.get(name)
-        if asked is None or not 1 <= asked <= highest:
+        asked = default if now.get(name) is None else now[name]
+        if not 1 <= asked <= highest:
             raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
         return int(asked)
 
@@ -52,7 +52,7 @@ class Chain:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         row, step = compilation.alias(of.table or ""), compilation.alias("chain")
-        limit = compilation.parameter(selected.arguments.reader(within("first", MAX_CHAIN)))
+        limit = compilation.parameter(selected.arguments.reader(within("first", DEFAULT_CHAIN, MAX_CHAIN)))
         answer = compilation.object(of, selected, row)
         return (
             f"(WITH RECURSIVE {step} (id, parent, place) AS (SELECT {alias}.id, {alias}.{self.parent}, 1 UNION ALL"
@@ -67,8 +67,8 @@ class Lineage:
     """The graph around the row: nodes by distance, the edges between them, and whether it was cut off."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        depth = compilation.parameter(selected.arguments.reader(within("depth", MAX_DEPTH)))
-        direction = selected.arguments.values["direction"]
+        depth = compilation.parameter(selected.arguments.reader(within("depth", DEFAULT_DEPTH, MAX_DEPTH)))
+        direction = selected.arguments.values.get("direction") or LineageDirection.UPSTREAM
         graph = compilation.types[compilation.types.of(selected.definition).name]
         fields = compilation.selection(selected, graph.graphql)
         answer = build_object([(each.key, self._field(compilation, graph, each)) for each in fields])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -131,7 +132,10 @@ class _Paged:
         self.page = page(selected.arguments)
         self.conditions, self.order = self._conditions(connection)
         self.key = self.order.key.expression.format(c=self.name)
-        self.limit = f"{compilation.parameter(self.page.limit)}::int"
+
+    @cached_property
+    def limit(self) -> str:
+        return f"{self.compilation.parameter(self.page.limit)}::int"
 
     def _conditions(self, connection: Connection) -> tuple[list[str], Order]:
         order = connection.order

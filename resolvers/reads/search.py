@@ -77,7 +77,7 @@ class _Search:
     def _order(self, asked: dict[str, Any] | None) -> Order | None:
         if asked is None:
             return None
-        by, descending = asked["by"], asked["direction"] is OrderDirection.DESC
+        by, descending = asked["by"], asked.get("direction") is not OrderDirection.ASC
         if by is VersionOrderField.METRIC:
             return self._by_metric(asked, descending)
         key = NUMBER if by is VersionOrderField.VERSION else CREATED_AT

@@ -1,0 +1,118 @@
+"""What lies in the data folder beside the cluster: the lock, the passwords, the socket's place, the log."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+SUPERUSER, OWNER, APP, DATABASE = "postgres", "lineal_owner", "lineal_app", "lineal"
+LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, macOS 103
+LARGEST_LOG = 10_000_000  # bytes
+
+
+class EmbeddedUnavailable(Exception):
+    """The embedded PostgreSQL cannot run; the message says why in one sentence for people."""
+
+
+class FolderInUse(EmbeddedUnavailable):
+    """Another server works with the data folder."""
+
+
+@contextmanager
+def exclusive_use(data_dir: Path) -> Iterator[None]:
+    with private(data_dir / "lock") as lock:  # close-on-exec, as all files of Python: PostgreSQL does not inherit it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(
+                f"Another Lineal already uses {data_dir}: stop it, or choose another folder with --data-dir."
+            ) from None
+        yield
+
+
+def database_passwords(file: Path) -> dict[str, str]:
+    """The roles' passwords, made once and never seen half-written."""
+    if not file.exists():
+        with tempfile.NamedTemporaryFile("w", prefix=f"{file.name}.", dir=file.parent, delete=False) as new:
+            json.dump({role: secrets.token_hex(24) for role in (SUPERUSER, OWNER, APP)}, new)
+            new.flush()
+            os.fsync(new.fileno())
+        rename_durably(Path(new.name), file)
+    passwords: dict[str, str] = json.loads(file.read_text())
+    return passwords
+
+
+@contextmanager
+def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]:
+    """A fresh private folder with a short path for the socket; the one of a killed server is removed."""
+    if memo.exists() and (stale := Path(memo.read_text())).name.startswith("lineal-"):
+        shutil.rmtree(stale, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="lineal-", dir=short_base(account)))
+    memo.write_text(str(folder))
+    if account:
+        os.chown(folder, *account)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # systemd-tmpfiles leaves a locked folder alone when it tidies /tmp
+        yield folder
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+        memo.unlink(missing_ok=True)
+
+
+def short_base(account: tuple[int, int] | None) -> str:
+    # XDG_RUNTIME_DIR is open to its owner only, so it does not serve PostgreSQL under another account.
+    mine = None if account else os.environ.get("XDG_RUNTIME_DIR")
+    for base in filter(None, (mine, "/tmp", tempfile.gettempdir())):
+        socket = f"{base}/lineal-12345678/.s.PGSQL.5432.lock"
+        if len(os.fsencode(socket)) < LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
+            return base
+    raise EmbeddedUnavailable("There is no writable folder with a short path for the database socket: set TMPDIR.")
+
+
+def database_url(role: str, password: str, sockets: Path | str, database: str = DATABASE) -> str:
+    return f"postgresql://{role}:{password}@/{database}?host={quote(str(sockets))}"
+
+
+def urls_of_running(data_dir: Path) -> tuple[str, str]:
+    """The owner's and the app's way into the database of the server that runs in this folder."""
+    passwords = json.loads((data_dir / "database-passwords").read_text())
+    sockets = (data_dir / "socket-folder").read_text()
+    return database_url(OWNER, passwords[OWNER], sockets), database_url(APP, passwords[APP], sockets)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    source.rename(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def private(file: Path) -> BinaryIO:
+    """Open for appending; made readable to us only."""
+    return open(file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+
+
+def keep_small(log: Path) -> None:
+    """Copy and cut: PostgreSQL appends to the open file and never opens it again."""
+    with suppress(OSError):
+        if log.stat().st_size > LARGEST_LOG:
+            with suppress(OSError):
+                shutil.copyfile(log, f"{log}.1")
+            os.truncate(log, 0)
+
+
+def last_error(log: Path) -> str:
+    """The last thing that went wrong in this run, in PostgreSQL's words; what it refused to clients is left out."""
+    text = log.read_bytes()[-100_000:].decode(errors="replace") if log.exists() else ""
+    said = text.rpartition("LOG:  starting PostgreSQL")[2].splitlines()
+    fatal = [line for line in said if any(sign in line for sign in ("] FATAL:", "PANIC:", "initdb: error:"))]
+    return f"{(fatal or said or ['it says nothing'])[-1].strip()} (see {log})"

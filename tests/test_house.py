@@ -1,0 +1,190 @@
+"""The house's conventions, each with its check."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import schema as schema_package
+import storage
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNamedType, build_schema, find_breaking_changes
+from graphql.type import is_object_type
+from strawberry.types.base import get_object_definition
+
+from resolvers.mutations import Write
+from resolvers.reads.types import DEFINITION, Types
+from resolvers.rules.stages import TRANSITIONS
+from resolvers.transaction import Transaction
+from schema import schema
+from storage.engine import short_engine
+from storage.tables import metadata
+from storage.versions import LEGAL_STEPS
+from storage.vocabulary import Stage
+from tests.conftest import Cluster
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ["storage", "resolvers", "schema", "server"]  # from the ground up
+PURE = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
+NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "datetime", "random", "os", "pathlib", "socket"}
+SCHEMA = schema._schema
+TYPES = Types(SCHEMA)
+
+
+def sources(folder: str) -> list[Path]:
+    return [file for file in sorted((ROOT / folder).rglob("*.py")) if "migrations" not in file.parts]
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def of_ours() -> list[GraphQLNamedType]:
+    return [each for name, each in SCHEMA.type_map.items() if not name.startswith("__")]
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_imports_point_down_only(floor: str) -> None:
+    above = set(FLOORS[FLOORS.index(floor) + 1 :])
+    upward = {(file.name, name) for file in sources(floor) for name in imports(file) if name.split(".")[0] in above}
+    assert not upward
+
+
+def test_rules_are_pure() -> None:
+    for file in sources("resolvers/rules"):
+        used = imports(file)
+        ours = {name for name in used if name.split(".")[0] in FLOORS}
+        assert all(any(name.startswith(pure) for pure in PURE) for name in ours), (file.name, ours)
+        assert not {name.split(".")[0] for name in used} & NO_IO, file.name
+
+
+def test_our_own_packages_are_the_ones_imported() -> None:
+    # Packages named `schema` and `storage` exist elsewhere.
+    assert Path(inspect.getfile(schema_package)).parent == ROOT / "schema"
+    assert Path(inspect.getfile(storage)).parent == ROOT / "storage"
+
+
+def test_the_checked_in_schema_is_current() -> None:
+    assert (ROOT / "schema.graphql").read_text() == f"{schema}\n", "run scripts/check fix"
+
+
+def test_everything_in_the_schema_is_described() -> None:
+    silent = []
+    for each in of_ours():
+        if each.name in ("Boolean", "Float", "ID", "Int", "String"):
+            continue
+        silent += [each.name] if not each.description else []
+        parts = each.values if isinstance(each, GraphQLEnumType) else getattr(each, "fields", {})
+        for name, part in parts.items():
+            silent += [f"{each.name}.{name}"] if not part.description else []
+            for argument, definition in getattr(part, "args", {}).items():
+                silent += [f"{each.name}.{name}({argument})"] if not definition.description else []
+    assert not silent
+
+
+def test_every_field_is_bound() -> None:
+    for each in of_ours():
+        if is_object_type(each):
+            for field in each.fields:
+                assert TYPES[each.name].binding(field) is not None
+
+
+def test_every_mutation_takes_what_its_input_offers() -> None:
+    for name, field in SCHEMA.mutation_type.fields.items():  # type: ignore[union-attr]
+        write = TYPES["Mutation"].binding(name)
+        assert isinstance(write, Write)
+        given = get_object_definition(field.args["input"].extensions[DEFINITION].type, strict=True)
+        parameters = inspect.signature(write.function).parameters.values()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            taken = set(inspect.get_annotations(write.function)["new"].__args__[0].__annotations__)
+        else:
+            taken = {p.name for p in parameters if p.annotation is not Transaction}
+        assert {field.python_name for field in given.fields} == taken, name
+
+
+def test_text_and_lists_in_inputs_have_limits() -> None:
+    free = []
+    for each in of_ours():
+        if isinstance(each, GraphQLInputObjectType) and each.name not in (
+            "VersionFilter",
+            "VersionOrder",
+            "MetricCondition",
+        ):
+            for field in get_object_definition(each.extensions[DEFINITION].origin, strict=True).fields:
+                shown = str(each.fields[_camel(field.python_name)].type)
+                bounded = field.metadata.get("limit") or not re.search(r"String|ID|JSON|BigInt|Float|Int\b", shown)
+                free += [] if bounded else [f"{each.name}.{field.python_name}"]
+    assert not free
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+def test_the_fixed_core_of_the_api_is_unbroken() -> None:
+    contract = build_schema((ROOT / "tests" / "contract.graphql").read_text())
+    assert not find_breaking_changes(contract, SCHEMA)
+
+
+def test_the_database_and_the_rules_have_one_stage_machine() -> None:
+    legal = set()
+    for line in LEGAL_STEPS.strip().splitlines():
+        before = re.search(r"from_stage = '(\w+)'", line)
+        after = re.findall(r"'(\w+)'", line.split("to_stage")[1])
+        legal |= {(before[1], to) for to in after} if before else set()
+    assert legal == {(before.value, to.value) for before, ways in TRANSITIONS.items() for to in ways}
+
+
+def test_the_stage_machine_is_drawn_as_it_is() -> None:
+    drawing = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert drawing
+    drawn = set(re.findall(r"(\w+) --> (\w+)", drawing[1]))
+    assert drawn == {(before.value, to.value) for before, ways in TRANSITIONS.items() for to in ways}
+    assert re.search(r"\[\*\] --> (\w+)", drawing[1])[1] == Stage.DEVELOPMENT  # type: ignore[index]
+
+
+async def test_migrations_make_what_the_tables_say(database: Cluster) -> None:
+    async with short_engine(database.owner_url) as engine, engine.connect() as connection:
+
+        def differences(sync: object) -> list[object]:
+            context = MigrationContext.configure(sync, opts={"compare_type": True})  # type: ignore[arg-type]
+            found: list[object] = compare_metadata(context, metadata)
+            return found
+
+        assert await connection.run_sync(differences) == []
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    from server.settings import Settings
+
+    readme = (ROOT / "README.md").read_text()
+    missing = [name for name in Settings.model_fields if f"`LINEAL_{name.upper()}`" not in readme]
+    assert not missing
+
+
+def test_functions_are_short() -> None:
+    lengths = [
+        (node.end_lineno or 0) - node.lineno + 1
+        for floor in FLOORS
+        for file in sources(floor)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths.sort()
+    assert lengths[len(lengths) // 2] <= 9
+    assert lengths[int(len(lengths) * 0.9)] <= 30
+    assert lengths[-1] <= 60
+
+
+def test_no_file_is_long() -> None:
+    lines = {file.name: file.read_text().count("\n") for floor in FLOORS for file in sources(floor)}
+    assert not {name: n for name, n in lines.items() if n > 350}

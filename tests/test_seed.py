@@ -1,0 +1,257 @@
+"""The product description, sample by sample, as operations: what its user expects is what Lineal answers.
+
+The registry is the sample that `lineal demo` makes, in a database of its own; the tests follow the description's order
+and build on each other, as its reader does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest_asyncio
+
+from server.demo import fill
+from server.settings import Settings
+from tests.conftest import Registry, make_key
+
+MODEL = "model_xgb_churn"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def sample(make_database: Callable[[], Any], make_registry: Callable[..., Any]) -> Registry:
+    database = await make_database()
+    assert await fill(Settings(database_url=database.app_url))
+    registry: Registry = await make_registry(database)
+    return registry.with_key(await make_key(database.app_url, "pipeline@company.com"))
+
+
+REGISTER = """
+mutation Register($input: CreateVersionInput!) {
+  createVersion(input: $input) {
+    version { model { id } version stage metrics { name value } tags parameters createdBy parent { version } }
+    warnings
+  }
+}
+"""
+
+
+async def test_register_a_new_model_version(sample: Registry) -> None:
+    metrics = {"auc": 0.912, "accuracy": 0.867, "precision": 0.843, "recall": 0.791, "f1": 0.816, "log_loss": 0.298}
+    parameters = {
+        "algorithm": "xgboost",
+        "max_depth": 6,
+        "learning_rate": 0.1,
+        "n_estimators": 250,
+        "nfolds": 5,
+        "stopping_metric": "AUC",
+    }
+    # In a model of its own: the sample registry holds 2.1.0 of model_xgb_churn already.
+    new = {
+        "projectId": "proj_abc123",
+        "modelId": "model_xgb_churn_copy",
+        "createModel": True,
+        "version": "2.1.0",
+        "description": "Retrained on Q4 2025 data with 3 new behavioral features",
+        "experimentId": "exp_q4_retrain",
+        "datasetVersionId": "dsv_q4_2025",
+        "metrics": metrics,
+        "parameters": parameters,
+        "tags": ["candidate", "q4-retrain", "behavioral-features"],
+    }
+    made = (await sample.ask(REGISTER, input=new))["createVersion"]
+    version = made["version"]
+
+    assert f"Registered: {version['model']['id']} v{version['version']}" == "Registered: model_xgb_churn_copy v2.1.0"
+    assert f"Stage: {version['stage']}" == "Stage: DEVELOPMENT"
+    assert {metric["name"]: metric["value"] for metric in version["metrics"]} == metrics
+    assert version["parameters"] == parameters
+    assert version["tags"] == ["behavioral-features", "candidate", "q4-retrain"]
+    assert version["createdBy"] == "pipeline@company.com"
+    assert made["warnings"] == []
+
+
+async def test_you_cannot_register_two_versions_with_the_same_number(sample: Registry) -> None:
+    new = {"projectId": "proj_abc123", "modelId": MODEL, "version": "2.1.0"}
+    refusal = await sample.refusal(REGISTER, input=new)
+    assert refusal["code"] == "ALREADY_EXISTS"
+    assert refusal["message"] == "model_xgb_churn has a version 2.1.0 already; numbers are never reused."
+
+
+TRANSITION = """
+mutation Transition($input: TransitionStageInput!) {
+  transitionStage(input: $input) {
+    version { version stage }
+    transition { fromStage toStage actor approvedBy notes automatic at }
+    archived { version stage stageHistory { toStage automatic actor } }
+  }
+}
+"""
+
+
+async def test_transition_a_model_from_staging_to_production(sample: Registry) -> None:
+    """2.1.0 was brought to staging as the description does it; now to production, where 2.0.0 makes room."""
+    notes = (
+        "Shadow deployment completed successfully. 7-day comparison shows consistent improvement across all segments."
+    )
+    staged = await sample.ask(
+        '{ version(modelId: "model_xgb_churn", version: "2.1.0") { stage stageHistory { toStage approvedBy notes } } }'
+    )
+    assert staged["version"]["stage"] == "STAGING"
+    assert staged["version"]["stageHistory"][-1] == {
+        "toStage": "STAGING",
+        "approvedBy": "maria.chen@company.com",
+        "notes": "Approved for shadow deployment by ML review board. "
+        "AUC improvement of 2.3% over current production model.",
+    }
+
+    asked = {
+        "modelId": MODEL,
+        "version": "2.1.0",
+        "targetStage": "PRODUCTION",
+        "notes": notes,
+        "approvedBy": "james.wu@company.com",
+    }
+    done = (await sample.ask(TRANSITION, input=asked))["transitionStage"]
+
+    assert done["version"] == {"version": "2.1.0", "stage": "PRODUCTION"}
+    step = done["transition"]
+    assert (step["fromStage"], step["toStage"], step["automatic"]) == ("STAGING", "PRODUCTION", False)
+    assert (step["actor"], step["approvedBy"], step["notes"]) == ("pipeline@company.com", "james.wu@company.com", notes)
+    assert done["archived"]["version"] == "2.0.0"
+    assert done["archived"]["stage"] == "ARCHIVED"
+    assert done["archived"]["stageHistory"][-1] == {
+        "toStage": "ARCHIVED",
+        "automatic": True,
+        "actor": "pipeline@company.com",
+    }
+
+
+async def test_archived_models_cannot_be_deployed_without_going_through_staging(sample: Registry) -> None:
+    asked = {"modelId": MODEL, "version": "2.0.0", "targetStage": "PRODUCTION"}
+    refusal = await sample.refusal(TRANSITION, input=asked)
+    assert refusal["code"] == "ILLEGAL_TRANSITION"
+    assert (refusal["from"], refusal["to"], refusal["allowed"]) == ("ARCHIVED", "PRODUCTION", ["STAGING"])
+
+
+LINEAGE = """
+query Lineage($modelId: ID!, $version: SemVer!) {
+  version(modelId: $modelId, version: $version) {
+    version
+    model { id }
+    experiment { id algorithm trainingDurationSecs maxModels }
+    datasetVersion { id name rowCount createdAt }
+    parent { version }
+    versionChain {
+      version stage createdAt
+      experiment { id algorithm }
+      datasetVersion { id rowCount dataset { name } }
+    }
+  }
+}
+"""
+
+
+async def test_retrieve_the_full_lineage_in_one_query(sample: Registry) -> None:
+    lineage = (await sample.ask(LINEAGE, modelId=MODEL, version="2.1.0"))["version"]
+
+    printed = [
+        f"Model: {lineage['model']['id']} v{lineage['version']}",
+        f"Experiment: {lineage['experiment']['id']}",
+        f" Algorithm: {lineage['experiment']['algorithm']}",
+        f" Training time: {lineage['experiment']['trainingDurationSecs']}s",
+        f" Max models evaluated: {lineage['experiment']['maxModels']}",
+        f"Dataset version: {lineage['datasetVersion']['id']}",
+        f" Dataset: {lineage['datasetVersion']['name']}",
+        f" Rows: {lineage['datasetVersion']['rowCount']}",
+        f"Parent version: {lineage['parent']['version'] or 'None (initial)'}",
+        *(f" v{ancestor['version']} ({ancestor['stage']})" for ancestor in lineage["versionChain"]),
+    ]
+    assert printed == [
+        "Model: model_xgb_churn v2.1.0",
+        "Experiment: exp_q4_retrain",
+        " Algorithm: xgboost",
+        " Training time: 4127.3s",
+        " Max models evaluated: 20",
+        "Dataset version: dsv_q4_2025",
+        " Dataset: Subscriptions Q4 2025",
+        " Rows: 247500",
+        "Parent version: 2.0.0",
+        " v2.1.0 (PRODUCTION)",
+        " v2.0.0 (ARCHIVED)",
+        " v1.1.0 (DEVELOPMENT)",
+        " v1.0.0 (ARCHIVED)",
+    ]
+    of_ancestors = [(a["experiment"]["id"], a["datasetVersion"]["id"]) for a in lineage["versionChain"]]
+    assert of_ancestors == [
+        ("exp_q4_retrain", "dsv_q4_2025"),
+        ("exp_q3_usage", "dsv_q3_2025"),
+        ("exp_tuning", "dsv_q2_2025"),
+        ("exp_baseline", "dsv_q2_2025"),
+    ]
+
+
+async def test_trace_a_data_set_version_to_every_model_trained_on_it(sample: Registry) -> None:
+    asked = '{ datasetVersion(id: "dsv_q2_2025") { trained { nodes { model { id } version } } } }'
+    trained = (await sample.ask(asked))["datasetVersion"]["trained"]["nodes"]
+    assert {f"{v['model']['id']} v{v['version']}" for v in trained} == {
+        "model_xgb_churn v1.0.0",
+        "model_xgb_churn v1.1.0",
+        "model_mlp_churn v1.0.0",
+    }
+
+
+TAGS = """
+mutation Tag($input: TagsInput!, $old: TagsInput!) {
+  addTags(input: $input) { version { tags } }
+  removeTags(input: $old) { version { tags } }
+}
+"""
+SEARCH = """
+query Search($filter: VersionFilter) {
+  searchVersions(filter: $filter) { totalCount nodes { model { id } version auc: metric(name: "auc") tags } }
+}
+"""
+
+
+async def test_search_for_models_by_tag(sample: Registry) -> None:
+    version = {"modelId": MODEL, "version": "2.1.0"}
+    tagged = await sample.ask(TAGS, input=version | {"tags": ["champion"]}, old=version | {"tags": ["candidate"]})
+    assert tagged["removeTags"]["version"]["tags"] == ["behavioral-features", "champion", "q4-retrain"]
+
+    wanted = {"projectId": "proj_abc123", "modelId": MODEL, "tags": ["champion"], "stage": ["PRODUCTION"]}
+    found = (await sample.ask(SEARCH, filter=wanted))["searchVersions"]["nodes"]
+    lines = [f"{m['model']['id']} v{m['version']} - AUC: {m['auc']:.4f} - Tags: {', '.join(m['tags'])}" for m in found]
+    assert lines == ["model_xgb_churn v2.1.0 - AUC: 0.9120 - Tags: behavioral-features, champion, q4-retrain"]
+
+
+async def test_search_across_all_projects_with_filters(sample: Registry) -> None:
+    candidate = {"projectId": "proj_abc123", "modelId": MODEL, "bump": "MINOR", "metrics": {"auc": 0.921}}
+    made = await sample.ask(REGISTER, input=candidate | {"tags": ["candidate"]})
+    number = made["createVersion"]["version"]["version"]
+    assert number == "2.2.0"
+    await sample.ask(TRANSITION, input={"modelId": MODEL, "version": number, "targetStage": "STAGING"})
+
+    wanted = {
+        "stage": ["STAGING"],
+        "metrics": [{"name": "auc", "min": 0.85}],
+        "createdAfter": "2026-01-01",
+        "tags": ["candidate"],
+    }
+    found = (await sample.ask(SEARCH, filter=wanted))["searchVersions"]
+    assert found["totalCount"] == 1
+    assert found["nodes"][0]["version"] == "2.2.0"
+    assert (await sample.ask(SEARCH, filter=wanted | {"createdAfter": "2100-01-01"}))["searchVersions"]["nodes"] == []
+
+
+async def test_register_every_model_even_failed_experiments(sample: Registry) -> None:
+    asked = '{ experiment(id: "exp_mlp") { status notes versions { nodes { version tags metric(name: "auc") } } } }'
+    failed = (await sample.ask(asked))["experiment"]
+    assert failed["status"] == "FAILED"
+    assert "overfits" in failed["notes"]
+    assert failed["versions"]["nodes"] == [{"version": "1.0.0", "tags": ["abandoned"], "metric": 0.807}]
+
+
+async def test_the_sample_fills_only_an_empty_registry(sample: Registry) -> None:
+    before = await sample.ask("{ searchVersions { totalCount } }")
+    database_url = sample.client._transport.app.app.state.database.url  # type: ignore[attr-defined]
+    assert not await fill(Settings(database_url=database_url))
+    assert await sample.ask("{ searchVersions { totalCount } }") == before
