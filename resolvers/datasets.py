@@ -55,4 +55,4 @@ async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequen
     for id_ in ids:
         if id_ not in found:
             raise NotFound("data set version", f"{id_} in this project", field)
-    return dict(found)
+    return found

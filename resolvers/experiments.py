@@ -7,7 +7,7 @@ from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict, NotFound
 from resolvers.registration import NewVersion, register
 from resolvers.transaction import Transaction
-from resolvers.versions import lock_or_make_models
+from resolvers.versions import models_of
 from storage import load
 from storage.experiments import Experiment
 from storage.ids import new_id
@@ -69,7 +69,7 @@ async def complete_experiment(
     if len(news) > MAX_VERSIONS:
         raise BadUserInput("input.versions", f"has {len(news)} entries; at most {MAX_VERSIONS} are allowed.")
 
-    models = await lock_or_make_models(tx, news, "input.versions")
+    models = await models_of(tx, news, "input.versions")
     registered = [
         await register(tx, models[new["model_id"]], new, f"input.versions[{place}]") for place, new in enumerate(news)
     ]

@@ -1,4 +1,8 @@
+from collections.abc import Mapping
+from typing import Any
+
 from resolvers.transaction import Transaction
+from storage import load
 from storage.ids import new_id
 from storage.models import Model
 
@@ -8,13 +12,26 @@ async def create_model(
 ) -> dict[str, str]:
     await tx.project(project_id)
     model_id = id or new_id("model")
-    await keep_model(tx, model_id, project_id, name, description)
-    return {"model_id": model_id}
-
-
-async def keep_model(
-    tx: Transaction, model_id: str, project_id: str, name: str, description: str | None = None
-) -> None:
     facts = {"id": model_id, "project_id": project_id, "name": name, "description": description}
     await tx.keep(Model, facts | {"created_by": tx.caller.actor})
     await tx.record("model.created", model_id, project_id, chain=model_id, details=facts)
+    return {"model_id": model_id}
+
+
+async def lock_or_make_models(tx: Transaction, wanted: Mapping[str, str | None]) -> dict[str, Mapping[str, Any]]:
+    """Models by id, locked in id order. One that is missing is made in the project it is wanted in, if any, named by
+    its id; without those that there are not and that may not be made."""
+    found = await load.lock_models(tx.session, sorted(wanted), tx.caller.visible)
+    for model_id, project_id in sorted(wanted.items()):
+        if model_id not in found and project_id is not None:
+            found |= await _make_model(tx, model_id, project_id)
+    return found
+
+
+async def _make_model(tx: Transaction, model_id: str, project_id: str) -> dict[str, Mapping[str, Any]]:
+    facts = {"id": model_id, "project_id": project_id, "name": model_id, "description": None}
+    if not await tx.keep_unless_there(Model, facts | {"created_by": tx.caller.actor}):
+        # Somebody was faster, and has committed by now; or the id or name belongs to what the caller cannot see.
+        return await load.lock_models(tx.session, [model_id], tx.caller.visible)
+    await tx.record("model.created", model_id, project_id, chain=model_id, details=facts)
+    return {model_id: {"id": model_id, "project_id": project_id}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
@@ -43,6 +44,11 @@ class Transaction:
         """Add rows."""
         if rows:
             await self.session.execute(insert(table.__table__), list(rows))  # type: ignore[attr-defined]
+
+    async def keep_unless_there(self, table: type[SQLModel], row: Mapping[str, Any]) -> bool:
+        """Add a row unless its key is taken, waiting for whoever is adding it now; whether it was added."""
+        made = await self.session.execute(upsert(table.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
+        return bool(made.rowcount)  # type: ignore[attr-defined]
 
     async def record(
         self,

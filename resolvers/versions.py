@@ -4,7 +4,7 @@ from typing import Any, Unpack
 from sqlalchemy import delete, update
 
 from resolvers.errors import BadUserInput, NotFound
-from resolvers.models import keep_model
+from resolvers.models import lock_or_make_models
 from resolvers.registration import NewVersion, register
 from resolvers.rules import stages
 from resolvers.rules.limits import TAGS
@@ -18,25 +18,21 @@ from storage.vocabulary import Stage
 
 
 async def create_version(tx: Transaction, **new: Unpack[NewVersion]) -> dict[str, Any]:
-    models = await lock_or_make_models(tx, [new])
+    models = await models_of(tx, [new])
     registered = await register(tx, models[new["model_id"]], new)
     return {"version_id": registered["version_id"], "warnings": registered["warnings"]}
 
 
-async def lock_or_make_models(
-    tx: Transaction, news: Sequence[NewVersion], path: str = "input"
-) -> dict[str, Mapping[str, Any]]:
-    """All models of these versions, locked in id order; those that may be made are made, named by their ids."""
-    ids = sorted({new["model_id"] for new in news})
-    found = dict(await load.lock_models(tx.session, ids, tx.caller.visible))
+async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "input") -> dict[str, Mapping[str, Any]]:
+    """All models of these versions, locked; those that may be made are made."""
+    wanted: dict[str, str | None] = {new["model_id"]: None for new in news}
     for new in news:
-        if new["model_id"] in found:
-            continue
-        if not new.get("create_model"):
-            raise NotFound("model", new["model_id"], f"{path}.modelId")
-        project_id = await tx.project(new["project_id"], f"{path}.projectId")
-        await keep_model(tx, new["model_id"], project_id, name=new["model_id"])
-        found[new["model_id"]] = {"id": new["model_id"], "project_id": project_id}
+        if new.get("create_model"):
+            wanted[new["model_id"]] = await tx.project(new["project_id"], f"{path}.projectId")
+    found = await lock_or_make_models(tx, wanted)
+    for model_id in wanted:
+        if model_id not in found:
+            raise NotFound("model", model_id, f"{path}.modelId")
     return found
 
 
@@ -51,7 +47,7 @@ async def _version(tx: Transaction, model_id: str, number: Number) -> tuple[str,
 
 async def update_version(tx: Transaction, *, model_id: str, version: Number, description: str) -> dict[str, str]:
     project_id, found = await _version(tx, model_id, version)
-    await tx.session.execute(update(Version).where(Version.id == found["id"]).values(description=description))  # type: ignore[arg-type]
+    await tx.session.execute(update(Version).where(Version.id == found["id"]).values(description=description))
     details = {"before": {"description": found["description"]}, "after": {"description": description}}
     await tx.record("version.updated", found["id"], project_id, chain=model_id, details=details)
     return {"version_id": found["id"]}
@@ -73,7 +69,7 @@ async def remove_tags(tx: Transaction, *, model_id: str, version: Number, tags: 
     removed = [tag for tag in tags if tag in found["tags"]]
     if removed:
         those = (Tag.version_id == found["id"], Tag.tag.in_(removed))  # type: ignore[attr-defined]
-        await tx.session.execute(delete(Tag).where(*those))  # type: ignore[arg-type]
+        await tx.session.execute(delete(Tag).where(*those))
         await tx.record("version.untagged", found["id"], project_id, chain=model_id, details={"removed": removed})
     return {"version_id": found["id"], "warnings": []}
 
@@ -101,7 +97,7 @@ async def transition_stage(
     for row in rows:
         # One at a time and in this order: the production version makes room before the next one enters.
         changes = {"stage": row["to_stage"], "stage_position": row["position"]}
-        await tx.session.execute(update(Version).where(Version.id == row["version_id"]).values(changes))  # type: ignore[arg-type]
+        await tx.session.execute(update(Version).where(Version.id == row["version_id"]).values(changes))
     for row in rows:
         await _record_step(tx, row, notes)
     archived = steps[0].version_id if len(steps) > 1 else None

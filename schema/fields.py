@@ -76,13 +76,12 @@ def search(description: str, where: str, order: Order, *arguments: StrawberryArg
     return bound(f"{description} Paged by keyset.", Paged(where, order, search_versions), (*arguments, *PAGING))
 
 
-def words(vocabulary: type[E], description: str, **meanings: str) -> type[E]:
-    """The vocabulary as a GraphQL enum, each of its values described."""
+def words(vocabulary: type[E], description: str, **meanings: str) -> None:
+    """Make the vocabulary a GraphQL enum, each of its values described."""
     strawberry.enum(vocabulary, description=description)
     definition: StrawberryEnumDefinition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]
     for value in definition.values:
         value.description = meanings[value.name]
-    return vocabulary
 
 
 def given(description: str, limit: Limit | None = None, **options: Any) -> Any:

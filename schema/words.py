@@ -1,10 +1,32 @@
 """The shared vocabulary as GraphQL enums."""
 
 from schema.fields import words
-from storage import vocabulary
+from storage.vocabulary import (
+    Stage,
+    Bump,
+    ExperimentStatus,
+    DatasetVersionStatus,
+    DatasetRole,
+    LineageDirection,
+    LineageEdgeKind,
+    OrderDirection,
+    VersionOrderField,
+)
 
-Stage = words(
-    vocabulary.Stage,
+__all__ = [
+    "Stage",
+    "Bump",
+    "ExperimentStatus",
+    "DatasetVersionStatus",
+    "DatasetRole",
+    "LineageDirection",
+    "LineageEdgeKind",
+    "OrderDirection",
+    "VersionOrderField",
+]
+
+words(
+    Stage,
     "Where a version is in its life. DEVELOPMENT goes to STAGING or ARCHIVED; STAGING to PRODUCTION, DEVELOPMENT or"
     " ARCHIVED; PRODUCTION to ARCHIVED; ARCHIVED back to STAGING.",
     DEVELOPMENT="Registered and measured, not yet evaluated for production.",
@@ -12,43 +34,43 @@ Stage = words(
     PRODUCTION="Serving predictions. At most one version of a model is.",
     ARCHIVED="No longer serving; kept with all its facts.",
 )
-Bump = words(
-    vocabulary.Bump,
+words(
+    Bump,
     "The part of a version number that is raised.",
     MAJOR="X.0.0: another algorithm family, target or data set, a removed feature, or more than 20 % added features.",
     MINOR="1.X.0: another version of the same data set, fewer added features, other hyper-parameters or artifact.",
     PATCH="1.0.X: no training fact changed.",
 )
-ExperimentStatus = words(
-    vocabulary.ExperimentStatus,
+words(
+    ExperimentStatus,
     "How far an experiment has come.",
     RUNNING="Not finished.",
     COMPLETED="Finished as intended.",
     FAILED="Finished without the result hoped for; kept, so that nobody has to repeat it.",
 )
-DatasetVersionStatus = words(
-    vocabulary.DatasetVersionStatus,
+words(
+    DatasetVersionStatus,
     "Whether a data set version may be relied on.",
     ACTIVE="In order.",
     DEPRECATED="To be replaced; its source goes away.",
     INVALID="Found to hold errors.",
 )
-DatasetRole = words(
-    vocabulary.DatasetRole,
+words(
+    DatasetRole,
     "What a version used a data set version for.",
     TRAINING="Fitting the model.",
     VALIDATION="Choosing between candidates.",
     TEST="Measuring the final model.",
 )
-LineageDirection = words(
-    vocabulary.LineageDirection,
+words(
+    LineageDirection,
     "Which way lineage is followed.",
     UPSTREAM="What this came from.",
     DOWNSTREAM="What came from this.",
     BOTH="Both ways from here.",
 )
-LineageEdgeKind = words(
-    vocabulary.LineageEdgeKind,
+words(
+    LineageEdgeKind,
     "How the thing an edge comes from relates to the thing it goes to.",
     DERIVED_FROM="Made from it: a version from its parent, a data set version from another.",
     PRODUCED_BY="Registered as a result of that experiment.",
@@ -56,14 +78,14 @@ LineageEdgeKind = words(
     VALIDATED_ON="Chosen by that data.",
     TESTED_ON="Measured on that data.",
 )
-OrderDirection = words(
-    vocabulary.OrderDirection,
+words(
+    OrderDirection,
     "Which way a list is ordered.",
     ASC="Lowest or oldest first.",
     DESC="Highest or newest first.",
 )
-VersionOrderField = words(
-    vocabulary.VersionOrderField,
+words(
+    VersionOrderField,
     "What versions can be ordered by.",
     CREATED_AT="When they were registered.",
     VERSION="Their numbers, part by part as numbers.",

@@ -63,7 +63,7 @@ class One:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, selected, alias, self.where)
-        first = f" ORDER BY {self.order.format(c=name)} LIMIT 1" if self.order else ""
+        first = f" ORDER BY {compilation.template(self.order, selected, c=name)} LIMIT 1" if self.order else ""
         return f"(SELECT {compilation.object(child, selected, name)} FROM {source}{first})"
 
 
@@ -76,8 +76,8 @@ class Many:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, selected, alias, self.where)
-        answer = compilation.object(child, selected, name)
-        return f"(SELECT coalesce(json_agg({answer} ORDER BY {self.order.format(c=name)}), '[]'::json) FROM {source})"
+        answer, order = compilation.object(child, selected, name), compilation.template(self.order, selected, c=name)
+        return f"(SELECT coalesce(json_agg({answer} ORDER BY {order}), '[]'::json) FROM {source})"
 
 
 def _child(compilation: Compilation, selected: Selected, alias: str, where: str) -> tuple[BoundType, str, str]:

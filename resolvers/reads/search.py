@@ -54,7 +54,7 @@ class _Search:
         if isinstance(value, list) and len(value) > MAX_CONDITIONS:
             raise BadUserInput(f"filter.{field}", f"has {len(value)} entries; at most {MAX_CONDITIONS} are allowed.")
         if field == "tags":
-            return [self._one(HAS_TAG, lambda now, i=i: now["tags"][i]) for i in range(len(value))]
+            return [self._one(HAS_TAG, _tag(place)) for place in range(len(value))]
         if field == "metrics":
             return [self._metric(i, condition) for i, condition in enumerate(value)]
         if field == "stage" and len(value) == 1:
@@ -69,9 +69,9 @@ class _Search:
         bounds = ""
         for bound, comparison in (("min", ">="), ("max", "<=")):
             if condition.get(bound) is not None:
-                value = self._value(lambda now, b=bound: now["metrics"][i][b])  # type: ignore[misc]
+                value = self._value(_metric_part(i, bound))
                 bounds += f" AND m.value {comparison} {value}::float8"
-        name = self._value(lambda now: now["metrics"][i]["name"])
+        name = self._value(_metric_part(i, "name"))
         return HAS_METRIC.format(c=self.name, name=name, bounds=bounds)
 
     def _order(self, asked: dict[str, Any] | None) -> Order | None:
@@ -91,6 +91,14 @@ class _Search:
         missing = "-Infinity" if descending else "Infinity"
         expression = f"coalesce({METRIC_VALUE.format(name=name)}, '{missing}'::float8)"
         return replace(BY_METRIC, key=replace(BY_METRIC.key, expression=expression), descending=descending)
+
+
+def _tag(place: int) -> Callable[[Any], Any]:
+    return lambda now: now["tags"][place]
+
+
+def _metric_part(place: int, part: str) -> Callable[[Any], Any]:
+    return lambda now: now["metrics"][place][part]
 
 
 BY_METRIC = Order(VersionOrderField.METRIC.value, Key("", "float8", float), descending=True)

@@ -1,0 +1,188 @@
+"""What the database itself refuses, whoever asks: the app's role, and mostly even the owner."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from server.demo import fill
+from server.settings import Settings
+from storage.migrate import SchemaTooNew, migrate
+from tests.conftest import Cluster, connect
+
+HISTORY = ["stage_transitions", "audit_events", "metrics", "dataset_uses", "dataset_parents"]
+KEPT = ["projects", "models", "versions", "datasets", "dataset_versions", "experiments", "audit_chains", "api_keys"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    cluster: Cluster
+    app: asyncpg.Connection
+    owner: asyncpg.Connection
+
+
+@pytest_asyncio.fixture(scope="module")
+async def sample(make_database: Callable[[], Any]) -> AsyncIterator[Sample]:
+    cluster = await make_database()
+    await fill(Settings(database_url=cluster.app_url))
+    opened = Sample(cluster, await connect(cluster.app_url), await connect(cluster.owner_url))
+    yield opened
+    await opened.app.close()
+    await opened.owner.close()
+
+
+@pytest.mark.parametrize("table", HISTORY)
+@pytest.mark.parametrize(
+    "change", ["UPDATE {0} SET project_id = project_id", "DELETE FROM {0}", "TRUNCATE {0} CASCADE"]
+)
+async def test_history_and_training_facts_are_only_added_to(sample: Sample, table: str, change: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await sample.app.execute(change.format(table))
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is refused"):
+        await sample.owner.execute(change.format(table))
+
+
+@pytest.mark.parametrize("table", KEPT)
+@pytest.mark.parametrize("change", ["DELETE FROM {0}", "TRUNCATE {0} CASCADE"])
+async def test_nothing_is_ever_deleted(sample: Sample, table: str, change: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await sample.app.execute(change.format(table))
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is refused"):
+        await sample.owner.execute(change.format(table))
+
+
+async def test_a_session_that_plays_the_replica_does_not_get_past_the_triggers(sample: Sample) -> None:
+    superuser = await connect(sample.cluster.superuser_url)
+    try:
+        await superuser.execute("SET session_replication_role = replica")
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await superuser.execute("UPDATE stage_transitions SET notes = 'forged'")
+    finally:
+        await superuser.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO audit_events SELECT * FROM audit_events",
+        "UPDATE audit_chains SET seq = 0",
+        "INSERT INTO audit_chains VALUES ('forged', 0, '')",
+        "UPDATE versions SET parameters = '{}'",
+        "UPDATE versions SET number = '{9,9,9}'",
+        "UPDATE experiments SET name = 'other'",
+        "ALTER TABLE stage_transitions DISABLE TRIGGER ALL",
+        "DROP TABLE audit_events",
+        "CREATE TABLE smuggled (id int)",
+    ],
+)
+async def test_the_app_may_only_do_what_lineal_does(sample: Sample, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await sample.app.execute(statement)
+
+
+async def test_even_the_owner_cannot_change_training_facts(sample: Sample) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="training facts"):
+        await sample.owner.execute("""UPDATE versions SET parameters = '{"max_depth": 99}'""")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="training facts"):
+        await sample.owner.execute("UPDATE versions SET created_by = 'somebody'")
+
+
+async def violated(connection: asyncpg.Connection, *statements: str) -> str:
+    """The constraint that a transaction of these statements runs into."""
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as violation:
+        async with connection.transaction():
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    return str(violation.value.constraint_name)
+
+
+STEP = """
+INSERT INTO stage_transitions (id, project_id, model_id, version_id, position, previous_position, after_position,
+    from_stage, to_stage, at, actor, automatic)
+SELECT 'tra_forged', project_id, model_id, id, {position}, {previous}, {after}, {before}, '{to}', now(), 'forger', false
+FROM versions WHERE model_id = 'model_xgb_churn' AND number = '{number}'
+"""
+
+
+def step(**values: Any) -> str:
+    return STEP.format(**({"number": "{2,1,0}", "before": "'STAGING'", "to": "PRODUCTION"} | values))
+
+
+async def test_a_stage_without_its_history_cannot_be_committed(sample: Sample) -> None:
+    found = await violated(sample.app, "UPDATE versions SET stage = 'ARCHIVED' WHERE stage = 'DEVELOPMENT'")
+    assert found == "versions_stage_is_in_history"
+
+
+async def test_two_production_versions_of_one_model_are_impossible(sample: Sample) -> None:
+    statement = "UPDATE versions SET stage = 'PRODUCTION' WHERE model_id = 'model_xgb_churn' AND number = '{2,1,0}'"
+    assert await violated(sample.app, statement) == "versions_one_production"
+
+
+async def test_the_history_has_no_gap_no_fork_and_no_illegal_step(sample: Sample) -> None:
+    last = await sample.app.fetchrow(
+        "SELECT max(s.position) AS position, max(v.stage_position) AS after FROM stage_transitions s"
+        " JOIN versions v ON v.model_id = s.model_id AND v.number = '{2,1,0}' WHERE s.model_id = 'model_xgb_churn'"
+    )
+    end, after = last["position"], last["after"]
+    position, previous = end + 1, end
+    gap = step(position=end + 2, previous=end + 1, after=after)
+    assert await violated(sample.app, gap) == "stage_transitions_without_gap"
+    pretended = step(position=end + 2, previous=previous, after=after)
+    assert await violated(sample.app, pretended) == "stage_transitions_previous_position_check"
+    taken = step(position=end, previous=end - 1, after=after)
+    assert await violated(sample.app, taken) in ("stage_transitions_position", "stage_transitions_position_check")
+    other_past = step(position=position, previous=previous, after=after, before="'ARCHIVED'", to="STAGING")
+    assert await violated(sample.app, other_past) == "stage_transitions_continues"
+    illegal = step(position=position, previous=previous, after=after, before="'STAGING'", to="STAGING")
+    assert await violated(sample.app, illegal) == "stage_transitions_legal_check"
+    second_birth = step(position=position, previous=previous, after="NULL", before="NULL", to="DEVELOPMENT")
+    assert await violated(sample.app, second_birth) == "stage_transitions_no_fork"
+
+
+async def test_references_cannot_leave_their_project(sample: Sample) -> None:
+    found = await violated(
+        sample.app,
+        "INSERT INTO projects (id, name, created_by) VALUES ('proj_other', 'Other', 'x')",
+        "INSERT INTO experiments (id, project_id, name, status, parameters, dataset_version_id, created_by)"
+        " VALUES ('exp_other', 'proj_other', 'x', 'RUNNING', '{}', 'dsv_q4_2025', 'x')",
+    )
+    assert found == "experiments_project_id_dataset_version_id"
+
+
+@pytest.mark.parametrize("value", ["'NaN'", "'Infinity'", "'-Infinity'"])
+async def test_metrics_are_finite(sample: Sample, value: str) -> None:
+    statement = f"INSERT INTO metrics SELECT project_id, id, 'odd', {value} FROM versions LIMIT 1"
+    assert await violated(sample.app, statement) == "metrics_finite_check"
+
+
+async def test_every_event_is_hashed_over_the_one_before_it(sample: Sample) -> None:
+    rows = await sample.app.fetch("SELECT *, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time"
+                                  " FROM audit_events ORDER BY chain, seq")  # fmt: skip
+    heads: dict[str, tuple[int, bytes]] = {}
+    for row in rows:
+        seq, before = heads.get(row["chain"], (0, hashlib.sha256(row["chain"].encode()).digest()))
+        text = "\n".join([row["chain"], str(seq + 1), row["time"], before.hex(), row["entry"]])
+        assert (row["seq"], row["previous_hash"]) == (seq + 1, before)
+        assert row["hash"] == hashlib.sha256(text.encode()).digest()
+        heads[row["chain"]] = (row["seq"], row["hash"])
+    kept = await sample.app.fetch("SELECT chain, seq, hash FROM audit_chains")
+    assert {row["chain"]: (row["seq"], row["hash"]) for row in kept} == heads
+    assert {"proj_abc123", "model_xgb_churn", "model_nn_demand"} <= set(heads)
+
+
+async def test_migrating_again_changes_nothing(sample: Sample) -> None:
+    assert await migrate(sample.cluster.owner_url, sample.cluster.app_url) is False
+
+
+async def test_a_schema_newer_than_the_code_is_named(make_database: Callable[[], Any]) -> None:
+    cluster = await make_database()
+    owner = await connect(cluster.owner_url)
+    await owner.execute("UPDATE alembic_version SET version_num = '9999'")
+    await owner.close()
+    with pytest.raises(SchemaTooNew, match="9999"):
+        await migrate(cluster.owner_url, cluster.app_url)
