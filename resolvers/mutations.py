@@ -48,7 +48,7 @@ async def run_mutation(
 
 
 def clean_input(of: Any, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """An input object by its Python names, each value within its limit. Only `parent_version` tells null from absent."""
+    """An input object by Python names, each value within its limit. Only `parent_version` tells null from absent."""
     definition = get_object_definition(of, strict=True)
     cleaned = {}
     for field in definition.fields:

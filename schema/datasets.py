@@ -52,7 +52,8 @@ class DatasetVersion(Node):
     )
     trained: Connection[links.ModelVersion] = connection(
         "The model versions trained on it, the newest first.",
-        "{c}.id IN (SELECT u.version_id FROM dataset_uses u WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",
+        "{c}.id IN (SELECT u.version_id FROM dataset_uses u"
+        " WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",
         NEWEST_FIRST,
     )
 

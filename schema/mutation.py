@@ -10,7 +10,7 @@ from schema.fields import mutation
 
 
 @strawberry.type(
-    description="Writing. Each mutation is one transaction: it is kept whole with its history, or refused and leaves nothing."
+    description="Writing. Each mutation is one transaction: kept whole with its history, or refused without a trace."
 )
 class Mutation:
     create_project: projects.CreateProjectPayload | None = mutation(

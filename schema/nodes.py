@@ -32,7 +32,7 @@ class Edge(Generic[T]):
 
 
 @strawberry.type(
-    description="One page of a list. Pages are cut by key: entries neither repeat nor go missing while rows are written."
+    description="One page of a list. Pages are cut by key: entries neither repeat nor go missing meanwhile."
 )
 class Connection(Generic[T]):
     edges: list[Edge[T]] = bound("The page's entries with their cursors.", Column())

@@ -8,7 +8,6 @@ from schema.fields import argument, bound, connection, one, search
 from schema.models import OF_NUMBER, Model
 from schema.nodes import Connection, Node
 from schema.projects import Project
-from schema.scalars import SemVer
 from schema.versions import FILTER, ORDER_BY, ModelVersion
 
 ID = argument("id", strawberry.ID, "Its id.")

@@ -33,12 +33,12 @@ def parse_big(value: Any) -> int:
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: scalar(
         name="DateTime",
-        description="A moment: RFC 3339, answered in UTC. Input also takes a bare date: that day's first instant in UTC.",
+        description="A moment: RFC 3339, answered in UTC. A bare date is taken as that day's first instant in UTC.",
         parse_value=parse_moment,
     ),
     SemVer: scalar(
         name="SemVer",
-        description="A version number MAJOR.MINOR.PATCH: three whole numbers from 0 to 999999999 without leading zeros.",
+        description="A version number MAJOR.MINOR.PATCH: whole numbers from 0 to 999999999 without leading zeros.",
         parse_value=semver.parse,
     ),
     BigInt: scalar(name="BigInt", description="A whole number of 64 bits, as a JSON number.", parse_value=parse_big),

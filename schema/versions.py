@@ -204,7 +204,8 @@ class CreateVersionInput:
     project_id: strawberry.ID = given("The project of the model.", limits.Id("proj"))
     model_id: strawberry.ID = given("The model.", limits.Id("model"))
     version: SemVer | None = optional(
-        "The number it shall have. Absent: `bump` decides it, or else the bump that the change requires; a model's first is 1.0.0."
+        "The number it shall have. Absent: `bump` decides it, or else the bump that the change requires; a model's"
+        " first is 1.0.0."
     )
     bump: words.Bump | None = optional("Which part of the parent's number to raise. Not together with `version`.")
     parent_version: SemVer | None = optional(

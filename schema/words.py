@@ -2,26 +2,26 @@
 
 from schema.fields import words
 from storage.vocabulary import (
-    Stage,
     Bump,
-    ExperimentStatus,
-    DatasetVersionStatus,
     DatasetRole,
+    DatasetVersionStatus,
+    ExperimentStatus,
     LineageDirection,
     LineageEdgeKind,
     OrderDirection,
+    Stage,
     VersionOrderField,
 )
 
 __all__ = [
-    "Stage",
     "Bump",
-    "ExperimentStatus",
-    "DatasetVersionStatus",
     "DatasetRole",
+    "DatasetVersionStatus",
+    "ExperimentStatus",
     "LineageDirection",
     "LineageEdgeKind",
     "OrderDirection",
+    "Stage",
     "VersionOrderField",
 ]
 

@@ -33,10 +33,7 @@ def application() -> ASGIApp:
 
 def make_app(settings: Settings) -> Gate:
     database = Database(
-        settings.database_url,
-        read_url=settings.read_url or None,
-        size=settings.pool_size,
-        statement_timeout=settings.statement_timeout,
+        settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout
     )
     keyring = Keyring(database)
 

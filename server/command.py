@@ -18,11 +18,12 @@ from server.demo import fill
 from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
 from server.settings import Settings
-from server.start import prepare, reachable_database, running_database
+from server.start import DatabaseUnusable, prepare, reachable_database, running_database
 from storage.embedded import EmbeddedUnavailable
 from storage.migrate import SchemaTooNew
 
 F = TypeVar("F", bound=Callable[..., Any])
+REFUSALS = (EmbeddedUnavailable, DatabaseUnusable, PortTaken, SchemaTooNew)
 DATABASE = ("data_dir", "database_url", "owner_url", "pg_bin", "log_level", "log_format")
 
 
@@ -75,7 +76,7 @@ def serve(**given: Any) -> None:
         listener = listen(settings)
         with ended_by_signals(), running_database(settings) as ready:
             _serve(ready, listener)
-    except (EmbeddedUnavailable, PortTaken, SchemaTooNew) as error:
+    except REFUSALS as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         pass
@@ -84,13 +85,10 @@ def serve(**given: Any) -> None:
 def _serve(settings: Settings, listener: socket.socket) -> None:
     key = asyncio.run(prepare(settings))
     if settings.demo:
-        from server.demo import fill
-
         asyncio.run(fill(settings))
     host, port = listener.getsockname()[:2]
-    click.echo(
-        f"Lineal {'' if settings.open else 'is ready '}at http://{f'[{host}]' if ':' in host else host}:{port}/graphql (GraphiQL in a browser)."
-    )
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"Lineal is at http://{shown}:{port}/graphql; a browser shows GraphiQL there.")
     if settings.open:
         click.echo("No key is needed (--open).")
     elif key:
@@ -106,7 +104,7 @@ def _database(given: dict[str, Any]) -> Iterator[Settings]:
         with ended_by_signals(), reachable_database(settings_from(given)) as settings:
             asyncio.run(prepare(settings))
             yield settings
-    except (EmbeddedUnavailable, SchemaTooNew) as error:
+    except REFUSALS as error:
         raise click.ClickException(str(error)) from error
 
 

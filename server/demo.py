@@ -64,8 +64,10 @@ class _Sample:
         subscriptions = {"id": "ds_subscriptions", "project_id": PROJECT, "name": "Subscriptions"}
         await self.do(PIPELINE, create_dataset, **subscriptions, description="Production subscription database.")
         for quarter, rows, features in (
-            ("Q2 2025", 201_300, BASE), ("Q3 2025", 224_100, BASE + USAGE), ("Q4 2025", 247_500, BASE + USAGE + BEHAVIOUR),
-        ):  # fmt: skip
+            ("Q2 2025", 201_300, BASE),
+            ("Q3 2025", 224_100, BASE + USAGE),
+            ("Q4 2025", 247_500, BASE + USAGE + BEHAVIOUR),
+        ):
             id_ = f"dsv_{quarter.lower().replace(' ', '_')}"
             where = f"s3://warehouse/subscriptions/{id_}.parquet"
             await self.data_version("ds_subscriptions", id_, quarter, rows, uri=where, features=features)

@@ -27,6 +27,9 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        # Now, not in the workers: two servers may bind one port as long as neither listens, and who reads the address
+        # below must be able to connect.
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise PortTaken(

@@ -19,7 +19,6 @@ class Settings(BaseSettings):
     owner_url: str = Field(
         "", description="The same database as the role that migrates and owns the tables; absent: as in database-url."
     )
-    read_url: str = Field("", description="A replica that reads go to; absent: the database itself.")
     pg_bin: Path | None = Field(None, description="The bin folder of another PostgreSQL for the embedded database.")
     pool_size: int = Field(
         10, ge=1, le=200, description="Connections a process keeps for reads, and as many for writes."

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import insert, text
+import asyncpg
+from sqlalchemy import insert, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.keys import new_key_row, new_secret
@@ -22,7 +24,7 @@ SPARE_CONNECTIONS = 20
 
 @contextmanager
 def running_database(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database that answers: an external one as it is, else the embedded one while the block runs."""
+    """The settings with a database that answers: an external one, else the embedded one while the block runs."""
     if settings.database_url:
         yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
         return
@@ -42,11 +44,19 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"database_url": app_url, "owner_url": owner_url})
 
 
+class DatabaseUnusable(Exception):
+    """The database cannot be reached, or not as this role."""
+
+
 async def prepare(settings: Settings) -> Path | None:
     """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
-    await migrate(settings.owner_url, settings.database_url)
-    async with short_engine(settings.database_url) as engine:
-        await _first_key(engine, settings.data_dir)
+    try:
+        await migrate(settings.owner_url, settings.database_url)
+        async with short_engine(settings.database_url) as engine:
+            await _first_key(engine, settings.data_dir)
+    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        where = make_url(settings.database_url).render_as_string()
+        raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
     file = key_file(settings.data_dir)
     return file if file.exists() else None
 

@@ -68,7 +68,9 @@ class Programs:
     def version(self) -> int:
         """The major version."""
         command = [str(self.bin / "postgres"), "--version"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, **self._surroundings())
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, **self._surroundings()
+        )
         version = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
         if version is None:
             raise EmbeddedUnavailable(f"{self.bin / 'postgres'} does not run: {answer.stderr.strip()}")
@@ -126,7 +128,7 @@ class Programs:
                 pass_fds=[folder],
                 start_new_session=True,  # Ctrl-C in the terminal is for Lineal, which stops the database last
                 umask=0o077,
-                preexec_fn=interrupted_with_parent(),
+                preexec_fn=interrupted_with_parent(),  # noqa: PLW1509 - two system calls, nothing that takes a lock
                 **self._surroundings(),
             )
         finally:
@@ -163,8 +165,8 @@ class Programs:
 
 def give(folder: Path, account: Account) -> None:
     for parent, _, files in os.walk(folder):
-        for path in (parent, *(os.path.join(parent, name) for name in files)):
-            os.chown(path, *account, follow_symlinks=False)
+        for path in [Path(parent), *(Path(parent, name) for name in files)]:
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def programs_for(account: Account | None, pg_bin: Path | None, copies: Path) -> Programs:

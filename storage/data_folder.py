@@ -71,7 +71,7 @@ def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]
 def short_base(account: tuple[int, int] | None) -> str:
     # XDG_RUNTIME_DIR is open to its owner only, so it does not serve PostgreSQL under another account.
     mine = None if account else os.environ.get("XDG_RUNTIME_DIR")
-    for base in filter(None, (mine, "/tmp", tempfile.gettempdir())):
+    for base in filter(None, (mine, "/tmp", tempfile.gettempdir())):  # noqa: S108 - a private folder is made in it
         socket = f"{base}/lineal-12345678/.s.PGSQL.5432.lock"
         if len(os.fsencode(socket)) < LONGEST_SOCKET_PATH and os.access(base, os.W_OK | os.X_OK):
             return base

@@ -162,7 +162,8 @@ class EmbeddedPostgres:
         passwords, made_by = self.data_dir / "database-passwords", self._cluster / "PG_VERSION"
         if not made_by.exists():
             self._passwords = database_passwords(passwords)
-            return self._make_cluster()
+            self._make_cluster()
+            return
         if not passwords.exists():
             raise EmbeddedUnavailable(f"{passwords} is missing: bring it back from a backup.")
         self._passwords = database_passwords(passwords)
@@ -226,8 +227,8 @@ class EmbeddedPostgres:
                 self._spawn()
             if self._await_answer(math.inf):
                 logger.warning("PostgreSQL is back.")
-        except Exception as error:  # such as no memory just now: never a reason to give up
-            logger.error("PostgreSQL could not be started: %s", error)
+        except Exception as error:  # noqa: BLE001 - such as no memory just now: never a reason to give up
+            logger.warning("PostgreSQL could not be started: %s", error)
 
     def _spawn(self) -> None:
         with private(self._log) as log:

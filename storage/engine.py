@@ -58,7 +58,7 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
     arguments, options = target.get_dialect()().create_connect_args(target)
     options.pop("prepared_statement_cache_size", None)
     options.pop("prepared_statement_name_func", None)
-    options.setdefault("statement_cache_size", 512)
+    options = {"statement_cache_size": 512, "target_session_attrs": "primary", **options}
     return await asyncpg.create_pool(
         *arguments,
         **options,
@@ -74,16 +74,13 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
 class Database:
     """The two ways to the data that one process holds open."""
 
-    def __init__(self, url: str, *, read_url: str | None = None, size: int = 10, statement_timeout: float = 30.0):
-        self.url = url
-        self.read_url = read_url or url
-        self.size = size
-        self.statement_timeout = statement_timeout
+    def __init__(self, url: str, *, size: int = 10, statement_timeout: float = 30.0):
+        self.url, self.size, self.statement_timeout = url, size, statement_timeout
 
     async def open(self) -> None:
         self.engine = make_engine(self.url, size=self.size, statement_timeout=self.statement_timeout)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.reads = await make_read_pool(self.read_url, size=self.size, statement_timeout=self.statement_timeout)
+        self.reads = await make_read_pool(self.url, size=self.size, statement_timeout=self.statement_timeout)
 
     async def close(self) -> None:
         await self.reads.close()

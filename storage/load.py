@@ -27,8 +27,8 @@ async def project(session: AsyncSession, id_: str, visible: Visible) -> Row | No
 async def lock_models(session: AsyncSession, ids: Sequence[str], visible: Visible) -> dict[str, Row]:
     """Models by id, locked in id order until the transaction ends; without those that there are not."""
     statement = (
-        f"SELECT id, project_id FROM models WHERE id = ANY (CAST(:ids AS text[])) AND {VISIBLE.format(column='project_id')}"
-        " ORDER BY id FOR NO KEY UPDATE"
+        "SELECT id, project_id FROM models WHERE id = ANY (CAST(:ids AS text[]))"
+        f" AND {VISIBLE.format(column='project_id')} ORDER BY id FOR NO KEY UPDATE"
     )
     rows = (await session.execute(text(statement), {"ids": list(ids), "visible": visible})).mappings()
     return {row["id"]: dict(row) for row in rows}
@@ -83,8 +83,8 @@ async def parent_by_id(session: AsyncSession, project_id: str, id_: str) -> Row 
 
 
 def _parent(condition: str) -> str:
-    facts = FACTS.format(v="v")
-    return f"SELECT v.id, v.model_id, v.number, {facts} AS facts FROM versions v WHERE v.model_id = :model_id AND {condition}"
+    facts = f"v.id, v.model_id, v.number, {FACTS.format(v='v')} AS facts"
+    return f"SELECT {facts} FROM versions v WHERE v.model_id = :model_id AND {condition}"
 
 
 async def highest_between(

@@ -167,7 +167,7 @@ async def make_registry() -> AsyncIterator[Callable[..., Any]]:
         app = make_app(Settings(database_url=database.app_url, **settings))
         lifespan = app.app.router.lifespan_context(app.app)  # type: ignore[attr-defined]
         await lifespan.__aenter__()
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         opened.append((client, lifespan))
         return Registry(client, await make_key(database.app_url))

@@ -21,7 +21,7 @@ DATASET = "mutation($input: CreateDatasetInput!) { createDataset(input: $input) 
 DATASET_VERSION = """
 mutation($input: CreateDatasetVersionInput!) {
   createDatasetVersion(input: $input) {
-    datasetVersion { id name label rowCount features status statusReason parents { id } dataset { versions { totalCount } } }
+    datasetVersion { id name label rowCount features status parents { id } dataset { versions { totalCount } } }
   }
 }
 """
@@ -34,7 +34,7 @@ async def running(registry: Registry, project: str, **more: Any) -> str:
 
 async def data(registry: Registry, project: str, *labels: str) -> list[str]:
     made = await registry.ask(DATASET, input={"projectId": project, "name": "Orders"})
-    ids = []
+    ids: list[str] = []
     for label in labels:
         asked = {"datasetId": made["createDataset"]["dataset"]["id"], "label": label, "parentIds": ids[-1:]}
         version = await registry.ask(DATASET_VERSION, input=asked)

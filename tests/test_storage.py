@@ -128,6 +128,7 @@ async def test_the_history_has_no_gap_no_fork_and_no_illegal_step(sample: Sample
         "SELECT max(s.position) AS position, max(v.stage_position) AS after FROM stage_transitions s"
         " JOIN versions v ON v.model_id = s.model_id AND v.number = '{2,1,0}' WHERE s.model_id = 'model_xgb_churn'"
     )
+    assert last is not None
     end, after = last["position"], last["after"]
     position, previous = end + 1, end
     gap = step(position=end + 2, previous=end + 1, after=after)
@@ -161,8 +162,8 @@ async def test_metrics_are_finite(sample: Sample, value: str) -> None:
 
 
 async def test_every_event_is_hashed_over_the_one_before_it(sample: Sample) -> None:
-    rows = await sample.app.fetch("SELECT *, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time"
-                                  " FROM audit_events ORDER BY chain, seq")  # fmt: skip
+    moment = """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time"""
+    rows = await sample.app.fetch(f"SELECT *, {moment} FROM audit_events ORDER BY chain, seq")
     heads: dict[str, tuple[int, bytes]] = {}
     for row in rows:
         seq, before = heads.get(row["chain"], (0, hashlib.sha256(row["chain"].encode()).digest()))

@@ -207,16 +207,16 @@ async def test_a_stale_caller_is_refused(model: Model) -> None:
 
 
 async def test_which_version_was_in_production_at_any_instant(model: Model) -> None:
-    moments = []
+    moments: list[tuple[str | None, Any]] = []
     for number in ("1.0.0", "1.1.0"):
         await model.register(version=number)
         await model.move(number, "STAGING")
         moments.append((number, (await model.move(number, "PRODUCTION"))["transition"]["at"]))
     moments.append((None, (await model.move("1.1.0", "ARCHIVED"))["transition"]["at"]))
-    for number, at in [(None, "2000-01-01"), *moments, (None, "2100-01-01T00:00:00Z")]:
+    for expected, at in [(None, "2000-01-01"), *moments, (None, "2100-01-01T00:00:00Z")]:
         asked = "query($id: ID!, $at: DateTime!) { model(id: $id) { productionAt(at: $at) { version } } }"
         found = (await model.registry.ask(asked, id=model.id, at=at))["model"]["productionAt"]
-        assert (found and found["version"]) == number
+        assert (found and found["version"]) == expected
 
 
 async def test_tags_are_added_and_removed_once(model: Model) -> None:

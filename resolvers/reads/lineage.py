@@ -58,7 +58,8 @@ class Chain:
             f"(WITH RECURSIVE {step} (id, parent, place) AS (SELECT {alias}.id, {alias}.{self.parent}, 1 UNION ALL"
             f" SELECT r.id, r.{self.parent}, {step}.place + 1 FROM {step} JOIN {of.table} r ON r.id = {step}.parent"
             f" WHERE {step}.place < {limit}::int AND {compilation.visible('r', of.table or '')})"
-            f" SELECT json_agg({answer} ORDER BY {step}.place) FROM {step} JOIN {of.table} {row} ON {row}.id = {step}.id)"
+            f" SELECT json_agg({answer} ORDER BY {step}.place)"
+            f" FROM {step} JOIN {of.table} {row} ON {row}.id = {step}.id)"
         )
 
 

@@ -20,7 +20,7 @@ MAX_PAGE = 100
 
 @dataclass(frozen=True)
 class Key:
-    """What rows are ordered by, before their id decides: an expression, its type, and how a cursor's text becomes it."""
+    """What rows are ordered by, before their id decides: an expression, its type, how a cursor's text becomes it."""
 
     expression: str
     type: str

@@ -27,7 +27,7 @@ def parse(value: Any) -> Number:
     if found is None:
         raise BadUserInput(
             "version",
-            f"{value!r} is not MAJOR.MINOR.PATCH: three whole numbers up to 999999999, without leading zeros, as in 2.1.0.",
+            f"{value!r} is not MAJOR.MINOR.PATCH, as in 2.1.0: whole numbers up to 999999999 without leading zeros.",
         )
     return Number(*map(int, found.groups()))
 
