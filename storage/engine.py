@@ -12,17 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 READ_ONLY_SERVER = "25006"
 
 
-def asyncpg_url(url: str) -> URL:
-    return make_url(url).set(drivername="postgresql+asyncpg")
+# Prepared statements that a read connection keeps.
+STATEMENTS_KEPT = 512
+
+
+def parse(url: str) -> tuple[URL, dict[str, int]]:
+    """The URL for SQLAlchemy, and the statement caches that it may switch off (for PgBouncer), which are numbers."""
+    given = make_url(url).set(drivername="postgresql+asyncpg")
+    caches = {name: int(str(value)) for name, value in given.query.items() if name.endswith("statement_cache_size")}
+    return given.difference_update_query(caches), caches
 
 
 def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **options: Any) -> AsyncEngine:
     """An engine whose connections speak UTC, refuse replicas and give up a statement after its time limit (seconds)."""
+    target, caches = parse(url)
     engine = create_async_engine(
-        asyncpg_url(url),
+        target,
         pool_size=size,
         max_overflow=0,
-        connect_args={
+        connect_args=caches
+        | {
             "target_session_attrs": "primary",
             "timeout": 10,
             "server_settings": session_settings(statement_timeout),
@@ -54,11 +63,9 @@ async def _keep_session(connection: Any) -> None:
 
 
 async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float = 30.0) -> asyncpg.Pool:
-    target = asyncpg_url(url)
+    target, caches = parse(url)
     arguments, options = target.get_dialect()().create_connect_args(target)
-    options.pop("prepared_statement_cache_size", None)
-    options.pop("prepared_statement_name_func", None)
-    options = {"statement_cache_size": 512, "target_session_attrs": "primary", **options}
+    options = {"target_session_attrs": "primary", **options}
     return await asyncpg.create_pool(
         *arguments,
         **options,
@@ -66,6 +73,7 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
         max_size=size,
         reset=_keep_session,
         timeout=10,
+        statement_cache_size=caches.get("statement_cache_size", STATEMENTS_KEPT),
         max_cacheable_statement_size=0,
         server_settings=session_settings(statement_timeout) | {"default_transaction_read_only": "on"},
     )

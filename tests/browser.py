@@ -55,9 +55,9 @@ def browser(profile: Path) -> Iterator["Browser"]:
     assert CHROMIUM, WITHOUT_CHROMIUM
     commands, write = _high(os.pipe())
     read, answers = _high(os.pipe())
+    through = [sys.executable, "-c", ON_3_AND_4, str(commands), str(answers)]
     process = subprocess.Popen(
-        [sys.executable, "-c", ON_3_AND_4, str(commands), str(answers)]
-        + [CHROMIUM, *FLAGS, LOOPBACK_ONLY, f"--user-data-dir={profile}", "about:blank"],
+        [*through, CHROMIUM, *FLAGS, LOOPBACK_ONLY, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(commands, answers),
         process_group=0,
         stdin=subprocess.DEVNULL,

@@ -6,22 +6,22 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from hashlib import sha384
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import httpx
 import pytest
 import uvicorn
-from graphql import GraphQLSchema, build_schema, graphql_sync, parse, validate
+from graphql import GraphQLSchema, build_schema, parse, validate
 from graphql.execution.values import get_variable_values
 from graphql.language import OperationDefinitionNode
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from server import graphiql
@@ -29,28 +29,6 @@ from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, Page, browser
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "schema.graphql"
-KEY = "lin_only_for_this_test"
-
-# As much of the API as the first example asks for.
-SPINE = """
-scalar DateTime
-type Query { model(id: ID!): Model }
-type Model { name: String! productionVersion: ModelVersion }
-type ModelVersion { version: String! stage: String! description: String tags: [String!]! metrics: [Metric!]!
-  createdAt: DateTime! createdBy: String! }
-type Metric { name: String! value: Float! higherIsBetter: Boolean }
-"""
-STUB = build_schema(SCHEMA.read_text() if SCHEMA.exists() else SPINE)
-PRODUCTION = {
-    "version": "2.1.0",
-    "stage": "PRODUCTION",
-    "description": "Retrained on Q4 2025 data with 3 new behavioral features",
-    "tags": ["champion"],
-    "metrics": [{"name": "auc", "value": 0.912, "higherIsBetter": True}],
-    "createdAt": "2026-01-14T09:30:00Z",
-    "createdBy": "pipeline",
-}
-
 needs_bundles = pytest.mark.skipif(not graphiql.is_installed(), reason="scripts/setup-graphiql found no npm")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM)
 
@@ -75,8 +53,6 @@ class Html(HTMLParser):
 
 @pytest.fixture
 def schema() -> GraphQLSchema:
-    if not SCHEMA.exists():
-        pytest.skip("schema.graphql does not exist yet")
     return build_schema(SCHEMA.read_text())
 
 
@@ -107,20 +83,8 @@ def test_the_examples_speak_of_what_the_demo_holds() -> None:
 
 
 def application() -> Starlette:
-    return Starlette(
-        routes=[Route("/graphql", graphiql.page), Route("/graphql", stub, methods=["POST"]), *graphiql.routes]
-    )
-
-
-async def stub(request: Request) -> JSONResponse:
-    if request.headers.get("authorization") != f"Bearer {KEY}":
-        return JSONResponse({"errors": [{"message": "This request carries no valid API key."}]}, 401)
-    body = await request.json()
-    root = {"model": {"name": "Churn", "productionVersion": PRODUCTION}}
-    result = graphql_sync(
-        STUB, body["query"], root, variable_values=body.get("variables"), operation_name=body.get("operationName")
-    )
-    return JSONResponse(result.formatted, media_type="application/graphql-response+json")
+    """The page and its files alone, without the API."""
+    return Starlette(routes=[Route("/graphql", graphiql.page), *graphiql.routes])
 
 
 def get(path: str, root_path: str = "") -> httpx.Response:
@@ -270,16 +234,39 @@ def serving(app: Starlette) -> Iterator[str]:
             thread.join()
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    with serving(application()) as address:
-        yield address
+class Server(NamedTuple):
+    address: str
+    key: str
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Lineal with the sample registry, started as a newcomer starts it."""
+    # Not pytest's own folder: it is closed to the user that PostgreSQL runs as when the suite runs as root.
+    with tempfile.TemporaryDirectory(prefix="lineal-page-") as folder:
+        command = [
+            str(Path(sys.executable).with_name("lineal")),
+            "serve",
+            "--demo",
+            "--port",
+            "0",
+            "--data-dir",
+            folder,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout
+            found = re.search(r"http://(\S+)/graphql", process.stdout.readline())
+            assert found, "lineal serve did not say where it is"
+            try:
+                yield Server(found[1], Path(folder, "admin-key").read_text().strip())
+            finally:
+                process.terminate()
 
 
 @pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
+def page(server: Server, tmp_path: Path) -> Iterator[Page]:
     with browser(tmp_path / "profile") as chromium:
-        yield chromium.open(f"http://{address}/graphql")
+        yield chromium.open(f"http://{server.address}/graphql")
 
 
 def wait_for_text(page: Page, selector: str, text: str) -> None:
@@ -295,54 +282,56 @@ def use_key(page: Page, key: str) -> None:
 
 @needs_bundles
 @needs_chromium
-def test_an_example_runs_in_a_browser_that_asks_no_other_host(address: str, page: Page, tmp_path: Path) -> None:
+def test_an_example_runs_in_a_browser_that_asks_no_other_host(server: Server, page: Page, tmp_path: Path) -> None:
     assert page.evaluate("document.title") == "Lineal"
     wait_for_text(page, "#key-status", "<data-dir>/admin-key")
-    wait_for_text(page, ".result-window", "no valid API key")
+    wait_for_text(page, ".result-window", "An API key is needed")
     page.screenshot(tmp_path / "without-key.png")
 
-    use_key(page, "lin_wrong")
+    use_key(page, "lnl_wrong")
     wait_for_text(page, "#key-status", "This key is not accepted.")
-    use_key(page, KEY)
+    use_key(page, server.key)
     wait_for_text(page, "#key-status", "Key accepted.")
 
     page.click("[aria-label='Show GraphiQL Explorer']")
     wait_for_text(page, ".graphiql-explorer-root", "productionVersion")
     page.click(".graphiql-execute-button")
-    wait_for_text(page, ".result-window", "0.912")
+    wait_for_text(page, ".result-window", "0.891")
     page.screenshot(tmp_path / "example.png")
     page.click("[aria-label='Open settings dialog']")
     wait_for_text(page, ".graphiql-dialog", "Theme")
 
     tabs = page.evaluate("[...document.querySelectorAll('.graphiql-tab-button')].map((tab) => tab.innerText)")
     assert tabs == [example_id(example) for example in graphiql.examples()]
-    assert page.hosts() == {address}
+    assert page.hosts() == {server.address}
     assert page.violations() == []
     assert page.errors() == []
 
 
 @needs_bundles
 @needs_chromium
-def test_a_key_in_the_headers_pane_is_sent_and_never_kept(page: Page) -> None:
+def test_a_key_in_the_headers_pane_is_sent_and_never_kept(server: Server, page: Page) -> None:
     wait_for_text(page, ".graphiql-tab-active", "ProductionVersion")
     page.click("[data-name='headers']")
     pane = "document.querySelector('.graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror').CodeMirror"
     assert json.loads(page.evaluate(f"{pane}.getValue()")) == {"Authorization": "Bearer "}
 
-    page.evaluate(f"{pane}.setValue({json.dumps(json.dumps({'authorization': f'Bearer {KEY}'}))})")
+    page.evaluate(f"{pane}.setValue({json.dumps(json.dumps({'authorization': f'Bearer {server.key}'}))})")
     page.click(".graphiql-execute-button")
-    wait_for_text(page, ".result-window", "0.912")
+    wait_for_text(page, ".result-window", "0.891")
     page.wait_for("localStorage.getItem('graphiql:queries') !== null")
-    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert server.key not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
     page.reload()
     wait_for_text(page, "#key-status", "An API key is needed.")
-    assert KEY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert server.key not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
 
 @needs_chromium
 @pytest.mark.usefixtures("without_bundles")
-def test_a_page_that_cannot_reach_the_cdn_says_what_to_do(page: Page) -> None:
-    wait_for_text(page, "#graphiql", "scripts/setup-graphiql")
-    assert page.hosts() > {"cdn.jsdelivr.net"}
-    assert page.violations() == []
+def test_a_page_that_cannot_reach_the_cdn_says_what_to_do(tmp_path: Path) -> None:
+    with serving(application()) as address, browser(tmp_path / "profile") as chromium:
+        page = chromium.open(f"http://{address}/graphql")
+        wait_for_text(page, "#graphiql", "scripts/setup-graphiql")
+        assert page.hosts() > {"cdn.jsdelivr.net"}
+        assert page.violations() == []
