@@ -28,7 +28,8 @@ class Query:
     models: Connection[Model] = connection(
         "Models by name.",
         "({args[projectId]}::text IS NULL OR {c}.project_id = {args[projectId]})"
-        " AND ({args[query]}::text IS NULL OR strpos(lower({c}.name || ' ' || {c}.id), lower({args[query]})) > 0)",
+        " AND ({args[query]}::text IS NULL OR strpos(lower({c}.name), lower({args[query]})) > 0"
+        " OR strpos(lower({c}.id), lower({args[query]})) > 0)",
         BY_NAME,
         argument("projectId", strawberry.ID | None, "Only of this project.", default=strawberry.UNSET),
         argument("query", str | None, "Only those with this text in their name or id.", default=strawberry.UNSET),

@@ -64,6 +64,9 @@ class Operations:
             if prepared.writes:
                 return await self._write(prepared, variables, caller)
             return await self._read(prepared, variables, caller)
+        except GraphQLError as error:
+            # An argument that only its variable's value makes wrong, such as null where a default promised a value.
+            return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
         except RequestError as error:
             return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
         except Unavailable as refusal:
@@ -148,8 +151,14 @@ def _is_lenient(error: RequestError) -> bool:
 
 def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
     nodes = [details.node for details in field.details]
-    told = _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
+    told = _told(error, caller)
     return GraphQLError(told.message, nodes, path=[field.key], extensions=told.extensions)
+
+
+def _told(error: Exception, caller: Caller) -> GraphQLError:
+    if isinstance(error, GraphQLError):
+        return coded(error, "BAD_USER_INPUT")
+    return _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
 
 
 def _refusal(refusal: Refusal) -> GraphQLError:

@@ -88,7 +88,10 @@ async def template(cluster: Cluster) -> AsyncIterator[str]:
     """The name of a migrated, empty database that others are copied from."""
     name = f"lineal_template_{secrets.token_hex(4)}"
     owner = make_url(cluster.owner_url).username
-    await run_sql(cluster.superuser_url, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'")
+    # The embedded server orders text by code point; so shall another.
+    order = "LOCALE 'C.UTF-8'" if EXTERNAL else ""
+    made = f"CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' {order}"
+    await run_sql(cluster.superuser_url, made)
     within = cluster.database(name)
     await run_sql(within.superuser_url, f"ALTER SCHEMA public OWNER TO {owner}")
     await migrate(within.owner_url, within.app_url)

@@ -17,7 +17,7 @@ from resolvers.reads.types import BoundType, Types
 TYPENAME = "__typename"
 # json_build_object takes at most 100 arguments.
 FIELDS_AT_ONCE = 50
-# The first parameter of every statement: the projects that the caller may see, or null for all.
+# The first parameter: the projects that the caller may see, or null for all.
 VISIBLE = "$1::text[]"
 
 Values = Mapping[str, Any]
@@ -168,14 +168,22 @@ class Compilation:
         return of.binding(selected.name).sql(self, of, selected, alias)
 
     def template(self, template: str, selected: Selected, **aliases: str) -> str:
-        """Fill in aliases, `{args[name]}` and `{payload[name]}`: what is not an alias is a bind parameter."""
-        arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: values.get(name)))
+        """Fill in aliases, `{args[name]}`, `{args[name.part]}`, `{payload[name]}`: all but aliases are parameters."""
+        arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
         payload = _Parameters(self, lambda name: lambda given: given.payload[name])
         return template.format(args=arguments, payload=payload, **aliases)
 
     def fill(self, selected: Selected, compute: Callable[[Any], Any]) -> int:
         self.fills.append(Fill(selected.path, len(self.fills), compute))
         return len(self.fills) - 1
+
+
+def part_of(values: Values, path: str) -> Any:
+    """The value at a path such as `orderBy.metric`; null where something on the way is."""
+    found: Any = values
+    for name in path.split("."):
+        found = found.get(name) if found is not None else None
+    return found
 
 
 @dataclass

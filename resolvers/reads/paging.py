@@ -1,17 +1,26 @@
 """Keyset connections, both ways. A cursor names the order it belongs to, the row's key in it and the row's id."""
 
 import base64
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import TYPENAME, Arguments, Compilation, Parameter, Selected, Values, build_object
+from resolvers.reads.compilation import (
+    TYPENAME,
+    Arguments,
+    Compilation,
+    Parameter,
+    Selected,
+    Values,
+    build_object,
+    part_of,
+)
 from resolvers.reads.types import BoundType
 
 DEFAULT_PAGE = 20
@@ -20,7 +29,10 @@ MAX_PAGE = 100
 
 @dataclass(frozen=True)
 class Key:
-    """What rows are ordered by, before their id decides: an expression, its type, how a cursor's text becomes it."""
+    """What rows are ordered by, before their id decides: an expression, its type, how a cursor's text becomes it.
+
+    `read` raises ValueError for what is no such key.
+    """
 
     expression: str
     type: str
@@ -28,13 +40,24 @@ class Key:
 
 
 def _number(value: str) -> list[int]:
-    if not re.fullmatch(r"\{\d{1,10},\d{1,10},\d{1,10}\}", value):
+    if not re.fullmatch(r"\{\d{1,9},\d{1,9},\d{1,9}\}", value, re.ASCII):
         raise ValueError(value)
     return [int(part) for part in value[1:-1].split(",")]
 
 
 def _moment(value: str) -> datetime:
-    return datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment.astimezone(UTC)
+
+
+def finite(value: str) -> float:
+    """A metric, or the infinity that stands for none."""
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError(value)
+    return number
 
 
 CREATED_AT = Key("{c}.created_at", "timestamptz", _moment)
@@ -44,12 +67,20 @@ NAME = Key("{c}.name", "text", str)
 
 @dataclass(frozen=True)
 class Order:
+    """An order of rows. `by` is the path of an argument that tells it from others of the same name."""
+
     name: str
     key: Key
     descending: bool
+    by: str | None = None
 
-    def tag(self) -> str:
+    @property
+    def way(self) -> str:
         return f"{self.name}{'-' if self.descending else '+'}"
+
+    def tag(self, now: Values) -> str:
+        """What a cursor says of the order that it belongs to."""
+        return self.way + (part_of(now, self.by) if self.by else "")
 
 
 NEWEST_FIRST = Order("CREATED_AT", CREATED_AT, descending=True)
@@ -90,14 +121,14 @@ def page(arguments: Arguments) -> Page:
     )
 
 
-def read_cursor(border: str, order: Order, cursor: str) -> tuple[Any, str]:
+def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
     """The key and id in a cursor, which must be of a list in this order."""
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
+        padded = now[border] + "=" * (-len(now[border]) % 4)
         tag, key, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if tag == order.tag() and isinstance(id_, str):
+        if tag == order.tag(now) and isinstance(key, str) and isinstance(id_, str):
             return order.key.read(key), id_
-    except (ValueError, TypeError, UnicodeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     raise BadUserInput(border, "is not a cursor of this list in this order; take one from its pageInfo or edges.")
 
@@ -131,11 +162,8 @@ class _Paged:
         self.name, self.row = compilation.alias(self.table), compilation.alias("page")
         self.page = page(selected.arguments)
         self.conditions, self.order = self._conditions(connection)
-        self.key = self.order.key.expression.format(c=self.name)
-
-    @cached_property
-    def limit(self) -> str:
-        return f"{self.compilation.parameter(self.page.limit)}::int"
+        self.key = compilation.template(self.order.key.expression, selected, c=self.name)
+        self.limit = f"{compilation.parameter(self.page.limit)}::int"
 
     def _conditions(self, connection: Connection) -> tuple[list[str], Order]:
         order = connection.order
@@ -150,7 +178,8 @@ class _Paged:
         fields = self.compilation.selection(self.selected, self.type.graphql)
         answer = build_object([(each.key, self._field(each)) for each in fields])
         reads_rows = any(each.name in ("edges", "nodes", "pageInfo") for each in fields)
-        return f"(SELECT {answer} FROM {self._rows()})" if reads_rows else f"(SELECT {answer})"
+        # One answer for the whole page, whether or not what is selected happens to be an aggregate.
+        return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
 
     def _field(self, each: Selected) -> str:
         if each.name == TYPENAME:
@@ -177,8 +206,8 @@ class _Paged:
     def _border(self, name: str, beyond: bool = False) -> str:
         """Rows on the page's side of a cursor or, beyond it, the cursor's own row and those on the other side."""
         reader, order = self.selected.arguments.reader, self.order
-        key = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now[name])[0]))
-        id_ = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now[name])[1]))
+        key = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now)[0]))
+        id_ = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now)[1]))
         comes_later = (name == "after") is not order.descending
         way = (">" if comes_later else "<") if not beyond else ("<=" if comes_later else ">=")
         return f"({self.key}, {self.name}.id) {way} ({key}::{order.key.type}, {id_}::text)"
@@ -205,7 +234,9 @@ class _Paged:
         return build_object([(field.key, answers[field.name](field)) for field in fields])
 
     def _cursor(self) -> str:
-        parts = f"json_build_array('{self.order.tag()}', ({self.row}.page_key)::text, {self.row}.id)::text"
+        by = f" || {{args[{self.order.by}]}}" if self.order.by else ""
+        tag = self.compilation.template(f"'{self.order.way}'{by}", self.selected)
+        parts = f"json_build_array({tag}, ({self.row}.page_key)::text, {self.row}.id)::text"
         # PostgreSQL breaks base64 into lines; cursors are URL-safe and unpadded.
         return f"translate(encode(convert_to({parts}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
 
@@ -214,15 +245,16 @@ class _Paged:
         more = f"count(*) > {self.limit}"
         answers: Mapping[str, Callable[[], str]] = {
             TYPENAME: lambda: f"'{info.name}'::text",
-            "hasNextPage": lambda: self._beyond("before") if self.page.backward else more,
-            "hasPreviousPage": lambda: more if self.page.backward else self._beyond("after"),
+            "hasNextPage": lambda: self._beyond("before", "false" if self.page.backward else more),
+            "hasPreviousPage": lambda: self._beyond("after", more if self.page.backward else "false"),
             "startCursor": lambda: f"({self._of_page('array_agg', self._cursor())})[1]",
             "endCursor": lambda: f"({self._of_page('array_agg', self._cursor(), last_first=True)})[1]",
         }
         fields = self.compilation.selection(each, info.graphql)
         return build_object([(field.key, answers[field.name]()) for field in fields])
 
-    def _beyond(self, name: str) -> str:
+    def _beyond(self, name: str, otherwise: str) -> str:
+        """Whether rows lie beyond a border, or were left over where reading ended."""
         if not getattr(self.page, name):
-            return "false"
-        return f"EXISTS (SELECT FROM {self._source(self._border(name, beyond=True))})"
+            return otherwise
+        return f"({otherwise} OR EXISTS (SELECT FROM {self._source(self._border(name, beyond=True))}))"

@@ -1,5 +1,6 @@
 """From a validated operation to its answer: plans are compiled once for each shape of the variables, and kept."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,10 +21,11 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
 from resolvers.reads.bindings import MARK
-from resolvers.reads.compilation import VISIBLE, Compilation, Fill, Given, Parameter, Selected, Values, build_object
+from resolvers.reads.compilation import Compilation, Fill, Given, Parameter, Selected, Values, build_object
 from resolvers.reads.types import BoundType, Types
 
 MAX_SHAPES = 100
+PARAMETER = re.compile(r"\$(\d+)")
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,11 @@ def is_introspection(field: Selected) -> bool:
 def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     # As bytes: the driver need not decode the text only for the server to encode it again.
     statement = f"SELECT convert_to({build_object(pairs)}::text, 'UTF8')"
-    if VISIBLE not in statement:
-        # No table is touched, yet every parameter must be named.
-        statement += f" WHERE {VISIBLE} IS NULL OR true"
-    return Plan(statement, tuple(compilation.parameters), tuple(compilation.fills))
+    # A selection may leave out all that an argument bears on; PostgreSQL takes no parameter that nothing names.
+    used = sorted({int(number) for number in PARAMETER.findall(statement)})
+    numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
+    statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
+    return Plan(statement, tuple(compilation.parameters[number - 1] for number in used), tuple(compilation.fills))
 
 
 Shape = Callable[[Mapping[str, Any]], Any]

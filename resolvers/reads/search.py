@@ -1,12 +1,11 @@
 """What a VersionFilter and a VersionOrder ask of the versions table. Tags, features and metrics are semi-joins."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Arguments, Compilation, Selected
-from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order
+from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, finite
 from storage.vocabulary import OrderDirection, VersionOrderField
 
 MAX_CONDITIONS = 20
@@ -27,7 +26,7 @@ CONDITIONS = {
 HAS_TAG = "EXISTS (SELECT FROM tags g WHERE g.version_id = {c}.id AND g.tag = {value})"
 IN_STAGE = "{c}.stage = {value}"
 HAS_METRIC = "EXISTS (SELECT FROM metrics m WHERE m.version_id = {c}.id AND m.name = {name}{bounds})"
-METRIC_VALUE = "(SELECT m.value FROM metrics m WHERE m.version_id = {{c}}.id AND m.name = {name})"
+METRIC_VALUE = "(SELECT m.value FROM metrics m WHERE m.version_id = {c}.id AND m.name = {args[orderBy.metric]})"
 
 
 def search_versions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
@@ -86,11 +85,10 @@ class _Search:
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
         if asked.get("metric") is None:
             raise BadUserInput("orderBy.metric", "is missing; ordering by METRIC needs the name of the metric.")
-        name = self.compilation.parameter(self.arguments.reader(lambda now: now["orderBy"]["metric"]))
         # Versions without the metric come last, whichever the direction.
         missing = "-Infinity" if descending else "Infinity"
-        expression = f"coalesce({METRIC_VALUE.format(name=name)}, '{missing}'::float8)"
-        return replace(BY_METRIC, key=replace(BY_METRIC.key, expression=expression), descending=descending)
+        key = Key(f"coalesce({METRIC_VALUE}, '{missing}'::float8)", "float8", finite)
+        return Order(VersionOrderField.METRIC.value, key, descending, by="orderBy.metric")
 
 
 def _tag(place: int) -> Callable[[Any], Any]:
@@ -99,6 +97,3 @@ def _tag(place: int) -> Callable[[Any], Any]:
 
 def _metric_part(place: int, part: str) -> Callable[[Any], Any]:
     return lambda now: now["metrics"][place][part]
-
-
-BY_METRIC = Order(VersionOrderField.METRIC.value, Key("", "float8", float), descending=True)
