@@ -61,10 +61,10 @@ def payload(description: str) -> Any:
 
 
 PAGING = (
-    argument("first", int | None, "How many, from the start: 1 to 100, by default 20.", default=None),
-    argument("after", str | None, "Only what follows this cursor of the same list.", default=None),
-    argument("last", int | None, "How many, from the end: 1 to 100. Not together with `first`.", default=None),
-    argument("before", str | None, "Only what precedes this cursor of the same list.", default=None),
+    argument("first", int | None, "How many, from the start: 1 to 100, by default 20.", default=strawberry.UNSET),
+    argument("after", str | None, "Only what follows this cursor of the same list.", default=strawberry.UNSET),
+    argument("last", int | None, "How many, from the end: 1 to 100. Not beside `first`.", default=strawberry.UNSET),
+    argument("before", str | None, "Only what precedes this cursor of the same list.", default=strawberry.UNSET),
 )
 
 

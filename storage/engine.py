@@ -69,7 +69,7 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
     return await asyncpg.create_pool(
         *arguments,
         **options,
-        min_size=1,
+        min_size=0,  # a worker must be able to start while the database is away for a moment
         max_size=size,
         reset=_keep_session,
         timeout=10,

@@ -8,7 +8,7 @@ from graphql import FieldNode, GraphQLField, GraphQLObjectType, OperationDefinit
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
-from graphql.language import Visitor, visit
+from graphql.language import Node, Visitor, visit
 from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
@@ -45,11 +45,11 @@ class Arguments:
     def reader(self, read: Callable[[Values], Any]) -> Parameter:
         """Reads one value of the arguments anew for each execution."""
         arguments = self.node.arguments or ()
-        if not any(_uses_variables(argument.value) for argument in arguments):
+        if not variables_in(*arguments):
             constant = read(self.values)
             return lambda given: constant
         direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
-        if any(_uses_variables(a.value) for a in arguments if a.name.value not in direct):
+        if variables_in(*(argument for argument in arguments if argument.name.value not in direct)):
             definition, node = self.definition, self.node
             return lambda given: read(get_argument_values(definition, node, given.variables))
         constants = {name: value for name, value in self.values.items() if name not in direct}
@@ -77,15 +77,16 @@ class _DirectReader:
         return self.read(values)
 
 
-def _uses_variables(node: Any) -> bool:
-    found = False
+def variables_in(*nodes: Node) -> set[str]:
+    """The names of the variables that stand anywhere in these."""
+    found = set()
 
     class Finder(Visitor):
-        def enter_variable(self, *_: Any) -> None:
-            nonlocal found
-            found = True
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            found.add(node.name.value)
 
-    visit(node, Finder())
+    for node in nodes:
+        visit(node, Finder())
     return found
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from graphql import get_named_type
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values, build_object
+from resolvers.reads.paging import bounded
 from resolvers.reads.types import BoundType
 from storage.vocabulary import LineageDirection
 
@@ -32,18 +32,6 @@ MERMAID_NEEDS = {
 GRAPH = (Path(__file__).parent / "lineage.sql").read_text()
 
 
-def within(name: str, default: int, highest: int) -> Any:
-    """Reads an argument that must be between 1 and the highest; null asks for the default."""
-
-    def read(now: Values) -> int:
-        asked = default if now.get(name) is None else now[name]
-        if not 1 <= asked <= highest:
-            raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
-        return int(asked)
-
-    return read
-
-
 @dataclass(frozen=True)
 class Chain:
     """The row, its parent, its parent's parent and so on, at most `first` of them."""
@@ -52,12 +40,12 @@ class Chain:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         row, step = compilation.alias(of.table or ""), compilation.alias("chain")
-        limit = compilation.parameter(selected.arguments.reader(within("first", DEFAULT_CHAIN, MAX_CHAIN)))
+        limit = bounded(selected.arguments.values, "first", DEFAULT_CHAIN, MAX_CHAIN)
         answer = compilation.object(of, selected, row)
         return (
             f"(WITH RECURSIVE {step} (id, parent, place) AS (SELECT {alias}.id, {alias}.{self.parent}, 1 UNION ALL"
             f" SELECT r.id, r.{self.parent}, {step}.place + 1 FROM {step} JOIN {of.table} r ON r.id = {step}.parent"
-            f" WHERE {step}.place < {limit}::int AND {compilation.visible('r', of.table or '')})"
+            f" WHERE {step}.place < {limit} AND {compilation.visible('r', of.table or '')})"
             f" SELECT json_agg({answer} ORDER BY {step}.place)"
             f" FROM {step} JOIN {of.table} {row} ON {row}.id = {step}.id)"
         )
@@ -68,14 +56,14 @@ class Lineage:
     """The graph around the row: nodes by distance, the edges between them, and whether it was cut off."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        depth = compilation.parameter(selected.arguments.reader(within("depth", DEFAULT_DEPTH, MAX_DEPTH)))
+        depth = bounded(selected.arguments.values, "depth", DEFAULT_DEPTH, MAX_DEPTH)
         direction = selected.arguments.values.get("direction") or LineageDirection.UPSTREAM
         graph = compilation.types[compilation.types.of(selected.definition).name]
         fields = compilation.selection(selected, graph.graphql)
         answer = build_object([(each.key, self._field(compilation, graph, each)) for each in fields])
         return GRAPH.format(
             start=f"{alias}.id",
-            depth=f"{depth}::int",
+            depth=depth,
             nodes=MAX_NODES,
             upstream=direction is not LineageDirection.DOWNSTREAM,
             downstream=direction is not LineageDirection.UPSTREAM,

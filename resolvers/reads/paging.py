@@ -15,7 +15,6 @@ from resolvers.reads.compilation import (
     TYPENAME,
     Arguments,
     Compilation,
-    Parameter,
     Selected,
     Values,
     build_object,
@@ -90,10 +89,13 @@ BY_NAME = Order("NAME", NAME, descending=False)
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a connection is asked for, checked: a limit, a direction and up to two borders."""
+    """Which part of a connection is asked for, checked: a limit, a direction and up to two borders.
+
+    The limit stands in the statement's text: without knowing it PostgreSQL would plan the statement at each execution.
+    """
 
     backward: bool
-    limit: Parameter
+    limit: int
     after: bool
     before: bool
 
@@ -103,22 +105,20 @@ def page(arguments: Arguments) -> Page:
     if values.get("first") is not None and values.get("last") is not None:
         raise BadUserInput("last", "cannot be given together with first: a page has one direction.")
     backward = values.get("last") is not None
-    name = "last" if backward else "first"
-
-    def limit(now: Values) -> int:
-        asked = now.get(name)
-        if asked is None:
-            return DEFAULT_PAGE
-        if not 1 <= asked <= MAX_PAGE:
-            raise BadUserInput(name, f"is {asked}; it must be between 1 and {MAX_PAGE}.")
-        return int(asked)
-
     return Page(
         backward,
-        arguments.reader(limit),
+        bounded(values, "last" if backward else "first", DEFAULT_PAGE, MAX_PAGE),
         after=values.get("after") is not None,
         before=values.get("before") is not None,
     )
+
+
+def bounded(values: Values, name: str, default: int, highest: int) -> int:
+    """An argument that must be between 1 and the highest; null asks for the default."""
+    asked = default if values.get(name) is None else values[name]
+    if not 1 <= asked <= highest:
+        raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
+    return int(asked)
 
 
 def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
@@ -163,7 +163,7 @@ class _Paged:
         self.page = page(selected.arguments)
         self.conditions, self.order = self._conditions(connection)
         self.key = compilation.template(self.order.key.expression, selected, c=self.name)
-        self.limit = f"{compilation.parameter(self.page.limit)}::int"
+        self.limit = self.page.limit
 
     def _conditions(self, connection: Connection) -> tuple[list[str], Order]:
         order = connection.order
@@ -198,7 +198,7 @@ class _Paged:
         way = "DESC" if self.order.descending is not self.page.backward else "ASC"
         page = (
             f"SELECT {self.name}.*, {self.key} AS page_key FROM {self._source(*borders)}"
-            f" ORDER BY {self.key} {way}, {self.name}.id {way} LIMIT {self.limit} + 1"
+            f" ORDER BY {self.key} {way}, {self.name}.id {way} LIMIT {self.limit + 1}"
         )
         place = f"row_number() OVER (ORDER BY q.page_key {way}, q.id {way})"
         return f"(SELECT q.*, {place} AS place FROM ({page}) q) {self.row}"

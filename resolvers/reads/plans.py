@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 from cachetools import LRUCache
 from graphql import (
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     is_enum_type,
     is_input_object_type,
     is_list_type,
@@ -21,8 +23,18 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
 from resolvers.reads.bindings import MARK
-from resolvers.reads.compilation import Compilation, Fill, Given, Parameter, Selected, Values, build_object
+from resolvers.reads.compilation import (
+    Compilation,
+    Fill,
+    Given,
+    Parameter,
+    Selected,
+    Values,
+    build_object,
+    variables_in,
+)
 from resolvers.reads.types import BoundType, Types
+from resolvers.reads.variables import Variables
 
 MAX_SHAPES = 100
 PARAMETER = re.compile(r"\$(\d+)")
@@ -78,7 +90,8 @@ class Operation:
         self.types = types
         self.definition = definition
         self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
-        self.shape = shape_of(types.schema, definition)
+        self.variables = Variables(types.schema, definition.variable_definitions or ())
+        self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
 
     def compilation(self, variables: VariableValues) -> Compilation:
@@ -130,16 +143,34 @@ def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
 Shape = Callable[[Mapping[str, Any]], Any]
 
 
-def shape_of(schema: GraphQLSchema, definition: OperationDefinitionNode) -> Shape:
-    """What of the variables decides the statement's text: which are null, enum values, booleans, lists' lengths."""
+def shape_of(
+    schema: GraphQLSchema, definition: OperationDefinitionNode, fragments: Sequence[FragmentDefinitionNode]
+) -> Shape:
+    """What of the variables decides the statement's text: which are null, the sizes of pages and lists, enum values.
+
+    Whole numbers are all sizes; a plan is kept for each, up to the bound.
+    """
     shapes = []
+    only_written = _only_written(definition, fragments)
     for variable in definition.variable_definitions or ():
         shape = _shape(type_from_ast(schema, variable.type))
-        if shape is not None:
+        if shape is not None and variable.variable.name.value not in only_written:
             shapes.append((variable.variable.name.value, shape))
     if not shapes:
         return lambda coerced: ()
     return lambda coerced: tuple(shape(coerced.get(name)) if name in coerced else ... for name, shape in shapes)
+
+
+def _only_written(definition: OperationDefinitionNode, fragments: Sequence[FragmentDefinitionNode]) -> set[str]:
+    """A mutation's variables that are but inputs of its root fields: what is written does not shape what is read."""
+    if definition.operation is not OperationType.MUTATION:
+        return set()
+    roots = definition.selection_set.selections
+    if not all(isinstance(root, FieldNode) for root in roots):
+        return set()
+    written = [argument for root in roots for argument in root.arguments or ()]  # type: ignore[attr-defined]
+    read = [part for root in roots for part in (root.selection_set, *(root.directives or ())) if part]  # type: ignore[attr-defined]
+    return variables_in(*written) - variables_in(*read, *fragments)
 
 
 def _shape(of: Any) -> Callable[[Any], Any] | None:
@@ -151,7 +182,7 @@ def _shape(of: Any) -> Callable[[Any], Any] | None:
 
 
 def _shape_of_value(of: Any) -> Callable[[Any], Any] | None:
-    if is_enum_type(of) or getattr(of, "name", "") == "Boolean":
+    if is_enum_type(of) or getattr(of, "name", "") in ("Boolean", "Int"):
         return lambda value: value
     if is_list_type(of):
         item = _shape(of.of_type)

@@ -1,0 +1,56 @@
+"""The values of an operation's variables: leaves the short way, all else, and every error, by graphql-core."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import GraphQLError, GraphQLSchema, VariableDefinitionNode, is_leaf_type, is_non_null_type
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
+
+MAX_ERRORS = 10
+
+Leaf = tuple[GraphQLVariableSignature, bool, Callable[[Any], Any]]
+
+
+class Variables:
+    """The variables that one operation declares."""
+
+    def __init__(self, schema: GraphQLSchema, definitions: Sequence[VariableDefinitionNode]):
+        self.schema, self.definitions = schema, definitions
+        leaves = [_leaf(get_variable_signature(schema, definition)) for definition in definitions]
+        self._leaves = [leaf for leaf in leaves if leaf is not None]
+        self._only_leaves = len(self._leaves) == len(leaves)
+
+    def read(self, raw: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+        """The values as graphql-core coerces them, or what is wrong with them."""
+        short = self._read_leaves(raw) if self._only_leaves else None
+        return short or get_variable_values(self.schema, self.definitions, dict(raw), max_errors=MAX_ERRORS)
+
+    def _read_leaves(self, raw: Mapping[str, Any]) -> VariableValues | None:
+        """None where a value is absent or wrong: graphql-core knows defaults and what to say."""
+        sources, coerced = {}, {}
+        for signature, is_nullable, parse in self._leaves:
+            name = signature.name
+            value = raw.get(name, self)
+            if value is self:
+                return None
+            if value is not None:
+                try:
+                    coerced[name] = parse(value)
+                except Exception:  # noqa: BLE001 - graphql-core meets it again and tells
+                    return None
+            elif is_nullable:
+                coerced[name] = None
+            else:
+                return None
+            sources[name] = VariableValueSource(signature, value)
+        return VariableValues(sources, coerced)
+
+
+def _leaf(signature: GraphQLVariableSignature | GraphQLError) -> Leaf | None:
+    if isinstance(signature, GraphQLError):
+        return None
+    of: Any = signature.type
+    is_nullable = not is_non_null_type(of)
+    named = of if is_nullable else of.of_type
+    return (signature, is_nullable, named.coerce_input_value) if is_leaf_type(named) else None
