@@ -41,7 +41,7 @@ async def run_mutation(
         async with database.sessions.begin() as session:
             payload = await write.function(Transaction(session, caller), **arguments)
             # Compiled after the write: a refused input must not cost a plan.
-            plan = operation.payload_plan(variables, field.key)
+            plan = operation.payload_plan(variables, caller.visible, field.key)
             connection = await driver_connection(session)
             answer = await connection.fetchval(plan.statement, *plan.arguments(variables, caller.visible, payload))
     return plan.finish(answer)

@@ -77,7 +77,9 @@ class Many:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, selected, alias, self.where)
         answer, order = compilation.object(child, selected, name), compilation.template(self.order, selected, c=name)
-        return f"(SELECT coalesce(json_agg({answer} ORDER BY {order}), '[]'::json) FROM {source})"
+        # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
+        rows = f"SELECT {name}.* FROM {source} ORDER BY {order}"
+        return f"(SELECT coalesce(json_agg({answer}), '[]'::json) FROM ({rows}) {name})"
 
 
 def _child(compilation: Compilation, selected: Selected, alias: str, where: str) -> tuple[BoundType, str, str]:

@@ -17,7 +17,7 @@ from resolvers.reads.types import BoundType, Types
 TYPENAME = "__typename"
 # json_build_object takes at most 100 arguments.
 FIELDS_AT_ONCE = 50
-# The first parameter: the projects that the caller may see, or null for all.
+# The first parameter: the projects that a restricted caller may see.
 VISIBLE = "$1::text[]"
 
 Values = Mapping[str, Any]
@@ -113,10 +113,13 @@ class Fill:
 
 @dataclass
 class Compilation:
+    """`restricted` tells whether the statement is for callers who see some projects only, or for those who see all."""
+
     types: Types
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDetails]
     variables: VariableValues
+    restricted: bool
     parameters: list[Parameter] = field(default_factory=lambda: [lambda given: given.visible])
     fills: list[Fill] = field(default_factory=list)
     _aliases: int = 0
@@ -156,8 +159,9 @@ class Compilation:
 
     def visible(self, alias: str, table: str) -> str:
         """The rows that the caller may see: every table that a statement touches carries this."""
-        column = "id" if table == "projects" else "project_id"
-        return f"({VISIBLE} IS NULL OR {alias}.{column} = ANY ({VISIBLE}))"
+        if not self.restricted:
+            return "true"
+        return f"{alias}.{'id' if table == 'projects' else 'project_id'} = ANY ({VISIBLE})"
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""

@@ -148,8 +148,8 @@ class Connection:
 class _Paged:
     """One connection being compiled.
 
-    The page is read in its direction with one row too many, which only tells that there is more; `place` counts the
-    rows from the border where reading began.
+    Where the page's place is asked for, one row too many is read, which only tells that there is more; `place` then
+    counts the rows from the border where reading began.
     """
 
     def __init__(self, connection: Connection, compilation: Compilation, selected: Selected, alias: str):
@@ -176,8 +176,9 @@ class _Paged:
 
     def sql(self) -> str:
         fields = self.compilation.selection(self.selected, self.type.graphql)
+        self.peeks = any(each.name == "pageInfo" for each in fields)
         answer = build_object([(each.key, self._field(each)) for each in fields])
-        reads_rows = any(each.name in ("edges", "nodes", "pageInfo") for each in fields)
+        reads_rows = self.peeks or any(each.name in ("edges", "nodes") for each in fields)
         # One answer for the whole page, whether or not what is selected happens to be an aggregate.
         return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
 
@@ -195,13 +196,17 @@ class _Paged:
 
     def _rows(self) -> str:
         borders = [self._border(name) for name in ("after", "before") if getattr(self.page, name)]
-        way = "DESC" if self.order.descending is not self.page.backward else "ASC"
-        page = (
+        way, back = ("DESC", "ASC") if self.order.descending is not self.page.backward else ("ASC", "DESC")
+        rows = (
             f"SELECT {self.name}.*, {self.key} AS page_key FROM {self._source(*borders)}"
-            f" ORDER BY {self.key} {way}, {self.name}.id {way} LIMIT {self.limit + 1}"
+            f" ORDER BY {self.key} {way}, {self.name}.id {way} LIMIT {self.limit + self.peeks}"
         )
-        place = f"row_number() OVER (ORDER BY q.page_key {way}, q.id {way})"
-        return f"(SELECT q.*, {place} AS place FROM ({page}) q) {self.row}"
+        if self.peeks:
+            place = f"row_number() OVER (ORDER BY q.page_key {way}, q.id {way})"
+            rows = f"SELECT q.*, {place} AS place FROM ({rows}) q"
+        if self.page.backward:
+            rows = f"SELECT b.* FROM ({rows}) b ORDER BY b.page_key {back}, b.id {back}"
+        return f"({rows}) {self.row}"
 
     def _border(self, name: str, beyond: bool = False) -> str:
         """Rows on the page's side of a cursor or, beyond it, the cursor's own row and those on the other side."""
@@ -213,12 +218,15 @@ class _Paged:
         return f"({self.key}, {self.name}.id) {way} ({key}::{order.key.type}, {id_}::text)"
 
     def _list(self, item: str) -> str:
-        return f"coalesce({self._of_page('json_agg', item)}, '[]'::json)"
+        # In the order of the rows, which is the page's.
+        return f"coalesce(json_agg({item}){self._within_page()}, '[]'::json)"
 
-    def _of_page(self, aggregate: str, item: str, last_first: bool = False) -> str:
-        way = "DESC" if self.page.backward is not last_first else "ASC"
-        row = self.row
-        return f"{aggregate}({item} ORDER BY {row}.place {way}) FILTER (WHERE {row}.place <= {self.limit})"
+    def _within_page(self) -> str:
+        return f" FILTER (WHERE {self.row}.place <= {self.limit})" if self.peeks else ""
+
+    def _end(self, last: bool) -> str:
+        way = "DESC" if self.page.backward is not last else "ASC"
+        return f"(array_agg({self._cursor()} ORDER BY {self.row}.place {way}){self._within_page()})[1]"
 
     def _node(self, each: Selected) -> str:
         return self.compilation.object(self.child, each, self.row)
@@ -247,8 +255,8 @@ class _Paged:
             TYPENAME: lambda: f"'{info.name}'::text",
             "hasNextPage": lambda: self._beyond("before", "false" if self.page.backward else more),
             "hasPreviousPage": lambda: self._beyond("after", more if self.page.backward else "false"),
-            "startCursor": lambda: f"({self._of_page('array_agg', self._cursor())})[1]",
-            "endCursor": lambda: f"({self._of_page('array_agg', self._cursor(), last_first=True)})[1]",
+            "startCursor": lambda: self._end(last=False),
+            "endCursor": lambda: self._end(last=True),
         }
         fields = self.compilation.selection(each, info.graphql)
         return build_object([(field.key, answers[field.name]()) for field in fields])

@@ -37,6 +37,7 @@ from resolvers.reads.types import BoundType, Types
 from resolvers.reads.variables import Variables
 
 MAX_SHAPES = 100
+Visible = Sequence[str] | None
 PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -94,16 +95,18 @@ class Operation:
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
 
-    def compilation(self, variables: VariableValues) -> Compilation:
-        return Compilation(self.types, self.definition, self.fragments, variables)
+    def compilation(self, variables: VariableValues, visible: Visible = None) -> Compilation:
+        return Compilation(self.types, self.definition, self.fragments, variables, restricted=visible is not None)
 
-    def read_plan(self, variables: VariableValues) -> Plan:
+    def read_plan(self, variables: VariableValues, visible: Visible) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
-        return self._kept(self.shape(variables.coerced), lambda: self._compile_query(variables))
+        shape = (visible is None, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self._compile_query(self.compilation(variables, visible)))
 
-    def payload_plan(self, variables: VariableValues, key: str) -> Plan:
+    def payload_plan(self, variables: VariableValues, visible: Visible, key: str) -> Plan:
         """The plan that answers one mutation's payload from the values that the mutation returned."""
-        return self._kept((key, self.shape(variables.coerced)), lambda: self._compile_payload(variables, key))
+        shape = (visible is None, key, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, visible), key))
 
     def _kept(self, shape: Any, compile_plan: Callable[[], Plan]) -> Plan:
         plan = self._plans.get(shape)
@@ -111,16 +114,14 @@ class Operation:
             plan = self._plans[shape] = compile_plan()
         return plan
 
-    def _compile_query(self, variables: VariableValues) -> Plan:
-        compilation = self.compilation(variables)
+    def _compile_query(self, compilation: Compilation) -> Plan:
         query = self.types["Query"]
         root = compilation.root()
         fields = [field for field in root if not is_introspection(field)]
         plan = _plan(compilation, [(field.key, compilation.value(query, field, "")) for field in fields])
         return replace(plan, answers=bool(fields), introspects=len(fields) < len(root))
 
-    def _compile_payload(self, variables: VariableValues, key: str) -> Plan:
-        compilation = self.compilation(variables)
+    def _compile_payload(self, compilation: Compilation, key: str) -> Plan:
         field = next(field for field in compilation.root() if field.key == key)
         payload: BoundType = self.types[self.types.of(field.definition).name]
         return _plan(compilation, [(key, compilation.object(payload, field, ""))])
