@@ -15,8 +15,8 @@ from graphql.utilities.coerce_input_value import coerce_default_value
 from resolvers.reads.types import BoundType, Types
 
 TYPENAME = "__typename"
-# json_build_object takes at most 100 arguments.
-FIELDS_AT_ONCE = 50
+# What PostgreSQL takes: the columns of a row, the bytes of a name, and half of json_build_object's arguments.
+COLUMNS_AT_ONCE, LONGEST_NAME, FIELDS_AT_ONCE = 1_600, 63, 50
 # The first parameter: the projects that a restricted caller may see.
 VISIBLE = "$1::text[]"
 
@@ -201,9 +201,17 @@ class _Parameters:
 
 
 def build_object(pairs: Sequence[tuple[str, str]]) -> str:
-    """A JSON object of any number of keys, in this order."""
+    """An object with these keys, as a row that JSON functions write: faster and shorter than json_build_object's."""
+    if len(pairs) > COLUMNS_AT_ONCE or any(len(key) > LONGEST_NAME for key, _ in pairs):
+        return _build_large_object(pairs)
+    columns = ", ".join(f'{value} AS "{key}"' for key, value in pairs)
+    return f"(SELECT o FROM (SELECT {columns}) o)"
+
+
+def _build_large_object(pairs: Sequence[tuple[str, str]]) -> str:
+    """Any number of keys of any length."""
     if len(pairs) <= FIELDS_AT_ONCE:
         return f"json_build_object({', '.join(f'{key!r}, {value}' for key, value in pairs)})"
-    # Two halves as text, without the braces between them: json has no concatenation that keeps the order.
-    head, tail = build_object(pairs[:FIELDS_AT_ONCE]), build_object(pairs[FIELDS_AT_ONCE:])
+    # Two parts as text, without the braces between them: json has no concatenation that keeps the order.
+    head, tail = _build_large_object(pairs[:FIELDS_AT_ONCE]), _build_large_object(pairs[FIELDS_AT_ONCE:])
     return f"(left({head}::text, -1) || ', ' || substr({tail}::text, 2))::json"

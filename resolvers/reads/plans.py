@@ -133,7 +133,7 @@ def is_introspection(field: Selected) -> bool:
 
 def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     # As bytes: the driver need not decode the text only for the server to encode it again.
-    statement = f"SELECT convert_to({build_object(pairs)}::text, 'UTF8')"
+    statement = f"SELECT convert_to(to_json({build_object(pairs)})::text, 'UTF8')"
     # A selection may leave out all that an argument bears on; PostgreSQL takes no parameter that nothing names.
     used = sorted({int(number) for number in PARAMETER.findall(statement)})
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
