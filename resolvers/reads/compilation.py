@@ -203,15 +203,15 @@ class _Parameters:
 def build_object(pairs: Sequence[tuple[str, str]]) -> str:
     """An object with these keys, as a row that JSON functions write: faster and shorter than json_build_object's."""
     if len(pairs) > COLUMNS_AT_ONCE or any(len(key) > LONGEST_NAME for key, _ in pairs):
-        return _build_large_object(pairs)
+        return build_plain_object(pairs)
     columns = ", ".join(f'{value} AS "{key}"' for key, value in pairs)
     return f"(SELECT o FROM (SELECT {columns}) o)"
 
 
-def _build_large_object(pairs: Sequence[tuple[str, str]]) -> str:
-    """Any number of keys of any length."""
+def build_plain_object(pairs: Sequence[tuple[str, str]]) -> str:
+    """An object of any number of keys of any length, by functions alone: its values may be aggregates of the query."""
     if len(pairs) <= FIELDS_AT_ONCE:
         return f"json_build_object({', '.join(f'{key!r}, {value}' for key, value in pairs)})"
     # Two parts as text, without the braces between them: json has no concatenation that keeps the order.
-    head, tail = _build_large_object(pairs[:FIELDS_AT_ONCE]), _build_large_object(pairs[FIELDS_AT_ONCE:])
+    head, tail = build_plain_object(pairs[:FIELDS_AT_ONCE]), build_plain_object(pairs[FIELDS_AT_ONCE:])
     return f"(left({head}::text, -1) || ', ' || substr({tail}::text, 2))::json"

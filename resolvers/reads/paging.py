@@ -18,6 +18,7 @@ from resolvers.reads.compilation import (
     Selected,
     Values,
     build_object,
+    build_plain_object,
     part_of,
 )
 from resolvers.reads.types import BoundType
@@ -177,7 +178,7 @@ class _Paged:
     def sql(self) -> str:
         fields = self.compilation.selection(self.selected, self.type.graphql)
         self.peeks = any(each.name == "pageInfo" for each in fields)
-        answer = build_object([(each.key, self._field(each)) for each in fields])
+        answer = build_plain_object([(each.key, self._field(each)) for each in fields])
         reads_rows = self.peeks or any(each.name in ("edges", "nodes") for each in fields)
         # One answer for the whole page, whether or not what is selected happens to be an aggregate.
         return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
@@ -259,7 +260,7 @@ class _Paged:
             "endCursor": lambda: self._end(last=True),
         }
         fields = self.compilation.selection(each, info.graphql)
-        return build_object([(field.key, answers[field.name]()) for field in fields])
+        return build_plain_object([(field.key, answers[field.name]()) for field in fields])
 
     def _beyond(self, name: str, otherwise: str) -> str:
         """Whether rows lie beyond a border, or were left over where reading ended."""
