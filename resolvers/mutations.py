@@ -10,7 +10,7 @@ from strawberry.types.base import StrawberryContainer, get_object_definition
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import DEFINITION, BoundType
-from resolvers.refusals import refused
+from resolvers.refusals import perhaps_kept, refused
 from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
@@ -38,12 +38,14 @@ async def run_mutation(
     definition = field.definition.args["input"].extensions[DEFINITION]
     arguments = clean_input(definition.type, field.arguments.values["input"], "input")
     with refused():
-        async with database.sessions.begin() as session:
+        async with database.sessions() as session:
             payload = await write.function(Transaction(session, caller), **arguments)
             # Compiled after the write: a refused input must not cost a plan.
             plan = operation.payload_plan(variables, caller.visible, field.key)
             connection = await driver_connection(session)
             answer = await connection.fetchval(plan.statement, *plan.arguments(variables, caller.visible, payload))
+            with perhaps_kept():
+                await session.commit()
     return plan.finish(answer)
 
 

@@ -22,7 +22,19 @@ TAKEN = {
     "experiments_pk": ("input.id", "There is an experiment with this id already; ids are never reused."),
     "versions_number": ("input.version", "The model has a version with this number already; numbers are never reused."),
 }
+CUT_OFF = "The database went away while the change was being kept; look whether it was before you try again."
 UNAVAILABLE = "The database cannot be reached or is busy; nothing was kept, try again."
+
+
+DRIVER_ERRORS = (
+    DBAPIError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+)
 
 
 @contextmanager
@@ -30,19 +42,22 @@ def refused() -> Iterator[None]:
     """Turn a driver's error into the refusal it means; what means none goes on as it is."""
     try:
         yield
-    except (
-        DBAPIError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-        TimeoutError,
-        PoolTimeout,
-    ) as error:
+    except DRIVER_ERRORS as error:
         refusal = meaning(error)
         if refusal is None:
             raise
         raise refusal from error
+
+
+@contextmanager
+def perhaps_kept() -> Iterator[None]:
+    """Around a commit: an outage leaves open what became of it."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        if isinstance(meaning(error), Unavailable):
+            raise Unavailable(CUT_OFF) from error
+        raise
 
 
 def meaning(error: BaseException) -> Refusal | None:
