@@ -32,9 +32,7 @@ def application() -> ASGIApp:
 
 
 def make_app(settings: Settings) -> Gate:
-    database = Database(
-        settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout
-    )
+    database = Database(settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout)
     keyring = Keyring(database)
 
     @asynccontextmanager
@@ -49,7 +47,6 @@ def make_app(settings: Settings) -> Gate:
     endpoint = GraphQLEndpoint(operations, settings.max_body_bytes, settings.request_timeout)
     app = Starlette(
         routes=[
-            Route("/graphql", Explorable(endpoint)),
             Route("/", lambda request: RedirectResponse("graphql"), methods=["GET"]),
             Route("/favicon.ico", lambda request: Response(status_code=204), methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
@@ -60,7 +57,7 @@ def make_app(settings: Settings) -> Gate:
         lifespan=lifespan,
     )
     app.state.database = database
-    return Gate(app, settings, keyring)
+    return Gate(Explorable(endpoint), app, settings, keyring)
 
 
 class Explorable:

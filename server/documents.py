@@ -18,14 +18,16 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from resolvers.errors import Refusal
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import Types
-from server.limits import MAX_TOKENS, Estimate, check_document, estimate_of
+from server.limits import MAX_TOKENS, Estimate, check_document, check_text, estimate_of
 
 # graphql-core's own budget lets a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
 MAX_DOCUMENTS = 1_000
 MAX_KEPT_LENGTH = 20_000
-MAX_ERRORS = 10
+MAX_ERRORS = 3
+MAX_MESSAGE = 1_000
+TOO_MUCH_TO_COMPARE = "The document repeats too many fields to compare them all; ask for each once."
 
 
 class RequestError(Exception):
@@ -57,11 +59,13 @@ class Documents:
             if len(text) <= MAX_KEPT_LENGTH:
                 self._known[text, operation_name] = known
         if isinstance(known, RequestError):
-            raise known
+            # Raised itself, it would hold on to the frames of every request that it refused.
+            raise RequestError(known.errors)
         return known
 
     def _prepare(self, text: str, operation_name: str | None) -> Prepared | RequestError:
         try:
+            check_text(text)
             document = parse(text, no_location=False, max_tokens=MAX_TOKENS)
             check_document(document)
         except GraphQLSyntaxError as error:
@@ -71,6 +75,8 @@ class Documents:
         except Refusal as refusal:
             return RequestError([GraphQLError(str(refusal), extensions=refusal.extensions)])
         errors = validate(self.schema, document, max_errors=MAX_ERRORS)
+        if any(error.message == "Validation aborted." for error in errors):
+            return RequestError([GraphQLError(TOO_MUCH_TO_COMPARE, extensions={"code": "QUERY_TOO_COMPLEX"})])
         if errors:
             return RequestError([coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
@@ -82,7 +88,7 @@ class Documents:
         return Prepared(
             Operation(self.types, operation, fragments),
             writes=operation.operation is OperationType.MUTATION,
-            estimate=estimate_of(operation, fragments),
+            estimate=estimate_of(self.schema, operation, fragments),
         )
 
 
@@ -100,6 +106,9 @@ def _chosen(operations: list[OperationDefinitionNode], name: str | None) -> Oper
 
 def coded(error: GraphQLError, code: str) -> GraphQLError:
     """The error with a stable code: the refusal's own where one was the cause."""
+    if len(error.message) > MAX_MESSAGE:
+        # It may quote the request at length.
+        error.message = f"{error.message[:MAX_MESSAGE]}..."
     cause = error.original_error
     if isinstance(cause, Refusal):
         error.extensions = dict(cause.extensions)

@@ -2,29 +2,39 @@
 
 import secrets
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
-from server.http import JSON, Refused, respond
+from server.http import JSON, Headers, Refused, busy, defect, respond
 from server.keys import Keyring, Principal
 from server.settings import Settings
 
-log = structlog.get_logger("lineal")
-
+API = "/graphql"
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/favicon.ico"})
 OPEN_PREFIX = "/graphiql/"
+# Asked by address, of a process that may be overloaded but must not be taken for dead.
+PROBES = frozenset({"/healthz", "/readyz"})
+# What a browser may send from a listed origin, and what its page may read.
+PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, POST"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-max-age", b"600"),
+]
+READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
 EVERYBODY = Principal("open@localhost", None)
 
 
 @dataclass
 class Gate:
-    """Lets a request through to the app with its caller, or answers it itself."""
+    """Lets a request through with its caller, or answers it itself.
 
+    The API is looked for before the app's router and middleware: it is what nearly everybody asks for.
+    """
+
+    api: ASGIApp
     app: ASGIApp
     settings: Settings
     keyring: Keyring
@@ -34,71 +44,93 @@ class Gate:
         self.hosts, self.origins = self.settings.hosts, self.settings.origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-            return
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            # There is nothing to say over WebSockets; before it is accepted, this is a 403.
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         request_id = secrets.token_hex(8)
-        state = scope.setdefault("state", {})
-        state["headers"] = headers
+        more = [(b"x-request-id", request_id.encode())]
 
-        async def send_named(message: dict) -> None:  # type: ignore[type-arg]
+        async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         self.in_flight += 1
         try:
-            self._check_address(headers)
+            if scope["path"] not in PROBES:
+                more += self._check_address(scope, headers)
+                self._check_load()
+            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await respond(send_named, 200, b"", JSON, PREFLIGHT)
+                return
+            state = scope.setdefault("state", {})
+            state["headers"] = headers
             if not self._is_open(scope, headers):
-                principal = await self._principal(headers)
+                principal = await self._principal(headers, request_id)
                 state["caller"] = Caller(principal.email, principal.visible, request_id)
-            await self.app(scope, receive, send_named)  # type: ignore[arg-type]
+            await (self.api if scope["path"] == API else self.app)(scope, receive, send_named)
         except Refused as refusal:
-            await respond(send_named, refusal.status, refusal.body(), JSON, refusal.headers)  # type: ignore[arg-type]
+            await respond(send_named, refusal.status, refusal.body(), JSON, refusal.headers)
         finally:
             self.in_flight -= 1
 
-    def _check_address(self, headers: dict[bytes, bytes]) -> None:
+    def _check_load(self) -> None:
         if self.in_flight > self.settings.max_in_flight:
-            sentence = "Too many requests are being worked on; try again in a second."
-            raise Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"1")])
+            raise busy("Too many requests are being worked on; try again in a second.", 1)
+
+    def _check_address(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
+        """Whether the request is addressed to us and comes from our own pages or from listed ones."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
-        if self.hosts and _name(host) not in self.hosts:
+        if len(headers) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Refused(400, "The request has several Host headers; send one.")
+        if not host or (self.hosts and _name(host) not in self.hosts):
             sentence = "The Host header names another site; list it in LINEAL_ALLOWED_HOSTS if it is this one."
             raise Refused(400, sentence)
         origin = headers.get(b"origin")
-        if origin is not None:
-            self._check_origin(origin.decode("latin-1").lower(), host)
+        return () if origin is None else self._check_origin(origin, host)
 
-    def _check_origin(self, origin: str, host: str) -> None:
-        if urlsplit(origin).netloc != host and origin not in self.origins:
+    def _check_origin(self, origin: bytes, host: str) -> Headers:
+        given = origin.decode("latin-1").lower()
+        # Without the scheme: behind a proxy that ends TLS, ours is not the one that the browser sees.
+        if given.partition("://")[2] == host:
+            return ()
+        if given not in self.origins:
             sentence = "Pages of this origin may not call the API; list it in LINEAL_ALLOWED_ORIGINS if they may."
             raise Refused(403, sentence, "FORBIDDEN")
+        return ((b"access-control-allow-origin", origin), (b"vary", b"origin"), READABLE)
 
     def _is_open(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         path = scope["path"]
         if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             return True
-        return path == "/graphql" and wants_page(scope["method"], headers, scope["query_string"])
+        return path == API and wants_page(scope["method"], headers, scope["query_string"])
 
-    async def _principal(self, headers: dict[bytes, bytes]) -> Principal:
+    async def _principal(self, headers: dict[bytes, bytes], request_id: str) -> Principal:
         if self.settings.open:
             return EVERYBODY
         scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise unauthenticated("An API key is needed: send it as the header Authorization: Bearer lnl_...")
-        principal = await self._known(secret.strip())
+        principal = await self._known(secret.strip(), request_id)
         if principal is None:
             raise unauthenticated("The API key is unknown, revoked or expired; ask an administrator for another.")
         return principal
 
-    async def _known(self, secret: str) -> Principal | None:
+    async def _known(self, secret: str, request_id: str) -> Principal | None:
         try:
             with refused():
                 return await self.keyring.principal(secret)
         except Refusal as refusal:
-            raise Refused(503, str(refusal), refusal.code, [(b"retry-after", b"1")]) from refusal
+            raise busy(str(refusal), 1) from refusal
+        except Exception as error:  # noqa: BLE001 - before the app, which masks its own
+            raise defect(error, request_id) from None
 
 
 def unauthenticated(sentence: str) -> Refused:

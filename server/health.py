@@ -1,11 +1,20 @@
 """Whether the process is up, and whether it can serve."""
 
+import asyncio
+from functools import cache
+
+import asyncpg
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
+from storage.engine import Database
 from storage.migrate import newest_revision
+
+# Probes ask every few seconds and give up soon.
+ANSWER_SECONDS = 2.0
+needed_revision = cache(newest_revision)
 
 
 async def healthz(request: Request) -> Response:
@@ -16,10 +25,21 @@ async def readyz(request: Request) -> Response:
     """Ready when the database answers and has this code's schema."""
     try:
         with refused():
-            found = await request.app.state.database.reads.fetchval("SELECT version_num FROM alembic_version")
+            found = await _revision(request.app.state.database)
     except Refusal as refusal:
         return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
-    if found != newest_revision():
-        reason = f"The database is at schema revision {found}, this code needs {newest_revision()}; run lineal migrate."
+    if found != needed_revision():
+        at = f"at schema revision {found}" if found else "empty"
+        reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
     return JSONResponse({"status": "ready"})
+
+
+async def _revision(database: Database) -> str | None:
+    """None where nothing was migrated for us."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            found: str | None = await database.reads.fetchval("SELECT version_num FROM alembic_version")
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        return None
+    return found

@@ -10,22 +10,34 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from resolvers.transaction import Caller
-from server.operations import Answer, Operations, Request, WriteOverGet
+from server.operations import Answer, Operations, Request, WriteOverGet, report
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
+# Accept headers that need no reading.
+USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """The request is not well-formed HTTP for GraphQL."""
+    """The request is answered by this alone, before or beside GraphQL."""
 
-    def __init__(self, status: int, sentence: str, code: str = "BAD_USER_INPUT", headers: Headers = ()):
+    def __init__(
+        self, status: int, sentence: str, code: str = "BAD_USER_INPUT", headers: Headers = (), **facts: str | int
+    ):
         super().__init__(sentence)
-        self.status, self.code, self.headers = status, code, tuple(headers)
+        self.status, self.headers, self.extensions = status, tuple(headers), {"code": code, **facts}
 
     def body(self) -> bytes:
-        return orjson.dumps({"errors": [{"message": str(self), "extensions": {"code": self.code}}]})
+        return orjson.dumps({"errors": [{"message": str(self), "extensions": self.extensions}]})
+
+
+def busy(sentence: str, seconds: int) -> Refused:
+    return Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"%d" % seconds)], retryAfter=seconds)
+
+
+def defect(error: Exception, request_id: str) -> Refused:
+    return Refused(500, report(error, request_id), "INTERNAL", requestId=request_id)
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,10 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
-        headers: Mapping[bytes, bytes] = scope["state"]["headers"]
         media = JSON
         try:
-            media = answer_in(headers.get(b"accept", b""))
-            request = await self._request(scope, headers, receive)
-            answer = await self._answer(request, caller, may_write=scope["method"] == "POST")
+            media = answer_in(scope["state"]["headers"].get(b"accept", b""))
+            answer = await self._answer(scope, receive, caller)
         except Refused as refusal:
             await respond(send, refusal.status, refusal.body(), media, refusal.headers)
             return
@@ -51,18 +61,25 @@ class GraphQLEndpoint:
         more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
         await respond(send, status, answer.body, media, more)
 
-    async def _answer(self, request: Request, caller: Caller, *, may_write: bool) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, caller: Caller) -> Answer:
         try:
+            # Around the body too: who sends it slowly holds a place among the requests in flight.
             async with asyncio.timeout(self.timeout):
-                return await self.operations.answer(request, caller, may_write=may_write)
+                request = await self._request(scope, receive)
+                return await self.operations.answer(request, caller, may_write=scope["method"] == "POST")
         except WriteOverGet:
             raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
         except TimeoutError:
-            sentence = f"The request took longer than {self.timeout:g} seconds and was given up; ask for less."
-            raise Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"5")]) from None
+            sentence = f"The request took longer than {self.timeout:g} seconds and was given up."
+            raise busy(f"{sentence} If it was to write, look whether it did before you try again.", 5) from None
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001 - operations mask their own; this is for what is around them
+            raise defect(error, caller.request_id) from None
 
-    async def _request(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Request:
+    async def _request(self, scope: Scope, receive: Receive) -> Request:
         if scope["method"] == "POST":
+            headers: Mapping[bytes, bytes] = scope["state"]["headers"]
             return posted(headers.get(b"content-type", b""), await self._body(headers, receive))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
@@ -70,20 +87,22 @@ class GraphQLEndpoint:
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         announced = headers.get(b"content-length", b"0")
-        size = int(announced) if announced.isdigit() else 0
-        chunks = []
-        more = True
+        self._check_size(int(announced[:18]) if announced.isdigit() else 0)
+        chunks, size, more = [], 0, True
         while more:
-            if size > self.max_body:
-                sentence = f"The body is larger than {self.max_body} bytes; send less at once."
-                raise Refused(413, sentence, headers=[(b"connection", b"close")])
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Refused(400, "The body was not sent to its end.")
             chunks.append(message.get("body", b""))
             more = message.get("more_body", False)
-            size = max(size, sum(map(len, chunks)))
+            size += len(chunks[-1])
+            self._check_size(size)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_body:
+            sentence = f"The body is larger than {self.max_body} bytes; send less at once."
+            raise Refused(413, sentence, headers=[(b"connection", b"close")])
 
 
 async def respond(send: Send, status: int, body: bytes, media: str, more: Headers = ()) -> None:
@@ -100,8 +119,8 @@ async def respond(send: Send, status: int, body: bytes, media: str, more: Header
 
 def answer_in(accept: bytes) -> str:
     """The media type to answer in: the first of ours that the Accept header prefers, application/json by default."""
-    if not accept or accept == b"*/*":
-        return JSON
+    if accept in USUAL:
+        return USUAL[accept]
     best, best_weight = None, 0.0
     for part in accept.decode("latin-1").split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -129,9 +148,13 @@ def _is_utf8(parameters: Iterable[str]) -> bool:
     return all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
-def posted(content_type: bytes, body: bytes) -> Request:
+def _is_json(content_type: bytes) -> bool:
     media, *parameters = (piece.strip().lower() for piece in content_type.decode("latin-1").split(";"))
-    if media != JSON or not _is_utf8(parameters):
+    return media == JSON and _is_utf8(parameters)
+
+
+def posted(content_type: bytes, body: bytes) -> Request:
+    if content_type != b"application/json" and not _is_json(content_type):
         raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
     try:
         sent = orjson.loads(body)

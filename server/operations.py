@@ -1,7 +1,8 @@
 """One request from its document to its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from graphql import (
     SelectionSetNode,
     execute_sync,
 )
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 from resolvers.errors import Refusal, Unavailable
 from resolvers.mutations import run_mutation
@@ -24,7 +25,7 @@ from resolvers.reads.plans import is_introspection
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
 from server.documents import Documents, Prepared, RequestError, coded
-from server.limits import refuse_objects
+from server.limits import MAX_INTROSPECTED, check_objects, check_variables, too_much
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
@@ -69,25 +70,24 @@ class Operations:
             return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
         except RequestError as error:
             return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
-        except Unavailable as refusal:
-            return Answer(_errors([_refusal(refusal)]), status=503, retry_after=refusal.retry_after)
         except Refusal as refusal:
-            return Answer(_errors([_refusal(refusal)]), status=400)
+            retry_after = refusal.retry_after if isinstance(refusal, Unavailable) else None
+            return Answer(_errors([_refusal(refusal)]), status=503 if retry_after else 400, retry_after=retry_after)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
             return Answer(_errors([_masked(error, caller)]), status=500)
 
     def _variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
-        definitions = prepared.operation.definition.variable_definitions or ()
-        found = get_variable_values(self.documents.schema, definitions, dict(raw), max_errors=10)
+        check_variables(raw)
+        found = prepared.operation.variables.read(raw)
         if isinstance(found, list):
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
-        refuse_objects(prepared.estimate(found.coerced))
+        check_objects(prepared.estimate(found.coerced))
         return found
 
     async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
-        plan = prepared.operation.read_plan(variables)
+        plan = prepared.operation.read_plan(variables, caller.visible)
         if plan.introspects:
             return await self._read_with_introspection(prepared, variables, caller)
         with refused():
@@ -96,7 +96,7 @@ class Operations:
 
     async def _read_with_introspection(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
         """The schema's own fields through graphql-core, the others still as one statement."""
-        plan = prepared.operation.read_plan(variables)
+        plan = prepared.operation.read_plan(variables, caller.visible)
         fields = prepared.operation.compilation(variables).root()
         result = self._introspect(prepared, [field for field in fields if is_introspection(field)], variables)
         if result.errors:
@@ -119,14 +119,15 @@ class Operations:
         fragments: list[FragmentDefinitionNode] = [f.definition for f in prepared.operation.fragments.values()]
         document = DocumentNode(definitions=(operation, *fragments))
         raw = {name: source.value for name, source in variables.sources.items()}
-        result = execute_sync(self.documents.schema, document, variable_values=raw)
-        assert isinstance(result, ExecutionResult)
-        return result
+        try:
+            return execute_sync(self.documents.schema, document, variable_values=raw, middleware=[_budget()])
+        except BudgetSpent:
+            raise too_much("introspected fields", MAX_INTROSPECTED + 1, MAX_INTROSPECTED) from None
 
     async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
         answers, errors = [], []
-        retry_after = None
+        retry_after, kept = None, False
         for field in prepared.operation.compilation(variables).root():
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
@@ -134,15 +135,33 @@ class Operations:
             try:
                 answer = await run_mutation(self.database, prepared.operation, field, variables, caller)
                 answers.append(answer.strip()[1:-1])
+                kept = True
             except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
                 answers.append(b'"%b":null' % field.key.encode())
                 errors.append(_at(field, error, caller))
                 retry_after = getattr(error, "retry_after", None) or retry_after
+        if retry_after and not kept:
+            return Answer(_errors(errors), status=503, retry_after=retry_after)
         return Answer(_response(b"{%b}" % b",".join(answers), errors), retry_after=retry_after)
 
 
 class WriteOverGet(Exception):
     """A GET must not write."""
+
+
+class BudgetSpent(BaseException):
+    """Ends an execution at once: graphql-core would answer an Exception field by field."""
+
+
+def _budget() -> Callable[..., Any]:
+    fields = count()
+
+    def resolve(next_: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
+        if next(fields) >= MAX_INTROSPECTED:
+            raise BudgetSpent
+        return next_(root, info, **arguments)
+
+    return resolve
 
 
 def _is_lenient(error: RequestError) -> bool:
@@ -166,11 +185,15 @@ def _refusal(refusal: Refusal) -> GraphQLError:
 
 
 def _masked(error: Exception, caller: Caller) -> GraphQLError:
-    log.error("defect", request_id=caller.request_id, exc_info=error)
     return GraphQLError(
-        f"Something went wrong inside Lineal. Its log says more under the request id {caller.request_id}.",
-        extensions={"code": "INTERNAL", "requestId": caller.request_id},
+        report(error, caller.request_id), extensions={"code": "INTERNAL", "requestId": caller.request_id}
     )
+
+
+def report(error: Exception, request_id: str) -> str:
+    """Log a defect; what its caller is told instead."""
+    log.error("defect", request_id=request_id, exc_info=error)
+    return f"Something went wrong inside Lineal. Its log says more under the request id {request_id}."
 
 
 def _errors(errors: list[GraphQLError]) -> bytes:

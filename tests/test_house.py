@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-import schema as schema_package
-import storage
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNamedType, build_schema, find_breaking_changes
 from graphql.type import is_object_type
 from strawberry.types.base import get_object_definition
 
+import schema as schema_package
+import storage
 from resolvers.mutations import Write
 from resolvers.reads.types import DEFINITION, Types
 from resolvers.rules.stages import TRANSITIONS

@@ -158,7 +158,10 @@ class Compilation:
         return f"${len(self.parameters)}"
 
     def visible(self, alias: str, table: str) -> str:
-        """The rows that the caller may see: every table that a statement touches carries this."""
+        """The rows that the caller may see: every table that a field leads to carries this.
+
+        What is only looked up beside a visible row, such as a name or a tag, is in its project by foreign key.
+        """
         if not self.restricted:
             return "true"
         return f"{alias}.{'id' if table == 'projects' else 'project_id'} = ANY ({VISIBLE})"

@@ -1,0 +1,157 @@
+"""API keys: their form, how long they are trusted, and whom the server asks."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, insert
+
+from server import keys
+from server.accounts import all_keys, end_key
+from server.keys import Keyring, Principal, hash_of, is_well_formed, new_key_row, new_secret
+from storage.engine import Database, short_engine
+from storage.keys import ApiKey
+from tests.conftest import Cluster, Registry, connect, make_key
+
+EMAIL = "keys@example.com"
+ALL = Principal(EMAIL, None)
+
+
+@pytest_asyncio.fixture
+async def keyring(database: Cluster) -> AsyncIterator[Keyring]:
+    opened = Database(database.app_url)
+    await opened.open()
+    yield Keyring(opened)
+    await opened.close()
+
+
+async def key_for(database: Cluster, seconds: float) -> str:
+    """A key that expires after some seconds."""
+    secret = new_secret()
+    row: dict[str, Any] = new_key_row("short", EMAIL, secret, created_by="tests")
+    row["expires_at"] = func.clock_timestamp() + timedelta(seconds=seconds)
+    async with short_engine(database.app_url) as engine, engine.begin() as connection:
+        await connection.execute(insert(ApiKey).values(row))
+    return secret
+
+
+async def revoke(database: Cluster, secret: str) -> None:
+    connection = await connect(database.app_url)
+    id_ = await connection.fetchval("SELECT id FROM api_keys WHERE secret_hash = $1", hash_of(secret))
+    await connection.close()
+    assert await end_key(database.app_url, id_)
+
+
+# ---------------------------------------------------------------- their form
+
+
+def test_a_new_key_is_well_formed_and_unlike_any_other() -> None:
+    made = {new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert all(is_well_formed(secret) and len(secret) == 42 for secret in made)
+
+
+def test_a_key_with_any_character_mistyped_is_not_well_formed() -> None:
+    secret = new_secret()
+    assert is_well_formed(secret)
+    for place in range(len(secret)):
+        for other in "x7":
+            mistyped = secret[:place] + other + secret[place + 1 :]
+            assert mistyped == secret or not is_well_formed(mistyped)
+
+
+def test_a_key_with_two_characters_swapped_is_not_well_formed() -> None:
+    secret = new_secret()
+    for place in range(4, len(secret) - 1):
+        swapped = secret[:place] + secret[place + 1] + secret[place] + secret[place + 2 :]
+        assert swapped == secret or not is_well_formed(swapped)
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "lnl_", "lnl_1", "x" * 42, "lnl_" + "é" * 38, "lnl_" + "0" * 100_000, "\0" * 42]
+)
+def test_what_is_no_key_is_not_well_formed(secret: str) -> None:
+    assert not is_well_formed(secret)
+
+
+# ---------------------------------------------------------------- how long they are trusted
+
+
+async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring: Keyring) -> None:
+    secret = new_secret()
+    del keyring.database.sessions
+    assert await keyring.principal(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
+    with pytest.raises(AttributeError):
+        await keyring.principal(secret)
+
+
+async def test_a_key_is_looked_up_once_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
+    secret, unknown = await make_key(database.app_url, EMAIL), new_secret()
+    assert await keyring.principal(secret) == ALL
+    assert await keyring.principal(unknown) is None
+    del keyring.database.sessions
+    assert await keyring.principal(secret) == ALL
+    assert await keyring.principal(unknown) is None
+
+
+async def test_a_key_bound_to_a_project_reaches_it_alone(database: Cluster, keyring: Keyring, project: str) -> None:
+    assert await keyring.principal(await make_key(database.app_url, EMAIL, project)) == Principal(EMAIL, (project,))
+
+
+async def test_keys_are_asked_of_the_primary(database: Cluster, keyring: Keyring) -> None:
+    # Reads may go to a replica, which may not know yet that a key was revoked.
+    secret = await make_key(database.app_url, EMAIL)
+    await keyring.database.reads.close()
+    assert await keyring.principal(secret) == ALL
+
+
+async def test_a_revoked_key_stops_when_it_is_no_longer_trusted(
+    database: Cluster, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = await make_key(database.app_url, EMAIL)
+    monkeypatch.setattr(keys, "TRUSTED_SECONDS", 0.2)
+    assert await keyring.principal(secret) == ALL
+    await revoke(database, secret)
+    assert await keyring.principal(secret) == ALL
+    await asyncio.sleep(0.25)
+    assert await keyring.principal(secret) is None
+
+
+async def test_a_revoked_key_stops_within_five_seconds(database: Cluster, registry: Registry) -> None:
+    registry = registry.with_key(await make_key(database.app_url, EMAIL))
+    assert (await registry.send("{ __typename }")).status_code == 200
+    await revoke(database, registry.key)
+    began = time.monotonic()
+    while (await registry.send("{ __typename }")).status_code == 200:
+        assert time.monotonic() - began < 5
+        await asyncio.sleep(0.1)
+
+
+async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
+    secret = await key_for(database, 0.5)
+    began = time.monotonic()
+    assert await keyring.principal(secret) == ALL
+    await asyncio.sleep(0.52)
+    assert await keyring.principal(secret) is None
+    assert time.monotonic() - began < keys.TRUSTED_SECONDS
+
+
+async def test_an_expired_key_is_unknown(database: Cluster, keyring: Keyring) -> None:
+    assert await keyring.principal(await key_for(database, -1)) is None
+    assert await keyring.principal(await key_for(database, 3600)) == ALL
+
+
+async def test_secrets_are_not_kept(database: Cluster) -> None:
+    secret = await make_key(database.app_url, EMAIL)
+    assert not any(
+        secret in str(dict(row)) or secret[4:36] in str(dict(row)) for row in await all_keys(database.app_url)
+    )
+    connection = await connect(database.app_url)
+    kept = await connection.fetchval("SELECT string_agg(k::text, ' ') FROM api_keys k")
+    await connection.close()
+    assert hash_of(secret).hex() in kept
+    assert secret[4:36] not in kept
