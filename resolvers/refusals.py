@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -37,16 +38,15 @@ DRIVER_ERRORS = (
 )
 
 
-@contextmanager
-def refused() -> Iterator[None]:
-    """Turn a driver's error into the refusal it means; what means none goes on as it is."""
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        refusal = meaning(error)
-        if refusal is None:
-            raise
-        raise refusal from error
+class refused:  # noqa: N801 - read as a statement; a class, because it stands around every read
+    """Turns a driver's error into the refusal it means; what means none goes on as it is."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, DRIVER_ERRORS) and (refusal := meaning(error)) is not None:
+            raise refusal from error
 
 
 @contextmanager

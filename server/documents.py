@@ -13,12 +13,13 @@ from graphql import (
     parse,
     validate,
 )
+from graphql.execution.values import VariableValues
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from resolvers.errors import Refusal
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import Types
-from server.limits import MAX_TOKENS, Estimate, check_document, check_text, estimate_of
+from server.limits import MAX_TOKENS, check_document, check_objects, check_text, estimate_of
 
 # graphql-core's own budget lets a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
@@ -42,7 +43,6 @@ class RequestError(Exception):
 class Prepared:
     operation: Operation
     writes: bool
-    estimate: Estimate
 
 
 class Documents:
@@ -85,10 +85,13 @@ class Documents:
             operation = _chosen(operations, operation_name)
         except GraphQLError as error:
             return RequestError([coded(error, "BAD_USER_INPUT")])
+        estimate = estimate_of(self.schema, operation, fragments)
+
+        def check(variables: VariableValues) -> None:
+            check_objects(estimate(variables.coerced))
+
         return Prepared(
-            Operation(self.types, operation, fragments),
-            writes=operation.operation is OperationType.MUTATION,
-            estimate=estimate_of(self.schema, operation, fragments),
+            Operation(self.types, operation, fragments, check), writes=operation.operation is OperationType.MUTATION
         )
 
 

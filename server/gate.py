@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
+from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,8 @@ PREFLIGHT = [
     (b"access-control-max-age", b"600"),
 ]
 READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
+# A request's id: the process, and a number in it.
+PROCESS, REQUESTS = f"{secrets.token_hex(5)}-", count(1)
 EVERYBODY = Principal("open@localhost", None)
 
 
@@ -54,7 +57,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        request_id = secrets.token_hex(8)
+        request_id = f"{PROCESS}{next(REQUESTS):x}"
         more = [(b"x-request-id", request_id.encode())]
 
         async def send_named(message: Message) -> None:

@@ -74,16 +74,15 @@ class Keyring:
 
     def __init__(self, database: Database):
         self.database = database
-        self._known: LRUCache[bytes, _Known] = LRUCache(10_000)
+        self._known: LRUCache[str, _Known] = LRUCache(10_000)
 
     async def principal(self, secret: str) -> Principal | None:
         """The owner; None for an unknown, revoked or expired key."""
-        if not is_well_formed(secret):
-            return None
-        digest = hash_of(secret)
-        known = self._known.get(digest)
+        known = self._known.get(secret)
         if known is None or known.until <= time.monotonic():
-            known = self._known[digest] = await self._find(digest)
+            if not is_well_formed(secret):
+                return None
+            known = self._known[secret] = await self._find(hash_of(secret))
         return known.principal
 
     async def _find(self, digest: bytes) -> _Known:

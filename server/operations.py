@@ -25,7 +25,7 @@ from resolvers.reads.plans import is_introspection
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
 from server.documents import Documents, Prepared, RequestError, coded
-from server.limits import MAX_INTROSPECTED, check_objects, check_variables, too_much
+from server.limits import MAX_INTROSPECTED, check_variables, too_much
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
@@ -83,7 +83,6 @@ class Operations:
         found = prepared.operation.variables.read(raw)
         if isinstance(found, list):
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
-        check_objects(prepared.estimate(found.coerced))
         return found
 
     async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
@@ -126,6 +125,7 @@ class Operations:
 
     async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
+        prepared.operation.check(variables)
         answers, errors = [], []
         retry_after, kept = None, False
         for field in prepared.operation.compilation(variables).root():

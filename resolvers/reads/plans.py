@@ -86,11 +86,17 @@ class Operation:
     """One operation of a document, with its plans."""
 
     def __init__(
-        self, types: Types, definition: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+        self,
+        types: Types,
+        definition: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        check: Callable[[VariableValues], None],
     ):
         self.types = types
         self.definition = definition
         self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
+        # Refuses what would answer too much; sizes are part of a plan's shape, so once for each plan is enough.
+        self.check = check
         self.variables = Variables(types.schema, definition.variable_definitions or ())
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
@@ -101,7 +107,7 @@ class Operation:
     def read_plan(self, variables: VariableValues, visible: Visible) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
         shape = (visible is None, self.shape(variables.coerced))
-        return self._kept(shape, lambda: self._compile_query(self.compilation(variables, visible)))
+        return self._kept(shape, lambda: self._compile_query(variables, visible))
 
     def payload_plan(self, variables: VariableValues, visible: Visible, key: str) -> Plan:
         """The plan that answers one mutation's payload from the values that the mutation returned."""
@@ -114,7 +120,9 @@ class Operation:
             plan = self._plans[shape] = compile_plan()
         return plan
 
-    def _compile_query(self, compilation: Compilation) -> Plan:
+    def _compile_query(self, variables: VariableValues, visible: Visible) -> Plan:
+        self.check(variables)
+        compilation = self.compilation(variables, visible)
         query = self.types["Query"]
         root = compilation.root()
         fields = [field for field in root if not is_introspection(field)]
