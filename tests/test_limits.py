@@ -295,6 +295,23 @@ async def test_at_its_limit_of_objects_an_operation_is_answered_and_one_above_re
     assert (refusal["found"], refusal["limit"]) == (20_001, 20_000)
 
 
+async def test_the_sizes_that_variables_give_are_judged_in_each_request(registry: Registry) -> None:
+    query = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Model { versions(first: 100) { nodes { id } } } } }"
+    await registry.ask(query, ids=["model_x"])
+    assert (await registry.refusal(query, ids=["model_x"] * 100))["what"] == OBJECTS
+    await registry.ask(query, ids=["model_y"])
+
+
+async def test_a_payload_of_too_many_objects_is_refused_before_anything_is_written(registry: Registry) -> None:
+    write = """mutation($n: Int) { createProject(input: {name: "Test"}) { project {
+        models(first: $n) { nodes { versions(first: $n) { nodes { children(first: $n) { totalCount } } } } }
+    } } }"""
+    before = await registry.ask("{ projects { totalCount } }")
+    assert (await registry.refusal(write, n=100))["what"] == OBJECTS
+    assert await registry.ask("{ projects { totalCount } }") == before
+    await registry.ask(write, n=1)
+
+
 def test_the_estimate_of_the_largest_document_is_quick() -> None:
     selections = times(60, "a#: projects(first: $n) { nodes { models(last: $n) { ...m } } }")
     fragment = "fragment m on ModelConnection { nodes { versions(first: $n) { nodes { id } } } edges { cursor } }"

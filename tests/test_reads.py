@@ -25,6 +25,11 @@ async def test_keys_may_be_longer_than_the_database_s_names(registry: Registry, 
     assert found == {long: project, f"{long}b": "Test", f"{long}c": "Project"}
 
 
+async def test_keys_may_be_whatever_graphql_allows(registry: Registry, project: str) -> None:
+    asked = "query($id: ID!) { o: project(id: $id) { o: id r: name object: models { o: nodes { o: id } } } }"
+    assert (await registry.ask(asked, id=project))["o"] == {"o": project, "r": "Test", "object": {"o": []}}
+
+
 async def test_an_object_may_have_more_fields_than_a_function_takes_arguments(registry: Registry, project: str) -> None:
     names = [f"{'x' * 60}_{place:03}" for place in range(90)]
     asked = f"query($id: ID!) {{ project(id: $id) {{ {' '.join(f'{name}: id' for name in names)} }} }}"

@@ -64,7 +64,8 @@ class One:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, selected, alias, self.where)
         first = f" ORDER BY {compilation.template(self.order, selected, c=name)} LIMIT 1" if self.order else ""
-        return f"(SELECT {compilation.object(child, selected, name)} FROM {source}{first})"
+        item, rows = compilation.rows(child, selected, name, source + first)
+        return f"(SELECT {item} FROM {rows})"
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ class Many:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, selected, alias, self.where)
-        answer, order = compilation.object(child, selected, name), compilation.template(self.order, selected, c=name)
         # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
-        rows = f"SELECT {name}.* FROM {source} ORDER BY {order}"
-        return f"(SELECT coalesce(json_agg({answer}), '[]'::json) FROM ({rows}) {name})"
+        order = compilation.template(self.order, selected, c=name)
+        item, rows = compilation.rows(child, selected, name, f"{source} ORDER BY {order}")
+        return f"(SELECT coalesce(json_agg({item}), '[]'::json) FROM {rows})"
 
 
 def _child(compilation: Compilation, selected: Selected, alias: str, where: str) -> tuple[BoundType, str, str]:

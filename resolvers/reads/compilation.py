@@ -20,6 +20,9 @@ COLUMNS_AT_ONCE, LONGEST_NAME, FIELDS_AT_ONCE = 1_600, 63, 50
 # The first parameter: the projects that a restricted caller may see.
 VISIBLE = "$1::text[]"
 
+# A row that becomes an object. No key can have this name, which would stand for the column instead.
+ROW = '"#"'
+
 Values = Mapping[str, Any]
 
 
@@ -170,6 +173,13 @@ class Compilation:
         """The JSON object that answers a selection on one row."""
         return build_object([(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)])
 
+    def rows(self, of: BoundType, parent: Selected, alias: str, source: str) -> tuple[str, str]:
+        """The objects that answer a selection on the rows of a source: each object, and the FROM item it stands in."""
+        pairs = [(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)]
+        if _fit_a_row(pairs):
+            return ROW, f"(SELECT {_columns(pairs)} FROM {source}) {ROW}"
+        return f"{ROW}.object", f"(SELECT {build_plain_object(pairs)} AS object FROM {source}) {ROW}"
+
     def value(self, of: BoundType, selected: Selected, alias: str) -> str:
         if selected.name == TYPENAME:
             return f"'{of.name}'::text"
@@ -205,10 +215,17 @@ class _Parameters:
 
 def build_object(pairs: Sequence[tuple[str, str]]) -> str:
     """An object with these keys, as a row that JSON functions write: faster and shorter than json_build_object's."""
-    if len(pairs) > COLUMNS_AT_ONCE or any(len(key) > LONGEST_NAME for key, _ in pairs):
-        return build_plain_object(pairs)
-    columns = ", ".join(f'{value} AS "{key}"' for key, value in pairs)
-    return f"(SELECT o FROM (SELECT {columns}) o)"
+    if _fit_a_row(pairs):
+        return f"(SELECT {ROW} FROM (SELECT {_columns(pairs)}) {ROW})"
+    return build_plain_object(pairs)
+
+
+def _fit_a_row(pairs: Sequence[tuple[str, str]]) -> bool:
+    return len(pairs) <= COLUMNS_AT_ONCE and all(len(key) <= LONGEST_NAME for key, _ in pairs)
+
+
+def _columns(pairs: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f'{value} AS "{key}"' for key, value in pairs)
 
 
 def build_plain_object(pairs: Sequence[tuple[str, str]]) -> str:

@@ -178,10 +178,18 @@ class _Paged:
     def sql(self) -> str:
         fields = self.compilation.selection(self.selected, self.type.graphql)
         self.peeks = any(each.name == "pageInfo" for each in fields)
+        if len(fields) == 1 and fields[0].name == "nodes":
+            return self._only_nodes(fields[0])
         answer = build_plain_object([(each.key, self._field(each)) for each in fields])
         reads_rows = self.peeks or any(each.name in ("edges", "nodes") for each in fields)
         # One answer for the whole page, whether or not what is selected happens to be an aggregate.
         return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
+
+    def _only_nodes(self, nodes: Selected) -> str:
+        """The usual selection, without a detour by way of whole rows."""
+        item, rows = self.compilation.rows(self.child, nodes, self.row, self._rows())
+        answer = build_plain_object([(nodes.key, f"coalesce(json_agg({item}), '[]'::json)")])
+        return f"(SELECT {answer} FROM {rows})"
 
     def _field(self, each: Selected) -> str:
         if each.name == TYPENAME:
