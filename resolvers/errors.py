@@ -62,10 +62,10 @@ class QueryTooComplex(Refusal):
 
 
 class Unavailable(Refusal):
-    """Not now: the caller may try again after `retry_after` seconds."""
+    """Not now: the caller may try again after `retry_after` seconds; None where trying again blindly may do harm."""
 
     code = "UNAVAILABLE"
 
-    def __init__(self, sentence: str, retry_after: int = 1):
-        super().__init__(sentence, retryAfter=retry_after)
+    def __init__(self, sentence: str, retry_after: int | None = 1):
+        super().__init__(sentence, **({} if retry_after is None else {"retryAfter": retry_after}))
         self.retry_after = retry_after

@@ -13,8 +13,6 @@ from storage.experiments import Experiment
 from storage.ids import new_id
 from storage.vocabulary import ExperimentStatus
 
-MAX_VERSIONS = 100
-
 
 async def create_experiment(
     tx: Transaction,
@@ -66,8 +64,6 @@ async def complete_experiment(
         raise NotFound("experiment", experiment_id, "input.experimentId")
     _refuse_unless_running(experiment, status)
     news = [_of_experiment(new, experiment_id, place) for place, new in enumerate(versions)]
-    if len(news) > MAX_VERSIONS:
-        raise BadUserInput("input.versions", f"has {len(news)} entries; at most {MAX_VERSIONS} are allowed.")
 
     models = await models_of(tx, news, "input.versions")
     registered = [

@@ -7,6 +7,7 @@ from typing import Any
 from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryContainer, get_object_definition
 
+from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import DEFINITION, BoundType
@@ -15,6 +16,8 @@ from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
 LIMIT = "limit"
+# In any list of input objects.
+MAX_OBJECTS = 100
 
 Writer = Callable[..., Awaitable[Mapping[str, Any]]]
 
@@ -70,6 +73,8 @@ def _clean(field: Any, value: Any, path: str) -> Any:
     if get_object_definition(of) is None:
         return value
     if isinstance(value, list):
+        if len(value) > MAX_OBJECTS:
+            raise BadUserInput(path, f"has {len(value)} entries; at most {MAX_OBJECTS} are allowed.")
         return [clean_input(of, item, f"{path}[{place}]") for place, item in enumerate(value)]
     return clean_input(of, value, path)
 

@@ -56,7 +56,7 @@ def perhaps_kept() -> Iterator[None]:
         yield
     except DRIVER_ERRORS as error:
         if isinstance(meaning(error), Unavailable):
-            raise Unavailable(CUT_OFF) from error
+            raise Unavailable(CUT_OFF, retry_after=None) from error
         raise
 
 

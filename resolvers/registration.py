@@ -15,8 +15,6 @@ from storage.ids import new_id
 from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
 from storage.vocabulary import Bump, DatasetRole, Stage
 
-MAX_DATASETS = 100
-
 
 class NewDatasetUse(TypedDict):
     role: DatasetRole
@@ -93,7 +91,7 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, li
             raise NotFound("experiment", f"{experiment_id} in this project", f"{path}.experimentId")
         algorithm = algorithm or experiment["algorithm"]
         trained_on = trained_on or experiment["dataset_version_id"]
-    uses = _uses(new, trained_on, path)
+    uses = _uses(new, trained_on)
     training = [use["dataset_version_id"] for use in uses if use["role"] is DatasetRole.TRAINING]
     trained_on = training[0] if len(training) == 1 else trained_on
     ids = list(dict.fromkeys(use["dataset_version_id"] for use in uses))
@@ -112,10 +110,8 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, li
     return facts, uses
 
 
-def _uses(new: NewVersion, trained_on: str | None, path: str) -> list[NewDatasetUse]:
+def _uses(new: NewVersion, trained_on: str | None) -> list[NewDatasetUse]:
     stated = new.get("datasets", ())
-    if len(stated) > MAX_DATASETS:
-        raise BadUserInput(f"{path}.datasets", f"has {len(stated)} entries; at most {MAX_DATASETS} are allowed.")
     uses = {(use["role"], use["dataset_version_id"]): use for use in stated}
     if trained_on:
         key = (DatasetRole.TRAINING, trained_on)

@@ -1,5 +1,6 @@
 """The ASGI application of one server process."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,6 +39,8 @@ def make_app(settings: Settings) -> Gate:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await database.open()
+        # What is loaded by now stays: the collector need not go through it for every large request.
+        gc.freeze()
         try:
             yield
         finally:

@@ -24,7 +24,7 @@ from server.limits import MAX_TOKENS, check_document, check_objects, check_text,
 # graphql-core's own budget lets a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
-MAX_DOCUMENTS = 1_000
+MAX_DOCUMENTS = 500
 MAX_KEPT_LENGTH = 20_000
 MAX_ERRORS = 3
 MAX_MESSAGE = 1_000

@@ -71,8 +71,9 @@ class Operations:
         except RequestError as error:
             return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
         except Refusal as refusal:
-            retry_after = refusal.retry_after if isinstance(refusal, Unavailable) else None
-            return Answer(_errors([_refusal(refusal)]), status=503 if retry_after else 400, retry_after=retry_after)
+            away = isinstance(refusal, Unavailable)
+            retry_after = getattr(refusal, "retry_after", None)
+            return Answer(_errors([_refusal(refusal)]), status=503 if away else 400, retry_after=retry_after)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
@@ -127,7 +128,7 @@ class Operations:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
         prepared.operation.check(variables)
         answers, errors = [], []
-        retry_after, kept = None, False
+        away, retry_after, kept = False, None, False
         for field in prepared.operation.compilation(variables).root():
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
@@ -139,8 +140,9 @@ class Operations:
             except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
                 answers.append(b'"%b":null' % field.key.encode())
                 errors.append(_at(field, error, caller))
+                away = away or isinstance(error, Unavailable)
                 retry_after = getattr(error, "retry_after", None) or retry_after
-        if retry_after and not kept:
+        if away and not kept:
             return Answer(_errors(errors), status=503, retry_after=retry_after)
         return Answer(_response(b"{%b}" % b",".join(answers), errors), retry_after=retry_after)
 

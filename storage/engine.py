@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 READ_ONLY_SERVER = "25006"
 
 
-# Prepared statements that a read connection keeps.
-STATEMENTS_KEPT = 512
+# Prepared statements that a read connection keeps, and the longest of them in bytes: a plan of the largest documents
+# takes megabytes of each server process.
+STATEMENTS_KEPT, LONGEST_KEPT = 100, 32_768
 
 
 def parse(url: str) -> tuple[URL, dict[str, int]]:
@@ -74,7 +75,7 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
         reset=_keep_session,
         timeout=10,
         statement_cache_size=caches.get("statement_cache_size", STATEMENTS_KEPT),
-        max_cacheable_statement_size=0,
+        max_cacheable_statement_size=LONGEST_KEPT,
         server_settings=session_settings(statement_timeout) | {"default_transaction_read_only": "on"},
     )
 

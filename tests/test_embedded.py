@@ -353,7 +353,7 @@ def test_a_broken_setting_is_told_in_the_words_of_postgres(data_dir: Path) -> No
 
 
 def test_the_log_is_bounded(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.binaries.LARGEST_LOG", 2000)
+    monkeypatch.setattr("storage.data_folder.LARGEST_LOG", 2000)
     log = server.data_dir / "postgres.log"
     for number in range(40):
         with pytest.raises(asyncpg.PostgresError):

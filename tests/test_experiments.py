@@ -82,6 +82,14 @@ async def test_one_bad_version_and_nothing_of_the_experiment_s_end_is_kept(regis
     assert left == {"project": {"models": {"totalCount": 0}}, "experiment": {"status": "RUNNING"}}
 
 
+async def test_more_versions_than_one_experiment_may_produce_are_refused(registry: Registry, project: str) -> None:
+    experiment = await running(registry, project)
+    new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True}
+    ended = {"experimentId": experiment, "status": "COMPLETED", "versions": [new] * 101}
+    refusal = await registry.refusal(COMPLETE, input=ended)
+    assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.versions")
+
+
 async def test_failed_experiments_are_kept_with_their_notes(registry: Registry, project: str) -> None:
     experiment = await running(registry, project)
     ended = {"experimentId": experiment, "status": "FAILED", "notes": "Overfits.\nNot again."}

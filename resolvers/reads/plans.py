@@ -36,7 +36,7 @@ from resolvers.reads.compilation import (
 from resolvers.reads.types import BoundType, Types
 from resolvers.reads.variables import Variables
 
-MAX_SHAPES = 100
+MAX_SHAPES = 50
 Visible = Sequence[str] | None
 PARAMETER = re.compile(r"\$(\d+)")
 
