@@ -49,10 +49,6 @@ class IllegalTransition(Refusal):
     code = "ILLEGAL_TRANSITION"
 
 
-class Unauthenticated(Refusal):
-    code = "UNAUTHENTICATED"
-
-
 class Forbidden(Refusal):
     code = "FORBIDDEN"
 
