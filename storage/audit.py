@@ -1,5 +1,6 @@
 """The audit log: append-only, hash-chained, written by one database function and by nothing else."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ class AuditChain(SQLModel, table=True):
     chain: str = Field(primary_key=True)
     seq: int = Field(sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
+    at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
 class AuditEvent(SQLModel, table=True):
@@ -32,8 +34,10 @@ class AuditEvent(SQLModel, table=True):
     __table_args__ = (
         readable_id("evt"),
         UniqueConstraint("id", name="id"),
-        Index("audit_events_of_subject", "subject_id", "at"),
-        Index("audit_events_of_project", "project_id", "at"),
+        Index("audit_events_newest", "at", "id"),
+        Index("audit_events_of_subject", "subject_id", "at", "id"),
+        Index("audit_events_of_project", "project_id", "at", "id"),
+        Index("audit_events_of_actor", "actor", "at", "id"),
     )
 
     chain: str = Field(primary_key=True)
@@ -49,7 +53,13 @@ class AuditEvent(SQLModel, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
-async def append(session: AsyncSession, chain: str, entry: dict[str, Any]) -> None:
-    """Add one event to the end of a chain, in the session's transaction."""
-    canonical = rfc8785.dumps(entry).decode()
-    await session.execute(text("SELECT audit_append(:chain, :entry)"), {"chain": chain, "entry": canonical})
+async def append(session: AsyncSession, chain: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Add events to the end of a chain, all at one moment, in the session's transaction.
+
+    An entry with a `step` also makes that step of the version's history, one with an `approval` that approval.
+    """
+    canonical = [rfc8785.dumps(entry).decode() for entry in entries]  # type: ignore[arg-type]
+    await session.execute(APPEND, {"chain": chain, "entries": canonical})
+
+
+APPEND = text("SELECT audit_append(:chain, CAST(:entries AS text[]))")

@@ -1,12 +1,26 @@
 -- What the app's role may do, and no more: it reads everything, adds rows, and changes only what may change.
--- The history and the audit log are added to, never changed; the log only through audit_append.
+-- The history of stages, the approvals and the audit log are written through audit_append alone.
 GRANT USAGE ON SCHEMA public TO :app;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO :app;
-GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments,
-    versions, metrics, tags, dataset_uses, stage_transitions, api_keys TO :app;
+REVOKE INSERT ON stage_transitions FROM :app;
+REVOKE UPDATE (stage, stage_position) ON versions FROM :app;
+GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
+    dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
+    model_cards, model_card_revisions, idempotent_answers TO :app;
 GRANT UPDATE (description) ON models TO :app; -- also what the row lock needs
-GRANT UPDATE (stage, stage_position, description) ON versions TO :app;
+GRANT UPDATE (description, touched_at) ON versions TO :app;
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO :app;
-GRANT UPDATE (revoked_at) ON api_keys TO :app;
-GRANT DELETE ON tags TO :app;
-GRANT EXECUTE ON FUNCTION audit_append(text, text) TO :app
+GRANT UPDATE (status, status_reason) ON dataset_versions TO :app;
+GRANT UPDATE (revoked_at, expires_at, last_used_at) ON api_keys TO :app;
+GRANT UPDATE (administers) ON principals TO :app;
+GRANT UPDATE (role) ON members TO :app;
+GRANT UPDATE (required_approvals, allow_self_approval, require_complete_card, block_invalid_data, semver, tags,
+    retention_days, min_metrics, max_regression, approval_valid_days) ON project_policies TO :app;
+GRANT UPDATE (description, deprecated) ON tag_definitions TO :app;
+GRANT UPDATE (status) ON transition_requests TO :app;
+GRANT UPDATE (revision, description, intended_use, limitations, ethical_considerations, training_data_summary,
+    performance_by_segment, updated_at, updated_by) ON model_cards TO :app;
+GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers TO :app;
+GRANT UPDATE (finished_at) ON daily_runs TO :app;
+GRANT DELETE ON tags, tag_aliases, members TO :app;
+GRANT EXECUTE ON FUNCTION audit_append(text, text[]) TO :app

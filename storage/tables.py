@@ -1,28 +1,45 @@
 """Every table, so that the metadata is whole wherever it is needed."""
 
+from storage.approvals import Approval, TransitionRequest
 from storage.audit import AuditChain, AuditEvent
 from storage.base import metadata
+from storage.cards import ModelCard, ModelCardRevision
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
 from storage.experiments import Experiment
+from storage.housekeeping import DailyRun, IdempotentAnswer
 from storage.keys import ApiKey
 from storage.models import Model
+from storage.policies import ProjectPolicy
+from storage.principals import Member, Principal
 from storage.projects import Project
+from storage.tags import TagAlias, TagDefinition
 from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
 
 __all__ = [
     "ApiKey",
+    "Approval",
     "AuditChain",
     "AuditEvent",
+    "DailyRun",
     "Dataset",
     "DatasetParent",
     "DatasetUse",
     "DatasetVersion",
     "Experiment",
+    "IdempotentAnswer",
+    "Member",
     "Metric",
     "Model",
+    "ModelCard",
+    "ModelCardRevision",
+    "Principal",
     "Project",
+    "ProjectPolicy",
     "StageTransition",
     "Tag",
+    "TagAlias",
+    "TagDefinition",
+    "TransitionRequest",
     "Version",
     "metadata",
 ]

@@ -22,7 +22,10 @@ from storage.vocabulary import DatasetRole, Stage
 
 
 class Version(Recorded, table=True):
-    """A registered model version. Only `stage` and `description` ever change: the training facts do not."""
+    """A registered model version. Its training facts never change.
+
+    `touched_at` is when somebody last worked with it: its tags, its description, its card or its stage.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -59,6 +62,9 @@ class Version(Recorded, table=True):
         Index("versions_of_experiment", "experiment_id", "created_at", "id"),
         Index("versions_on_data", "dataset_version_id", "created_at", "id"),
         Index("versions_children", "parent_id", "created_at", "id"),
+        Index(
+            "versions_in_development", "project_id", "touched_at", "id", postgresql_where=text("stage = 'DEVELOPMENT'")
+        ),
     )
 
     id: str = Field(primary_key=True)
@@ -79,6 +85,11 @@ class Version(Recorded, table=True):
     experiment_id: str | None = None
     dataset_version_id: str | None = None
     parent_id: str | None = None
+    touched_at: datetime = Field(
+        default=None,
+        sa_type=DateTime(timezone=True),
+        sa_column_kwargs={"server_default": text("clock_timestamp()"), "nullable": False},
+    )
 
 
 class Metric(SQLModel, table=True):

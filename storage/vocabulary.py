@@ -64,3 +64,31 @@ class VersionOrderField(StrEnum):
 class PrincipalKind(StrEnum):
     USER = "USER"
     SERVICE = "SERVICE"
+
+
+class Role(StrEnum):
+    """Ordered by weight: each role may what those before it may."""
+
+    VIEWER = "VIEWER"
+    CONTRIBUTOR = "CONTRIBUTOR"
+    REVIEWER = "REVIEWER"
+    ADMIN = "ADMIN"
+
+
+class PolicyMode(StrEnum):
+    OFF = "OFF"
+    WARN = "WARN"
+    ENFORCE = "ENFORCE"
+
+
+class Decision(StrEnum):
+    APPROVE = "APPROVE"
+    REJECT = "REJECT"
+
+
+class TransitionRequestStatus(StrEnum):
+    OPEN = "OPEN"
+    APPLIED = "APPLIED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"

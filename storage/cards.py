@@ -1,0 +1,48 @@
+"""Model cards: what people wrote of a version. A version that nobody wrote of has no row, and revision 0."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+from storage.base import within_project
+
+
+class ModelCard(SQLModel, table=True):
+    __tablename__ = "model_cards"
+    __table_args__ = (within_project("version_id", "versions"), CheckConstraint("revision >= 1", name="revision"))
+
+    project_id: str
+    version_id: str = Field(primary_key=True)
+    revision: int
+    description: str | None = None
+    intended_use: str | None = None
+    limitations: str | None = None
+    ethical_considerations: str | None = None
+    training_data_summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    performance_by_segment: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    updated_at: datetime = Field(sa_type=DateTime(timezone=True))
+    updated_by: str
+
+
+class ModelCardRevision(SQLModel, table=True):
+    """One edit of a card, never changed: who, when, and the sections as they were written."""
+
+    __tablename__ = "model_card_revisions"
+    __table_args__ = (within_project("version_id", "versions"),)
+
+    project_id: str
+    version_id: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=DateTime(timezone=True))
+    by: str
+    changed: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    sections: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class VersionCard:
+    """The view that answers every version's card, written or not."""
+
+    __tablename__ = "version_cards"

@@ -1,0 +1,28 @@
+from datetime import datetime
+
+from sqlalchemy import DateTime, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+
+class IdempotentAnswer(SQLModel, table=True):
+    """What a mutation with an Idempotency-Key answered: one row for each root field of the request."""
+
+    __tablename__ = "idempotent_answers"
+    __table_args__ = (Index("idempotent_answers_at", "at"),)
+
+    actor: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    place: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    body_hash: bytes = Field(sa_type=LargeBinary)
+    answer: bytes = Field(sa_type=LargeBinary)
+    extensions: bytes = Field(sa_type=LargeBinary)
+    at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class DailyRun(SQLModel, table=True):
+    """When a task that any one process does once a day was last done to its end."""
+
+    __tablename__ = "daily_runs"
+
+    task: str = Field(primary_key=True)
+    finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
