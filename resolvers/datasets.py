@@ -1,10 +1,13 @@
 from collections.abc import Sequence
 
+from sqlalchemy import update
+
 from resolvers.errors import NotFound
 from resolvers.transaction import Transaction
 from storage import load
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
 from storage.ids import new_id
+from storage.vocabulary import DatasetVersionStatus
 
 
 async def create_dataset(
@@ -14,7 +17,7 @@ async def create_dataset(
     dataset_id = id or new_id("ds")
     facts = {"id": dataset_id, "project_id": project_id, "name": name, "description": description}
     await tx.keep(Dataset, facts | {"created_by": tx.caller.actor})
-    await tx.record("dataset.created", dataset_id, project_id, chain=project_id, details=facts)
+    await tx.record("dataset.created", dataset_id, project_id, chain=project_id, after=facts)
     return {"dataset_id": dataset_id}
 
 
@@ -30,10 +33,7 @@ async def create_dataset_version(
     features: Sequence[str] = (),
     parent_ids: Sequence[str] = (),
 ) -> dict[str, str]:
-    dataset = await load.dataset(tx.session, dataset_id, tx.caller.visible)
-    if dataset is None:
-        raise NotFound("data set", dataset_id, "input.datasetId")
-    project_id = dataset["project_id"]
+    project_id = (await tx.dataset(dataset_id))["project_id"]
     await require_dataset_versions(tx, project_id, parent_ids, "input.parentIds")
 
     version_id = id or new_id("dsv")
@@ -42,9 +42,24 @@ async def create_dataset_version(
     await tx.keep(DatasetVersion, row | {"created_by": tx.caller.actor})
     parents = [{"project_id": project_id, "dataset_version_id": version_id, "parent_id": id_} for id_ in parent_ids]
     await tx.keep(DatasetParent, *parents)
-    details = row | {"parents": list(parent_ids)}
-    await tx.record("datasetVersion.created", version_id, project_id, chain=project_id, details=details)
+    after = row | {"parents": list(parent_ids)}
+    await tx.record("datasetVersion.created", version_id, project_id, chain=project_id, after=after)
     return {"dataset_version_id": version_id}
+
+
+async def set_dataset_version_status(
+    tx: Transaction, *, dataset_version_id: str, status: DatasetVersionStatus, reason: str
+) -> dict[str, str]:
+    project_id = (await tx.dataset_version(dataset_version_id))["project_id"]
+    await load.lock_policy(tx.session, project_id)
+    found = await tx.dataset_version(dataset_version_id)
+    before = {"status": found["status"], "statusReason": found["status_reason"]}
+    kept = None if status is DatasetVersionStatus.ACTIVE else reason
+    changes = {"status": status, "status_reason": kept}
+    await tx.session.execute(update(DatasetVersion).where(DatasetVersion.id == dataset_version_id).values(changes))  # type: ignore[arg-type]
+    change = {"before": before, "after": {"status": status, "statusReason": kept}, "notes": reason}
+    await tx.record("datasetVersion.statusSet", dataset_version_id, project_id, chain=project_id, **change)
+    return {"dataset_version_id": dataset_version_id}
 
 
 async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequence[str], field: str) -> dict[str, str]:

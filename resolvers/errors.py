@@ -49,12 +49,40 @@ class IllegalTransition(Refusal):
     code = "ILLEGAL_TRANSITION"
 
 
+class ApprovalRequired(Refusal):
+    """A step that nobody, or not enough people, have approved; `reason` says what is wrong with whose approval."""
+
+    code = "APPROVAL_REQUIRED"
+
+
+class GateFailed(Refusal):
+    """A step that the project's policy or the facts do not allow; `gates` says which, and why."""
+
+    code = "GATE_FAILED"
+
+
+class VersionMismatch(Refusal):
+    """A number that says less than what changed, where the policy enforces it."""
+
+    code = "VERSION_MISMATCH"
+
+
 class Forbidden(Refusal):
     code = "FORBIDDEN"
 
 
 class QueryTooComplex(Refusal):
     code = "QUERY_TOO_COMPLEX"
+
+
+class RateLimited(Refusal):
+    """The caller has asked for more than its share; it may try again after `retry_after` seconds."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, sentence: str, retry_after: int, **facts: Any):
+        super().__init__(sentence, retryAfter=retry_after, **facts)
+        self.retry_after = retry_after
 
 
 class Unavailable(Refusal):

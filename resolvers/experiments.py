@@ -4,11 +4,10 @@ from typing import Any
 from sqlalchemy import func, update
 
 from resolvers.datasets import require_dataset_versions
-from resolvers.errors import BadUserInput, Conflict, NotFound
+from resolvers.errors import BadUserInput, Conflict
 from resolvers.registration import NewVersion, register
 from resolvers.transaction import Transaction
 from resolvers.versions import models_of
-from storage import load
 from storage.experiments import Experiment
 from storage.ids import new_id
 from storage.vocabulary import ExperimentStatus
@@ -46,7 +45,7 @@ async def create_experiment(
     }
     ended = None if status is ExperimentStatus.RUNNING else func.clock_timestamp()
     await tx.keep(Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
-    await tx.record("experiment.created", experiment_id, project_id, chain=project_id, details=facts)
+    await tx.record("experiment.created", experiment_id, project_id, chain=project_id, after=facts)
     return {"experiment_id": experiment_id}
 
 
@@ -59,9 +58,7 @@ async def complete_experiment(
     notes: str | None = None,
     versions: Sequence[NewVersion] = (),
 ) -> dict[str, Any]:
-    experiment = await load.experiment(tx.session, experiment_id, tx.caller.visible, lock=True)
-    if experiment is None:
-        raise NotFound("experiment", experiment_id, "input.experimentId")
+    experiment = await tx.lock_experiment(experiment_id)
     _refuse_unless_running(experiment, status)
     news = [_of_experiment(new, experiment_id, place) for place, new in enumerate(versions)]
 
@@ -75,8 +72,8 @@ async def complete_experiment(
     await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
     ids = [each["version_id"] for each in registered]
     project_id = experiment["project_id"]
-    details = {"after": ending, "versions": ids}
-    await tx.record("experiment.completed", experiment_id, project_id, chain=project_id, details=details)
+    change = {"before": {"status": experiment["status"]}, "after": ending | {"versions": ids}}
+    await tx.record("experiment.completed", experiment_id, project_id, chain=project_id, **change)
     return {"experiment_id": experiment_id, "version_ids": ids}
 
 

@@ -2,7 +2,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from resolvers.transaction import Transaction
-from storage import load
 from storage.ids import new_id
 from storage.models import Model
 
@@ -14,14 +13,14 @@ async def create_model(
     model_id = id or new_id("model")
     facts = {"id": model_id, "project_id": project_id, "name": name, "description": description}
     await tx.keep(Model, facts | {"created_by": tx.caller.actor})
-    await tx.record("model.created", model_id, project_id, chain=model_id, details=facts)
+    await tx.record("model.created", model_id, project_id, chain=model_id, after=facts)
     return {"model_id": model_id}
 
 
 async def lock_or_make_models(tx: Transaction, wanted: Mapping[str, str | None]) -> dict[str, Mapping[str, Any]]:
     """Models by id, locked in id order. One that is missing is made in the project it is wanted in, if any, named by
     its id; without those that there are not and that may not be made."""
-    found = await load.lock_models(tx.session, sorted(wanted), tx.caller.visible)
+    found = await tx.lock_models(sorted(wanted))
     for model_id, project_id in sorted(wanted.items()):
         if model_id not in found and project_id is not None:
             found |= await _make_model(tx, model_id, project_id)
@@ -32,6 +31,6 @@ async def _make_model(tx: Transaction, model_id: str, project_id: str) -> dict[s
     facts = {"id": model_id, "project_id": project_id, "name": model_id, "description": None}
     if not await tx.keep_unless_there(Model, facts | {"created_by": tx.caller.actor}):
         # Somebody was faster, and has committed by now; or the id or name belongs to what the caller cannot see.
-        return await load.lock_models(tx.session, [model_id], tx.caller.visible)
-    await tx.record("model.created", model_id, project_id, chain=model_id, details=facts)
+        return await tx.lock_models([model_id])
+    await tx.record("model.created", model_id, project_id, chain=model_id, after=facts)
     return {model_id: {"id": model_id, "project_id": project_id}}

@@ -7,15 +7,21 @@ from typing import Any
 from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryContainer, get_object_definition
 
-from resolvers.errors import BadUserInput
+from resolvers.errors import BadUserInput, Forbidden
+from resolvers.idempotency import Repeatable
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import DEFINITION, BoundType
 from resolvers.refusals import perhaps_kept, refused
+from resolvers.rules.access import MUTATIONS, Need
 from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
 LIMIT = "limit"
+# Their answers are not kept to be answered again.
+ANSWER_SECRETS = frozenset({"createApiKey", "rotateApiKey"})
+# Of a field for which null is a value.
+NULL_MEANS = "null means"
 # In any list of input objects.
 MAX_OBJECTS = 100
 
@@ -33,33 +39,59 @@ class Write:
 
 
 async def run_mutation(
-    database: Database, operation: Operation, field: Selected, variables: VariableValues, caller: Caller
+    database: Database,
+    operation: Operation,
+    field: Selected,
+    variables: VariableValues,
+    caller: Caller,
+    repeat: Repeatable | None = None,
 ) -> bytes:
-    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept."""
+    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept.
+
+    What was kept before under the same idempotency key is answered again instead.
+    """
     write = operation.types["Mutation"].binding(field.name)
     assert isinstance(write, Write)
     definition = field.definition.args["input"].extensions[DEFINITION]
     arguments = clean_input(definition.type, field.arguments.values["input"], "input")
+    if repeat and field.name in ANSWER_SECRETS:
+        raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
         async with database.sessions() as session:
-            payload = await write.function(Transaction(session, caller), **arguments)
+            if repeat and (kept := await repeat.recall(session)) is not None:
+                return kept
+            tx = Transaction(session, caller, need_of(field.name))
+            tx.require_instance()
+            payload = await write.function(tx, **arguments)
             # Compiled after the write: a refused input must not cost a plan.
-            plan = operation.payload_plan(variables, caller.visible, field.key)
+            plan = operation.payload_plan(variables, caller, field.key)
             connection = await driver_connection(session)
-            answer = await connection.fetchval(plan.statement, *plan.arguments(variables, caller.visible, payload))
+            answer = plan.finish(await connection.fetchval(plan.statement, *plan.arguments(variables, caller, payload)))
+            if repeat:
+                await repeat.keep(session, answer)
             with perhaps_kept():
                 await session.commit()
-    return plan.finish(answer)
+    return answer
+
+
+def need_of(mutation: str) -> Need:
+    need = MUTATIONS.get(mutation)
+    if need is None:
+        raise Forbidden(f"{mutation} is not in the table of who may do what, and is refused.")
+    return need
 
 
 def clean_input(of: Any, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """An input object by Python names, each value within its limit. Only `parent_version` tells null from absent."""
+    """An input object by Python names, each value within its limit. Null is as good as absent, unless the field says
+    that it means something."""
     definition = get_object_definition(of, strict=True)
     cleaned = {}
     for field in definition.fields:
         name = field.graphql_name or _camel(field.python_name)
-        if name in value and (value[name] is not None or field.python_name == "parent_version"):
+        if value.get(name) is not None:
             cleaned[field.python_name] = _clean(field, value[name], f"{path}.{name}")
+        elif name in value and field.metadata.get(NULL_MEANS):
+            cleaned[field.python_name] = None
     return cleaned
 
 

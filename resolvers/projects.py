@@ -1,16 +1,24 @@
-from resolvers.errors import Forbidden
 from resolvers.transaction import Transaction
 from storage.ids import new_id
+from storage.policies import ProjectPolicy
+from storage.principals import Member
 from storage.projects import Project
+from storage.vocabulary import Role
 
 
 async def create_project(
     tx: Transaction, *, name: str, id: str | None = None, description: str | None = None
 ) -> dict[str, str]:
-    if tx.caller.visible is not None:
-        raise Forbidden("A key that is bound to a project cannot make another one.")
     project_id = id or new_id("proj")
     facts = {"id": project_id, "name": name, "description": description}
     await tx.keep(Project, facts | {"created_by": tx.caller.actor})
-    await tx.record("project.created", project_id, project_id, chain=project_id, details=facts)
+    await tx.keep(ProjectPolicy, {"project_id": project_id, "min_metrics": []})
+    events = [tx.event("project.created", project_id, project_id, after=facts)]
+    if maker := tx.caller.principal_id:
+        # Who makes a project is its first ADMIN, and may leave it to others.
+        role = {"role": Role.ADMIN, "principal_id": maker, "project_id": project_id}
+        await tx.keep(Member, role | {"created_by": tx.caller.actor})
+        member = {"email": tx.caller.actor, "role": Role.ADMIN}
+        events.append(tx.event("member.set", project_id, project_id, after=member))
+    await tx.append(project_id, *events)
     return {"project_id": project_id}

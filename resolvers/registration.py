@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from resolvers.datasets import require_dataset_versions
-from resolvers.errors import AlreadyExists, BadUserInput, NotFound
+from resolvers.errors import AlreadyExists, BadUserInput, NotFound, VersionMismatch
 from resolvers.rules import bumps, semver
 from resolvers.rules.bumps import Change, Facts
 from resolvers.rules.semver import Number
+from resolvers.rules.tags import Vocabulary, shared_tags
 from resolvers.transaction import Transaction
 from storage import load
 from storage.ids import new_id
-from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
-from storage.vocabulary import Bump, DatasetRole, Stage
+from storage.versions import DatasetUse, Metric, Tag, Version
+from storage.vocabulary import Bump, DatasetRole, PolicyMode, Stage
 
 
 class NewDatasetUse(TypedDict):
@@ -71,14 +72,22 @@ async def register(tx: Transaction, model: Mapping[str, Any], new: NewVersion, p
     facts, uses = await _facts(tx, new, path)
     parent = await _parent(tx, model["id"], new, path)
 
+    rules = await load.registration_rules(tx.session, model["project_id"])
     change = bumps.required_change(parent.facts, facts) if parent else None
     number = await _number(tx, model["id"], new, parent, change, path)
-    warnings = _warnings(number, parent, change)
+    warnings = bump_warnings(PolicyMode(rules["semver"]), number, parent, change, f"{path}.version")
+    tags, of_tags = shared_tags(new.get("tags", ()), vocabulary_of(rules), f"{path}.tags")
 
+    new = {**new, "tags": tags}
     version_id = await _keep(tx, model, new, facts, uses, number, parent)
-    details = _details(new, number, parent)
-    await tx.record("version.created", version_id, model["project_id"], chain=model["id"], details=details)
-    return {"version_id": version_id, "number": number, "warnings": warnings}
+    step = {"id": new_id("tra"), "versionId": version_id, "from": None, "to": Stage.DEVELOPMENT, "automatic": False}
+    after = _details(new, number, parent)
+    await tx.record("version.created", version_id, model["project_id"], chain=model["id"], after=after, step=step)
+    return {"version_id": version_id, "number": number, "warnings": warnings + of_tags}
+
+
+def vocabulary_of(rules: Mapping[str, Any]) -> Vocabulary:
+    return Vocabulary(PolicyMode(rules["tags"]), rules["deprecated"], rules["aliases"])
 
 
 async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, list[NewDatasetUse]]:
@@ -86,7 +95,7 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, li
     algorithm = new.get("parameters", {}).get("algorithm")
     trained_on = new.get("dataset_version_id")
     if experiment_id := new.get("experiment_id"):
-        experiment = await load.experiment(tx.session, experiment_id, [new["project_id"]])
+        experiment = await load.experiment_in(tx.session, new["project_id"], experiment_id)
         if experiment is None:
             raise NotFound("experiment", f"{experiment_id} in this project", f"{path}.experimentId")
         algorithm = algorithm or experiment["algorithm"]
@@ -159,16 +168,20 @@ async def _number(
     return semver.next_number(before, bump, Number(*highest) if highest else None)
 
 
-def _warnings(number: Number, parent: Parent | None, change: Change | None) -> list[str]:
-    if parent is None or change is None:
+def bump_warnings(
+    mode: PolicyMode, number: Number, parent: Parent | None, change: Change | None, field: str
+) -> list[str]:
+    """What a number that says too little is warned of; VersionMismatch where the policy enforces it."""
+    if parent is None or change is None or mode is PolicyMode.OFF:
         return []
     declared = bumps.declared(parent.number, number, parent.same_model)
     if bumps.is_sufficient(declared, change.required):
         return []
-    return [
-        f"{number} declares a {declared} change from {parent.number}, but it is a {change.required} one: "
-        + " ".join(change.reasons)
-    ]
+    sentence = f"{number} declares a {declared} change from {parent.number}, but it is a {change.required} one: "
+    if mode is PolicyMode.ENFORCE:
+        facts = {"required": change.required.value, "declared": declared.value, "reasons": change.reasons}
+        raise VersionMismatch(sentence + " ".join(change.reasons), field=field, **facts)
+    return [sentence + " ".join(change.reasons)]
 
 
 async def _keep(
@@ -181,8 +194,6 @@ async def _keep(
     parent: Parent | None,
 ) -> str:
     version_id, project_id = new_id("ver"), model["project_id"]
-    end = await load.history_end(tx.session, model["id"])
-    position = end["position"] + 1
     artifact = new.get("artifact", {})
     row = {
         "id": version_id,
@@ -190,7 +201,7 @@ async def _keep(
         "model_id": model["id"],
         "number": list(number),
         "stage": Stage.DEVELOPMENT,
-        "stage_position": position,
+        "stage_position": 0,  # its place in the history comes with the event
         "description": new.get("description"),
         "algorithm": facts.algorithm,
         "parameters": new.get("parameters", {}),
@@ -203,7 +214,6 @@ async def _keep(
         "experiment_id": new.get("experiment_id"),
         "dataset_version_id": facts.dataset_version,
         "parent_id": parent.id if parent else None,
-        "created_at": end["now"],
         "created_by": tx.caller.actor,
     }
     of_version = {"project_id": project_id, "version_id": version_id}
@@ -211,28 +221,7 @@ async def _keep(
     await tx.keep(Metric, *(of_version | {"name": n, "value": v} for n, v in new.get("metrics", {}).items()))
     await tx.keep(Tag, *(of_version | {"tag": tag} for tag in new.get("tags", ())))
     await tx.keep(DatasetUse, *({**of_version, **use} for use in uses))
-    await tx.keep(StageTransition, first_step(tx, row, end["now"]))
     return version_id
-
-
-def first_step(tx: Transaction, version: Mapping[str, Any], at: Any) -> dict[str, Any]:
-    position = version["stage_position"]
-    return {
-        "id": new_id("tra"),
-        "project_id": version["project_id"],
-        "model_id": version["model_id"],
-        "version_id": version["id"],
-        "position": position,
-        "previous_position": position - 1 or None,
-        "after_position": None,
-        "from_stage": None,
-        "to_stage": Stage.DEVELOPMENT,
-        "at": at,
-        "actor": tx.caller.actor,
-        "approved_by": None,
-        "notes": None,
-        "automatic": False,
-    }
 
 
 def _details(new: NewVersion, number: Number, parent: Parent | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""One mutation's transaction: who acts, what they may see, and how a change is recorded."""
+"""One mutation's transaction: who acts, what they may see and do, and how a change is recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
@@ -9,9 +9,14 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from resolvers.errors import NotFound
+from resolvers.errors import Forbidden, NotFound
+from resolvers.rules.access import Need, at_least
 from storage import audit, load
 from storage.ids import new_id
+from storage.vocabulary import PrincipalKind
+
+# The chain of what belongs to no project: principals and keys.
+REGISTRY = "registry"
 
 
 @dataclass(frozen=True)
@@ -21,24 +26,89 @@ class Caller:
     actor: str
     visible: Sequence[str] | None
     request_id: str
+    principal_id: str | None = None
+    kind: PrincipalKind = PrincipalKind.USER
+    may_attest: bool = False
+    only: str | None = None
+
+    @property
+    def administers(self) -> bool:
+        return self.visible is None
+
+    @property
+    def who(self) -> dict[str, Any]:
+        return {"me": self.principal_id, "everything": self.administers, "only": self.only}
 
 
 @dataclass(frozen=True)
 class Transaction:
+    """`need` is what the mutation needs of its caller; each project that it writes to is looked at first."""
+
     session: AsyncSession
     caller: Caller
+    need: Need
+    _allowed: set[str] = field(default_factory=set)
+
+    def require_instance(self) -> None:
+        if self.need is Need.INSTANCE and not self.caller.administers:
+            raise Forbidden(
+                "Only who administers the instance may do this; ask one of them, or have a key without a project.",
+                needed=Need.INSTANCE.value,
+            )
+
+    def allow(self, found: Mapping[str, Any], project_id: str) -> None:
+        """Refuse unless the caller's role in the project of what was found is enough for this mutation."""
+        needed = self.need.role
+        if needed is not None and not at_least(found["role"], needed):
+            raise Forbidden(
+                f"This needs the role {needed} in {project_id}, and yours is {found['role']}; an ADMIN of the project"
+                " can give it with setMember.",
+                needed=needed.value,
+                role=found["role"],
+                project=project_id,
+            )
+        self._allowed.add(project_id)
 
     async def project(self, id_: str, field: str = "input.projectId") -> str:
-        if await load.project(self.session, id_, self.caller.visible) is None:
-            raise NotFound("project", id_, field)
+        self._found(await load.project(self.session, id_, self.caller.who), "project", id_, field, of=id_)
         return id_
 
+    async def dataset(self, id_: str, field: str = "input.datasetId") -> Mapping[str, Any]:
+        found = await load.dataset(self.session, id_, self.caller.who)
+        return self._found(found, "data set", id_, field)
+
+    async def dataset_version(self, id_: str, field: str = "input.datasetVersionId") -> Mapping[str, Any]:
+        found = await load.dataset_version(self.session, id_, self.caller.who)
+        return self._found(found, "data set version", id_, field)
+
+    async def lock_experiment(self, id_: str, field: str = "input.experimentId") -> Mapping[str, Any]:
+        found = await load.lock_experiment(self.session, id_, self.caller.who)
+        return self._found(found, "experiment", id_, field)
+
     async def lock_model(self, id_: str, field: str = "input.modelId") -> Mapping[str, Any]:
-        """The model, whose versions and stages nobody else changes until this transaction ends."""
-        models = await load.lock_models(self.session, [id_], self.caller.visible)
-        if id_ not in models:
-            raise NotFound("model", id_, field)
-        return models[id_]
+        """The model, whose versions, stages and requests nobody else changes until this transaction ends."""
+        return self._found((await self.lock_models([id_])).get(id_), "model", id_, field)
+
+    async def lock_models(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Models by id, locked in id order; without those that there are not."""
+        found = await load.lock_models(self.session, ids, self.caller.who)
+        for model in found.values():
+            self.allow(model, model["project_id"])
+        return found
+
+    async def request(self, id_: str, field: str = "input.requestId") -> Mapping[str, Any]:
+        """A request of a transition, whose model is locked."""
+        found = await load.request(self.session, id_, self.caller.who)
+        await self.lock_model(self._found(found, "transition request", id_, field)["model_id"])
+        return await load.locked_request(self.session, id_)
+
+    def _found(
+        self, found: Mapping[str, Any] | None, noun: str, id_: str, field: str, of: str | None = None
+    ) -> Mapping[str, Any]:
+        if found is None:
+            raise NotFound(noun, id_, field)
+        self.allow(found, of or found["project_id"])
+        return found
 
     async def keep(self, table: type[SQLModel], *rows: Mapping[str, Any]) -> None:
         """Add rows."""
@@ -50,25 +120,36 @@ class Transaction:
         made = await self.session.execute(upsert(table.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
         return bool(made.rowcount)  # type: ignore[attr-defined]
 
-    async def record(
+    def event(
         self,
         action: str,
         subject_id: str,
-        project_id: str,
+        project_id: str | None,
         *,
-        chain: str,
-        details: Any = None,
+        before: Any = None,
+        after: Any = None,
         notes: str | None = None,
-    ) -> None:
-        """Append the change to the audit log: the last step of every mutation."""
-        entry = {
+        **more: Any,
+    ) -> dict[str, Any]:
+        """An entry of the audit log. `before` and `after` are what changed; `more` may hold a step or an approval."""
+        if project_id is not None and self.need.role is not None and project_id not in self._allowed:
+            raise RuntimeError(f"{action} writes to {project_id}, where nobody looked at the caller's role.")
+        return {
             "id": new_id("evt"),
             "action": action,
             "actor": self.caller.actor,
             "projectId": project_id,
             "subjectId": subject_id,
             "notes": notes,
-            "details": details or {},
+            "details": {"before": before, "after": after},
             "requestId": self.caller.request_id,
+            **more,
         }
-        await audit.append(self.session, chain, entry)
+
+    async def append(self, chain: str, *events: Mapping[str, Any]) -> None:
+        """Append events to the audit log, all at one moment: the last step of every mutation."""
+        await audit.append(self.session, chain, events)
+
+    async def record(self, action: str, subject_id: str, project_id: str | None, *, chain: str, **change: Any) -> None:
+        """Append the one change to the audit log."""
+        await self.append(chain, self.event(action, subject_id, project_id, **change))

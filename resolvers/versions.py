@@ -1,20 +1,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, update
 
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.models import lock_or_make_models
-from resolvers.registration import NewVersion, register
-from resolvers.rules import stages
+from resolvers.registration import NewVersion, register, vocabulary_of
 from resolvers.rules.limits import TAGS
 from resolvers.rules.semver import Number
-from resolvers.rules.stages import Step
+from resolvers.rules.tags import shared_tags
 from resolvers.transaction import Transaction
 from storage import load
-from storage.ids import new_id
-from storage.versions import StageTransition, Tag, Version
-from storage.vocabulary import Stage
+from storage.versions import Tag, Version
 
 
 async def create_version(tx: Transaction, **new: Unpack[NewVersion]) -> dict[str, Any]:
@@ -36,7 +33,7 @@ async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "in
     return found
 
 
-async def _version(tx: Transaction, model_id: str, number: Number) -> tuple[str, Mapping[str, Any]]:
+async def version_of(tx: Transaction, model_id: str, number: Number) -> tuple[str, Mapping[str, Any]]:
     """The project and the version, whose model stays locked."""
     model = await tx.lock_model(model_id)
     version = await load.version_in_model(tx.session, model_id, number)
@@ -46,111 +43,46 @@ async def _version(tx: Transaction, model_id: str, number: Number) -> tuple[str,
 
 
 async def update_version(tx: Transaction, *, model_id: str, version: Number, description: str) -> dict[str, str]:
-    project_id, found = await _version(tx, model_id, version)
-    await tx.session.execute(update(Version).where(Version.id == found["id"]).values(description=description))
-    details = {"before": {"description": found["description"]}, "after": {"description": description}}
-    await tx.record("version.updated", found["id"], project_id, chain=model_id, details=details)
+    project_id, found = await version_of(tx, model_id, version)
+    await touch(tx, found["id"], description=description)
+    change = {"before": {"description": found["description"]}, "after": {"description": description}}
+    await tx.record("version.updated", found["id"], project_id, chain=model_id, **change)
     return {"version_id": found["id"]}
 
 
+async def touch(tx: Transaction, version_id: str, **changes: Any) -> None:
+    """Change a version, or only say that somebody works with it, which keeps it from retention."""
+    changes["touched_at"] = func.clock_timestamp()
+    await tx.session.execute(update(Version).where(Version.id == version_id).values(changes))  # type: ignore[arg-type]
+
+
 async def add_tags(tx: Transaction, *, model_id: str, version: Number, tags: Sequence[str]) -> dict[str, Any]:
-    project_id, found = await _version(tx, model_id, version)
-    added = [tag for tag in tags if tag not in found["tags"]]
+    project_id, found = await version_of(tx, model_id, version)
+    rules = await load.registration_rules(tx.session, project_id)
+    shared, warnings = shared_tags(tags, vocabulary_of(rules), "input.tags")
+    added = [tag for tag in shared if tag not in found["tags"]]
     if len(found["tags"]) + len(added) > TAGS.most:
         raise BadUserInput("input.tags", f"would make more than {TAGS.most} tags on the version; remove some first.")
     await tx.keep(Tag, *({"project_id": project_id, "version_id": found["id"], "tag": tag} for tag in added))
     if added:
-        await tx.record("version.tagged", found["id"], project_id, chain=model_id, details={"added": added})
-    return {"version_id": found["id"], "warnings": []}
+        await _record_tags(tx, "version.tagged", project_id, found, [*found["tags"], *added])
+    return {"version_id": found["id"], "warnings": warnings}
 
 
 async def remove_tags(tx: Transaction, *, model_id: str, version: Number, tags: Sequence[str]) -> dict[str, Any]:
-    project_id, found = await _version(tx, model_id, version)
-    removed = [tag for tag in tags if tag in found["tags"]]
+    project_id, found = await version_of(tx, model_id, version)
+    aliases = (await load.registration_rules(tx.session, project_id))["aliases"]
+    removed = [tag for tag in found["tags"] if tag in tags or tag in [aliases.get(each) for each in tags]]
     if removed:
         those = (Tag.version_id == found["id"], Tag.tag.in_(removed))  # type: ignore[attr-defined]
         await tx.session.execute(delete(Tag).where(*those))
-        await tx.record("version.untagged", found["id"], project_id, chain=model_id, details={"removed": removed})
+        await _record_tags(tx, "version.untagged", project_id, found, [t for t in found["tags"] if t not in removed])
     return {"version_id": found["id"], "warnings": []}
 
 
-async def transition_stage(
-    tx: Transaction,
-    *,
-    model_id: str,
-    version: Number,
-    target_stage: Stage,
-    notes: str | None = None,
-    approved_by: str | None = None,
-    expected_stage: Stage | None = None,
-) -> dict[str, str | None]:
-    project_id, found = await _version(tx, model_id, version)
-    steps = stages.transition(
-        found["id"],
-        Stage(found["stage"]),
-        target_stage,
-        expected=expected_stage,
-        in_production=found["production_id"],
-    )
-    rows = _history(tx, project_id, model_id, found, steps, notes, approved_by)
-    await tx.keep(StageTransition, *rows)
-    for row in rows:
-        # One at a time and in this order: the production version makes room before the next one enters.
-        changes = {"stage": row["to_stage"], "stage_position": row["position"]}
-        await tx.session.execute(update(Version).where(Version.id == row["version_id"]).values(changes))
-    for row in rows:
-        await _record_step(tx, row, notes)
-    archived = steps[0].version_id if len(steps) > 1 else None
-    return {"version_id": found["id"], "transition_id": rows[-1]["id"], "archived_id": archived}
-
-
-def _history(
-    tx: Transaction,
-    project_id: str,
-    model_id: str,
-    found: Mapping[str, Any],
-    steps: Sequence[Step],
-    notes: str | None,
-    approved_by: str | None,
-) -> list[dict[str, Any]]:
-    """The steps as rows that continue the model's history, all at one moment."""
-    rows = []
-    for position, step in enumerate(steps, start=found["position"] + 1):
-        asked = step.version_id == found["id"]
-        rows.append(
-            {
-                "id": new_id("tra"),
-                "project_id": project_id,
-                "model_id": model_id,
-                "version_id": step.version_id,
-                "position": position,
-                "previous_position": position - 1,
-                "after_position": found["stage_position"] if asked else found["production_position"],
-                "from_stage": found["stage"] if asked else Stage.PRODUCTION,
-                "to_stage": step.to_stage,
-                "at": found["now"],
-                "actor": tx.caller.actor,
-                "approved_by": approved_by if asked else None,
-                "notes": notes if asked else "Replaced in production.",
-                "automatic": step.automatic,
-            }
-        )
-    return rows
-
-
-async def _record_step(tx: Transaction, row: Mapping[str, Any], notes: str | None) -> None:
-    details = {
-        "from": row["from_stage"],
-        "to": row["to_stage"],
-        "approvedBy": row["approved_by"],
-        "automatic": row["automatic"],
-        "transitionId": row["id"],
-    }
-    await tx.record(
-        "version.transitioned",
-        row["version_id"],
-        row["project_id"],
-        chain=row["model_id"],
-        details=details,
-        notes=notes,
-    )
+async def _record_tags(
+    tx: Transaction, action: str, project_id: str, found: Mapping[str, Any], tags: Sequence[str]
+) -> None:
+    await touch(tx, found["id"])
+    change = {"before": {"tags": sorted(found["tags"])}, "after": {"tags": sorted(tags)}}
+    await tx.record(action, found["id"], project_id, chain=found["model_id"], **change)

@@ -88,3 +88,15 @@ class CreateDatasetVersionInput:
 @strawberry.type(description="What `createDatasetVersion` made.")
 class CreateDatasetVersionPayload:
     dataset_version: DatasetVersion = one("The new data set version.", "{c}.id = {payload[dataset_version_id]}")
+
+
+@strawberry.input(description="Whether a data set version may be relied on.")
+class SetDatasetVersionStatusInput:
+    dataset_version_id: strawberry.ID = given("The data set version.", limits.Id("dsv"))
+    status: words.DatasetVersionStatus = given("Whether it may be relied on.")
+    reason: str = given("Why; kept in the history, and with the status unless that is ACTIVE.", limits.NOTES)
+
+
+@strawberry.type(description="What `setDatasetVersionStatus` changed.")
+class SetDatasetVersionStatusPayload:
+    dataset_version: DatasetVersion = one("The data set version.", "{c}.id = {payload[dataset_version_id]}")

@@ -9,7 +9,8 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from resolvers.mutations import LIMIT, Write
+from resolvers.mutations import LIMIT, NULL_MEANS, Write
+from resolvers.reads.audit import audit_conditions
 from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expression, Many, One, Payload
 from resolvers.reads.paging import Connection as Paged
 from resolvers.reads.paging import Order
@@ -56,8 +57,9 @@ def computed(description: str, needs: Mapping[str, str], compute: Callable[..., 
     return bound(description, Computed(needs, compute))
 
 
-def payload(description: str) -> Any:
-    return bound(description, Payload())
+def payload(description: str, name: str | None = None) -> Any:
+    """A plain value that the mutation answered; its name is the field's own unless another is given."""
+    return bound(description, Payload(name))
 
 
 PAGING = (
@@ -76,6 +78,10 @@ def search(description: str, where: str, order: Order, *arguments: StrawberryArg
     return bound(f"{description} Paged by keyset.", Paged(where, order, search_versions), (*arguments, *PAGING))
 
 
+def events(description: str, order: Order, *arguments: StrawberryArgument) -> Any:
+    return bound(f"{description} Paged by keyset.", Paged("true", order, audit_conditions), (*arguments, *PAGING))
+
+
 def words(vocabulary: type[E], description: str, **meanings: str) -> None:
     """Make the vocabulary a GraphQL enum, each of its values described."""
     strawberry.enum(vocabulary, description=description)
@@ -91,8 +97,13 @@ def given(description: str, limit: Limit | None = None, **options: Any) -> Any:
     return strawberry.field(description=description, metadata={LIMIT: limit}, **options)
 
 
-def optional(description: str, limit: Limit | None = None) -> Any:
-    return given(description, limit, default=strawberry.UNSET)
+def optional(description: str, limit: Limit | None = None, *, null: str | None = None) -> Any:
+    """A field that may be left out; `null` says what null means where it means something."""
+    if null is not None:
+        description = f"{description} Null: {null}."
+    field = given(description, limit, default=strawberry.UNSET)
+    field.metadata = {**field.metadata, NULL_MEANS: null}
+    return field
 
 
 def mutation(description: str, of: type, write: Callable[..., Any]) -> Any:

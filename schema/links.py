@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 if TYPE_CHECKING:
+    from schema.cards import ModelCard
     from schema.datasets import Dataset, DatasetVersion
     from schema.experiments import Experiment
     from schema.models import Model
     from schema.projects import Project
-    from schema.versions import ModelVersion
+    from schema.transitions import Approval, PromotionCheck, TransitionRequest
+    from schema.versions import Metric, ModelVersion
 else:
     Project = Annotated["Project", strawberry.lazy("schema.projects")]
     Model = Annotated["Model", strawberry.lazy("schema.models")]
@@ -17,5 +19,22 @@ else:
     Experiment = Annotated["Experiment", strawberry.lazy("schema.experiments")]
     Dataset = Annotated["Dataset", strawberry.lazy("schema.datasets")]
     DatasetVersion = Annotated["DatasetVersion", strawberry.lazy("schema.datasets")]
+    Metric = Annotated["Metric", strawberry.lazy("schema.versions")]
+    ModelCard = Annotated["ModelCard", strawberry.lazy("schema.cards")]
+    Approval = Annotated["Approval", strawberry.lazy("schema.transitions")]
+    PromotionCheck = Annotated["PromotionCheck", strawberry.lazy("schema.transitions")]
+    TransitionRequest = Annotated["TransitionRequest", strawberry.lazy("schema.transitions")]
 
-__all__ = ["Dataset", "DatasetVersion", "Experiment", "Model", "ModelVersion", "Project"]
+__all__ = [
+    "Approval",
+    "Dataset",
+    "DatasetVersion",
+    "Experiment",
+    "Metric",
+    "Model",
+    "ModelCard",
+    "ModelVersion",
+    "Project",
+    "PromotionCheck",
+    "TransitionRequest",
+]

@@ -1,11 +1,32 @@
 import strawberry
 
+from resolvers import cards as write_cards
 from resolvers import datasets as write_datasets
 from resolvers import experiments as write_experiments
+from resolvers import keys as write_keys
+from resolvers import members as write_members
 from resolvers import models as write_models
+from resolvers import policies as write_policies
 from resolvers import projects as write_projects
+from resolvers import requests as write_requests
+from resolvers import retention as write_retention
+from resolvers import tags as write_tags
+from resolvers import transitions as write_transitions
 from resolvers import versions as write_versions
-from schema import datasets, experiments, models, projects, versions
+from schema import (
+    cards,
+    datasets,
+    experiments,
+    keys,
+    models,
+    policies,
+    principals,
+    projects,
+    retention,
+    tags,
+    transitions,
+    versions,
+)
 from schema.fields import mutation
 
 
@@ -59,7 +80,81 @@ class Mutation:
     transition_stage: versions.TransitionStagePayload | None = mutation(
         "Bring a version to another stage. A promotion archives the version that was in production, in the same"
         " transaction. ILLEGAL_TRANSITION where the stage machine has no such step, CONFLICT where `expectedStage` is"
-        " no longer so.",
+        " no longer so, APPROVAL_REQUIRED where too few reviewers have approved, GATE_FAILED where the policy or the"
+        " facts are against it.",
         versions.TransitionStageInput,
-        write_versions.transition_stage,
+        write_transitions.transition_stage,
+    )
+    request_transition: transitions.RequestTransitionPayload | None = mutation(
+        "Ask the reviewers for a step. CONFLICT while another request for the version is open.",
+        transitions.RequestTransitionInput,
+        write_requests.request_transition,
+    )
+    review_transition: transitions.ReviewTransitionPayload | None = mutation(
+        "Decide on a request. The last approval needed makes the step, in the same transaction; a rejection closes the"
+        " request. FORBIDDEN for services, for who registered the version, and for who is no reviewer; CONFLICT where"
+        " the request is no longer open.",
+        transitions.ReviewTransitionInput,
+        write_requests.review_transition,
+    )
+    cancel_transition: transitions.CancelTransitionPayload | None = mutation(
+        "Take a request back: one's own, or any as a reviewer.",
+        transitions.CancelTransitionInput,
+        write_requests.cancel_transition,
+    )
+    rollback_production: transitions.RollbackProductionPayload | None = mutation(
+        "Bring a former production version back, through its legal stages, in one transaction and without a new"
+        " approval. CONFLICT where there is none, GATE_FAILED where it used INVALID data and the policy blocks that.",
+        transitions.RollbackProductionInput,
+        write_transitions.rollback_production,
+    )
+    update_model_card: cards.UpdateModelCardPayload | None = mutation(
+        "Write sections of a version's card. CONFLICT where `expectedRevision` is no longer so.",
+        cards.UpdateModelCardInput,
+        write_cards.update_model_card,
+    )
+    set_dataset_version_status: datasets.SetDatasetVersionStatusPayload | None = mutation(
+        "Say whether a data set version may be relied on.",
+        datasets.SetDatasetVersionStatusInput,
+        write_datasets.set_dataset_version_status,
+    )
+    create_api_key: keys.CreateApiKeyPayload | None = mutation(
+        "Make a key. CONFLICT where the owner is known as another kind.",
+        keys.CreateApiKeyInput,
+        write_keys.create_api_key,
+    )
+    rotate_api_key: keys.RotateApiKeyPayload | None = mutation(
+        "Replace a key, one's own or any as who administers the instance, by one with the same rights and expiry.",
+        keys.RotateApiKeyInput,
+        write_keys.rotate_api_key,
+    )
+    revoke_api_key: keys.RevokeApiKeyPayload | None = mutation(
+        "End a key, one's own or any as who administers the instance. It stops within 5 seconds on every process.",
+        keys.RevokeApiKeyInput,
+        write_keys.revoke_api_key,
+    )
+    set_administrator: principals.SetAdministratorPayload | None = mutation(
+        "Let somebody administer the instance, or no longer. CONFLICT for the last one.",
+        principals.SetAdministratorInput,
+        write_members.set_administrator,
+    )
+    set_member: principals.SetMemberPayload | None = mutation(
+        "Give somebody a role in a project.", principals.SetMemberInput, write_members.set_member
+    )
+    remove_member: principals.RemoveMemberPayload | None = mutation(
+        "Take somebody's role in a project away.", principals.RemoveMemberInput, write_members.remove_member
+    )
+    update_project_policy: policies.UpdateProjectPolicyPayload | None = mutation(
+        "Change a project's policy.", policies.UpdateProjectPolicyInput, write_policies.update_project_policy
+    )
+    define_tag: tags.DefineTagPayload | None = mutation(
+        "Define a tag of a project's vocabulary. CONFLICT where a name or alias stands for another tag already.",
+        tags.DefineTagInput,
+        write_tags.define_tag,
+    )
+    apply_retention: retention.ApplyRetentionPayload | None = mutation(
+        "Archive the old development versions of a project now, at most 500 at once, as the daily run does. Never"
+        " those tagged `keep`, under review, or from which a living version was derived.",
+        retention.ApplyRetentionInput,
+        write_retention.apply_retention,
     )

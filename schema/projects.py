@@ -5,9 +5,13 @@ import strawberry
 
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
-from schema import links
-from schema.fields import column, connection, given, one, optional
+from schema import links, words
+from schema.fields import argument, column, connection, given, many, one, optional
 from schema.nodes import Connection, Node
+from schema.policies import ProjectPolicy
+from schema.principals import Member
+from schema.tags import TagDefinition
+from schema.transitions import STATUS
 from storage.projects import Project as ProjectRow
 
 
@@ -26,6 +30,23 @@ class Project(Node):
     experiments: Connection[links.Experiment] = connection(
         "Its experiments, the newest first.", "{c}.project_id = {t}.id", NEWEST_FIRST
     )
+    policy: ProjectPolicy = one("What it asks of its versions.", "{c}.project_id = {t}.id")
+    members: list[Member] = many(
+        "Who may do what in it, by address.",
+        "{c}.project_id = {t}.id",
+        "(SELECT p.email FROM principals p WHERE p.id = {c}.principal_id)",
+    )
+    tag_vocabulary: list[TagDefinition] = many("Its shared tags, by name.", "{c}.project_id = {t}.id", "{c}.name")
+    transition_requests: Connection[links.TransitionRequest] = connection(
+        "The steps that were asked for, the newest first.",
+        "{c}.project_id = {t}.id AND ({args[status]}::text[] IS NULL OR"
+        f" {STATUS.replace('{t}', '{c}')} = ANY ({{args[status]}}::text[]))",
+        NEWEST_FIRST,
+        argument(
+            "status", list[words.TransitionRequestStatus] | None, "With one of these; absent: all.",
+            default=strawberry.UNSET,
+        ),
+    )  # fmt: skip
 
 
 @strawberry.input(description="A project to make.")

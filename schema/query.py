@@ -1,13 +1,19 @@
 import strawberry
 
+from resolvers.reads.audit import LATEST_FIRST
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
+from schema.audit import FILTER as AUDIT_FILTER
+from schema.audit import AuditEvent
 from schema.datasets import Dataset, DatasetVersion
 from schema.experiments import Experiment
-from schema.fields import argument, bound, connection, one, search
+from schema.fields import argument, bound, connection, embedded, events, one, search
+from schema.keys import ApiKey
 from schema.models import OF_NUMBER, Model
 from schema.nodes import Connection, Node
+from schema.principals import Principal, Viewer
 from schema.projects import Project
+from schema.transitions import TransitionRequest
 from schema.versions import FILTER, ORDER_BY, ModelVersion
 
 ID = argument("id", strawberry.ID, "Its id.")
@@ -46,3 +52,16 @@ class Query:
     experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID)
     dataset: Dataset | None = one("A data set by its id, or null.", BY_ID, ID)
     dataset_version: DatasetVersion | None = one("A data set version by its id, or null.", BY_ID, ID)
+    transition_request: TransitionRequest | None = one("A request by its id, or null.", BY_ID, ID)
+    viewer: Viewer = embedded("Who asks.")
+    audit_events: Connection[AuditEvent] = events(
+        "What was done, the latest first; of principals and keys only for who administers the instance.",
+        LATEST_FIRST,
+        AUDIT_FILTER,
+    )
+    api_keys: Connection[ApiKey] = connection(
+        "The caller's keys, or all for who administers the instance, the newest first.", "true", NEWEST_FIRST
+    )
+    principals: Connection[Principal] = connection(
+        "The caller itself, or all principals for who administers the instance, the newest first.", "true", NEWEST_FIRST
+    )

@@ -7,6 +7,7 @@ from strawberry.scalars import JSON
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, DEFAULT_DEPTH, Chain, Lineage
 from resolvers.reads.paging import NEWEST_FIRST
+from resolvers.reads.reviews import PromotionDryRun
 from resolvers.rules import limits
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
@@ -83,9 +84,17 @@ class StageTransition:
     to_stage: words.Stage = column("The stage after.")
     at: datetime = column("When it happened, by the database's clock.")
     actor: str = column("Who did it: the owner of the API key.")
-    approved_by: str | None = column("Who approved it, as the caller stated.")
+    approved_by: str | None = column("Who approved it: by name where one was given, else all whose approval counted.")
+    approvals: list[links.Approval] = many(
+        "What reviewers decided of this step, the oldest first.",
+        "{c}.version_id = {t}.version_id AND {c}.target_stage = {t}.to_stage"
+        " AND {c}.stage_position = {t}.after_position",
+        "{c}.at, {c}.id",
+    )
     notes: str | None = column("Why.")
-    automatic: bool = column("Whether it followed from another step: the archiving that a promotion causes.")
+    automatic: bool = column(
+        "Whether it followed from another step, as the archiving that a promotion causes, or from retention."
+    )
 
 
 @strawberry.type(
@@ -150,6 +159,18 @@ class ModelVersion(Node):
     )
     created_at: datetime = column("When it was registered.")
     created_by: str = column("Who registered it: the owner of the API key.")
+    model_card: links.ModelCard = one("What people wrote of it.", "{c}.version_id = {t}.id")
+    approvals: list[links.Approval] = many(
+        "What reviewers decided of its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.at, {c}.id"
+    )
+    transition_requests: Connection[links.TransitionRequest] = connection(
+        "The steps that were asked for, the newest first.", "{c}.version_id = {t}.id", NEWEST_FIRST
+    )
+    promotion: links.PromotionCheck = bound(
+        "A dry run of the step to a stage, for the caller.",
+        PromotionDryRun(),
+        (argument("targetStage", words.Stage, "The stage to go to."),),
+    )
 
 
 @strawberry.input(description="A metric's range. Versions without the metric do not match.")
@@ -209,7 +230,8 @@ class CreateVersionInput:
     )
     bump: words.Bump | None = optional("Which part of the parent's number to raise. Not together with `version`.")
     parent_version: SemVer | None = optional(
-        "The version of this model that it was derived from. Absent: the highest below the new number; null: none."
+        "The version of this model that it was derived from. Absent: the highest below the new number.",
+        null="it has no parent",
     )
     parent_id: strawberry.ID | None = optional(
         "The version of another model of the project that it was derived from. Not together with `parentVersion`.",
@@ -269,7 +291,11 @@ class TransitionStageInput:
     version: SemVer = given("The version's number.")
     target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
     notes: str | None = optional("Why; kept in the history.", limits.NOTES)
-    approved_by: str | None = optional("Who approved it; kept in the history.", limits.EMAIL)
+    approved_by: str | None = optional(
+        "Who approved it: the caller, a reviewer whose approval is recorded, or, where the caller's key may attest, any"
+        " reviewer. APPROVAL_REQUIRED where it is nobody of these.",
+        limits.Name(),
+    )
     expected_stage: words.Stage | None = optional(
         "The stage that the caller believes the version to be in; CONFLICT if it is not."
     )

@@ -2,26 +2,38 @@
 
 from schema.fields import words
 from storage.vocabulary import (
+    ApiKeyStatus,
     Bump,
     DatasetRole,
     DatasetVersionStatus,
+    Decision,
     ExperimentStatus,
     LineageDirection,
     LineageEdgeKind,
     OrderDirection,
+    PolicyMode,
+    PrincipalKind,
+    Role,
     Stage,
+    TransitionRequestStatus,
     VersionOrderField,
 )
 
 __all__ = [
+    "ApiKeyStatus",
     "Bump",
     "DatasetRole",
     "DatasetVersionStatus",
+    "Decision",
     "ExperimentStatus",
     "LineageDirection",
     "LineageEdgeKind",
     "OrderDirection",
+    "PolicyMode",
+    "PrincipalKind",
+    "Role",
     "Stage",
+    "TransitionRequestStatus",
     "VersionOrderField",
 ]
 
@@ -90,4 +102,42 @@ words(
     CREATED_AT="When they were registered.",
     VERSION="Their numbers, part by part as numbers.",
     METRIC="The metric that `metric` names; versions without it come last.",
+)
+words(
+    Role,
+    "What somebody may do in a project. Each role may what those before it may.",
+    VIEWER="Sees everything of the project.",
+    CONTRIBUTOR="Registers versions and data, writes tags and cards, asks for transitions.",
+    REVIEWER="Reviews transitions, where a person, and brings back a former production version.",
+    ADMIN="Sets the policy, the members and the tags.",
+)
+words(
+    PrincipalKind,
+    "What asks.",
+    USER="A person.",
+    SERVICE="A program, such as a pipeline; it cannot approve.",
+)
+words(
+    PolicyMode,
+    "What becomes of what a rule does not like.",
+    OFF="Nobody looks.",
+    WARN="It is taken, and the answer warns.",
+    ENFORCE="It is refused.",
+)
+words(Decision, "What a reviewer decided.", APPROVE="The step may be made.", REJECT="The step may not be made.")
+words(
+    TransitionRequestStatus,
+    "What became of a request.",
+    OPEN="It waits for reviews.",
+    APPLIED="The step was made.",
+    REJECTED="A reviewer rejected it.",
+    CANCELLED="It was taken back, or the version went another way.",
+    EXPIRED="Its time was over before enough reviewers approved.",
+)
+words(
+    ApiKeyStatus,
+    "Whether a key works.",
+    VALID="It works.",
+    EXPIRED="Its time is over, or it was replaced.",
+    REVOKED="It was revoked.",
 )

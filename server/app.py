@@ -16,10 +16,11 @@ from server.documents import Documents
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
 from server.http import GraphQLEndpoint
-from server.keys import Keyring
+from server.keyring import Keyring
 from server.logs import configure_logs
 from server.operations import Operations
 from server.parent import die_with_parent
+from server.rates import Buckets
 from server.settings import Settings
 from storage.engine import Database
 
@@ -46,7 +47,9 @@ def make_app(settings: Settings) -> Gate:
         finally:
             await database.close()
 
-    operations = Operations(Documents(schema._schema), database)  # noqa: SLF001 - Strawberry has no public name for it
+    buckets = Buckets(settings.rate_per_second, settings.rate_burst)
+    documents = Documents(schema._schema)  # noqa: SLF001 - Strawberry has no public name for it
+    operations = Operations(documents, database, buckets)
     endpoint = GraphQLEndpoint(operations, settings.max_body_bytes, settings.request_timeout)
     app = Starlette(
         routes=[

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from resolvers.errors import Refusal
 from schema import schema as graphql_schema
-from server.accounts import all_keys, end_key, make_key
+from server.accounts import all_keys, end_key, make_key, replace_key
 from server.demo import fill
 from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
@@ -21,6 +21,7 @@ from server.settings import Settings
 from server.start import DatabaseUnusable, prepare, reachable_database, running_database
 from storage.embedded import EmbeddedUnavailable
 from storage.migrate import SchemaTooNew
+from storage.vocabulary import PrincipalKind, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 REFUSALS = (EmbeddedUnavailable, DatabaseUnusable, PortTaken, SchemaTooNew)
@@ -133,24 +134,60 @@ def schema() -> None:
 
 @main.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list, rotate and revoke API keys."""
 
 
 @keys.command("create")
 @options(*DATABASE)
 @click.option("--name", required=True, help="What the key is for, such as the pipeline that uses it.")
 @click.option("--email", required=True, help="Whose it is; the history names this owner for all that is done with it.")
-@click.option("--project", default=None, help="The only project that it reaches; absent: all.")
+@click.option(
+    "--kind", type=click.Choice(["user", "service"]), default="service", show_default=True,
+    help="Whether the owner is a person; only people approve.",
+)  # fmt: skip
+@click.option("--project", default=None, help="The only project that it reaches; absent: all of its owner's.")
+@click.option(
+    "--role", type=click.Choice([role.lower() for role in Role]), default=None,
+    help="With --project: the role that the owner shall have there.",
+)  # fmt: skip
+@click.option("--admin", is_flag=True, help="The owner shall administer the instance: all projects and keys.")
+@click.option("--attest", is_flag=True, help="It may state that a reviewer has approved elsewhere.")
 @click.option(
     "--days", type=click.IntRange(1, 3650), default=None, help="After how many days it expires; absent: never."
 )
-def create_key(name: str, email: str, project: str | None, days: int | None, **given: Any) -> None:
+def create_key(
+    name: str,
+    email: str,
+    kind: str,
+    project: str | None,
+    role: str | None,
+    admin: bool,
+    attest: bool,
+    days: int | None,
+    **given: Any,
+) -> None:
     """Make a key and print it; it is shown this once."""
-    with _database(given) as settings:
-        try:
-            click.echo(asyncio.run(make_key(settings.database_url, name, email, project, days)))
-        except Refusal as refusal:
-            raise click.ClickException(str(refusal)) from refusal
+    if role and not project:
+        raise click.UsageError("--role is held in a project: name it with --project.")
+    wanted: dict[str, Any] = {
+        "kind": PrincipalKind(kind.upper()),
+        "project": project,
+        "role": Role(role.upper()) if role else None,
+    }
+    with _database(given) as settings, _refusals():
+        click.echo(
+            asyncio.run(
+                make_key(settings.database_url, name, email, **wanted, days=days, may_attest=attest, administers=admin)
+            )
+        )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise click.ClickException(str(refusal)) from refusal
 
 
 @keys.command("list")
@@ -160,10 +197,30 @@ def list_keys(**given: Any) -> None:
     with _database(given) as settings:
         for row in asyncio.run(all_keys(settings.database_url)):
             state = "revoked" if row["revoked_at"] else "expired" if row["expired"] else "valid"
-            reach = row["project_id"] or "all projects"
-            click.echo(
-                f"{row['id']}  {state:8}  {row['email']}  {row['name']}  {reach}  made {row['created_at']:%Y-%m-%d}"
-            )
+            reach = row["project_id"] or ("everything" if row["administers"] else "its owner's projects")
+            used = f"used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
+            marks = ["may attest"] if row["may_attest"] else []
+            parts = [
+                row["email"],
+                row["kind"].lower(),
+                row["name"],
+                reach,
+                *marks,
+                f"made {row['created_at']:%Y-%m-%d}",
+            ]
+            click.echo("  ".join([row["id"], f"{state:8}", *parts, used]))
+
+
+@keys.command("rotate")
+@options(*DATABASE)
+@click.argument("id")
+@click.option(
+    "--grace", type=click.IntRange(0, 30 * 86_400), default=0, help="For how many seconds the old key still works."
+)
+def rotate_key(id: str, grace: int, **given: Any) -> None:
+    """Replace a key by a new one with the same rights, and print it; it is shown this once."""
+    with _database(given) as settings, _refusals():
+        click.echo(asyncio.run(replace_key(settings.database_url, id, grace)))
 
 
 @keys.command("revoke")
@@ -171,9 +228,8 @@ def list_keys(**given: Any) -> None:
 @click.argument("id")
 def revoke_key(id: str, **given: Any) -> None:
     """End the key with this id; it stops working within 5 seconds."""
-    with _database(given) as settings:
-        if not asyncio.run(end_key(settings.database_url, id)):
-            raise click.ClickException(f"There is no valid key {id}; `lineal keys list` shows them.")
+    with _database(given) as settings, _refusals():
+        asyncio.run(end_key(settings.database_url, id))
         click.echo(f"{id} is revoked.")
 
 

@@ -8,19 +8,26 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from resolvers.cards import update_model_card
 from resolvers.datasets import create_dataset, create_dataset_version
 from resolvers.experiments import complete_experiment, create_experiment
+from resolvers.members import known_principal, set_member
 from resolvers.models import create_model
 from resolvers.projects import create_project
+from resolvers.requests import request_transition
+from resolvers.rules.access import Need
 from resolvers.rules.semver import parse
 from resolvers.transaction import Caller, Transaction
-from resolvers.versions import transition_stage
+from resolvers.transitions import transition_stage
 from server.settings import Settings
+from server.start import ADMIN
 from storage.engine import short_engine
-from storage.vocabulary import DatasetRole, ExperimentStatus, Stage
+from storage.vocabulary import DatasetRole, ExperimentStatus, PrincipalKind, Role, Stage
 
 PROJECT, CHURN, DEMAND = "proj_abc123", "model_xgb_churn", "model_nn_demand"
 PIPELINE, MARIA, JAMES = "retraining@company.com", "maria.chen@company.com", "james.wu@company.com"
+KINDS = {PIPELINE: PrincipalKind.SERVICE}
+ROLES = {MARIA: Role.REVIEWER, JAMES: Role.REVIEWER, PIPELINE: Role.CONTRIBUTOR}
 
 BASE = [
     "tenure_months", "monthly_charges", "total_charges", "contract_type", "payment_method", "support_tickets_90d",
@@ -50,15 +57,29 @@ async def fill(settings: Settings) -> bool:
 class _Sample:
     def __init__(self, session: AsyncSession):
         self.session = session
+        self.ids: dict[str, str] = {}
 
     async def write(self) -> None:
-        await self.do(MARIA, create_project, id=PROJECT, name="Customer retention", description="Who leaves, and why.")
+        await self.people()
         await self.data()
         await self.churn()
         await self.demand()
+        await self.candidate()
 
     async def do(self, actor: str, write: Any, **values: Any) -> None:
-        await write(Transaction(self.session, Caller(actor, None, "demo")), **values)
+        await write(self.transaction(actor), **values)
+
+    def transaction(self, actor: str) -> Transaction:
+        kind = KINDS.get(actor, PrincipalKind.USER)
+        return Transaction(self.session, Caller(actor, None, "demo", self.ids.get(actor), kind), Need.INSTANCE)
+
+    async def people(self) -> None:
+        for email in (ADMIN, *ROLES):
+            kind = KINDS.get(email, PrincipalKind.USER)
+            self.ids[email] = (await known_principal(self.transaction(ADMIN), email, kind))["id"]
+        await self.do(ADMIN, create_project, id=PROJECT, name="Customer retention", description="Who leaves, and why.")
+        for email, role in ROLES.items():
+            await self.do(ADMIN, set_member, project_id=PROJECT, email=email, role=role)
 
     async def data(self) -> None:
         subscriptions = {"id": "ds_subscriptions", "project_id": PROJECT, "name": "Subscriptions"}
@@ -98,7 +119,7 @@ class _Sample:
 
     async def step(self, actor: str, number: str, target: Stage, notes: str, model: str = CHURN) -> None:
         which = {"model_id": model, "version": parse(number)}
-        await self.do(PIPELINE, transition_stage, **which, target_stage=target, notes=notes, approved_by=actor)
+        await self.do(actor, transition_stage, **which, target_stage=target, notes=notes, approved_by=actor)
 
     async def churn(self) -> None:
         about = "Churn of subscription customers within the next 30 days."
@@ -195,3 +216,33 @@ class _Sample:
         await self.experiment("exp_demand_lstm", "Demand LSTM", "dsv_orders_2025", 9040.0, first, **how)
         await self.step(MARIA, "1.0.0", Stage.STAGING, "Beats the seasonal baseline.", DEMAND)
         await self.step(JAMES, "1.0.0", Stage.PRODUCTION, "Two weeks of shadow forecasts agree.", DEMAND)
+
+    async def candidate(self) -> None:
+        """The card of 2.1.0, and the request that its reviewers find."""
+        which = {"model_id": CHURN, "version": parse("2.1.0")}
+        await self.do(MARIA, update_model_card, **which, model_card=CARD)
+        notes = "Seven days of shadow traffic are over."
+        await self.do(PIPELINE, request_transition, **which, target_stage=Stage.PRODUCTION, notes=notes)
+
+
+CARD = {
+    "description": "Customer churn prediction model for subscription products. Predicts probability of churn within the"
+    " next 30 days.",
+    "intended_use": "Real-time scoring of active subscribers to prioritize retention outreach.",
+    "limitations": "Trained on US market data only. Performance may degrade for international customers. Not validated"
+    " for enterprise tier accounts.",
+    "ethical_considerations": "Model uses behavioral features only. No demographic or protected class features are"
+    " included.",
+    "training_data_summary": {
+        "source": "Production subscription database",
+        "date_range": "2025-01-01 to 2025-12-31",
+        "total_rows": 247_500,
+        "positive_class_ratio": 0.087,
+        "feature_count": 18,
+    },
+    "performance_by_segment": {
+        "enterprise": {"auc": 0.89, "samples": 12_400.0},
+        "professional": {"auc": 0.91, "samples": 85_300.0},
+        "starter": {"auc": 0.93, "samples": 149_800.0},
+    },
+}

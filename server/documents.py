@@ -87,8 +87,10 @@ class Documents:
             return RequestError([coded(error, "BAD_USER_INPUT")])
         estimate = estimate_of(self.schema, operation, fragments)
 
-        def check(variables: VariableValues) -> None:
-            check_objects(estimate(variables.coerced))
+        def check(variables: VariableValues) -> int:
+            objects = estimate(variables.coerced)
+            check_objects(objects)
+            return objects
 
         return Prepared(
             Operation(self.types, operation, fragments, check), writes=operation.operation is OperationType.MUTATION

@@ -8,9 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
-from resolvers.transaction import Caller
 from server.http import JSON, Headers, Refused, busy, defect, respond
-from server.keys import Keyring, Principal
+from server.keyring import Keyring, Principal
 from server.settings import Settings
 
 API = "/graphql"
@@ -21,7 +20,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 # What a browser may send from a listed origin, and what its page may read.
 PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key"),
     (b"access-control-max-age", b"600"),
 ]
 READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
@@ -77,7 +76,7 @@ class Gate:
             state["headers"] = headers
             if not self._is_open(scope, headers):
                 principal = await self._principal(headers, request_id)
-                state["caller"] = Caller(principal.email, principal.visible, request_id)
+                state["caller"] = principal.caller(request_id)
             await (self.api if scope["path"] == API else self.app)(scope, receive, send_named)
         except Refused as refusal:
             await respond(send_named, refusal.status, refusal.body(), JSON, refusal.headers)

@@ -1,8 +1,10 @@
 """GraphQL over HTTP (graphql.github.io/graphql-over-http): what is asked for, in which form, and what is answered."""
 
 import asyncio
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -80,7 +82,10 @@ class GraphQLEndpoint:
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         if scope["method"] == "POST":
             headers: Mapping[bytes, bytes] = scope["state"]["headers"]
-            return posted(headers.get(b"content-type", b""), await self._body(headers, receive))
+            body = await self._body(headers, receive)
+            request = posted(headers.get(b"content-type", b""), body)
+            key = headers.get(b"idempotency-key")
+            return request if key is None else replace(request, repeat=repeat_of(key, body))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
@@ -103,6 +108,13 @@ class GraphQLEndpoint:
         if size > self.max_body:
             sentence = f"The body is larger than {self.max_body} bytes; send less at once."
             raise Refused(413, sentence, headers=[(b"connection", b"close")])
+
+
+def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
+    """An Idempotency-Key and the digest of the body that it stands for."""
+    if not re.fullmatch(rb"[!-~]{1,255}", key):
+        raise Refused(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
+    return key.decode(), hashlib.sha256(body).digest()
 
 
 async def respond(send: Send, status: int, body: bytes, media: str, more: Headers = ()) -> None:

@@ -18,7 +18,8 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import Refusal, Unavailable
+from resolvers.errors import RateLimited, Refusal, Unavailable
+from resolvers.idempotency import Repeatable
 from resolvers.mutations import run_mutation
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import is_introspection
@@ -26,6 +27,7 @@ from resolvers.refusals import refused
 from resolvers.transaction import Caller
 from server.documents import Documents, Prepared, RequestError, coded
 from server.limits import MAX_INTROSPECTED, check_variables, too_much
+from server.rates import Buckets
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
@@ -36,6 +38,8 @@ class Request:
     query: str
     operation_name: str | None
     variables: Mapping[str, Any]
+    # The Idempotency-Key, and the digest of the body.
+    repeat: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Answer:
 
 
 class Operations:
-    def __init__(self, documents: Documents, database: Database):
-        self.documents, self.database = documents, database
+    def __init__(self, documents: Documents, database: Database, buckets: Buckets):
+        self.documents, self.database, self.buckets = documents, database, buckets
 
     async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
         """Answer a request; WriteOverGet where it would write and may not."""
@@ -63,7 +67,7 @@ class Operations:
                 raise WriteOverGet
             variables = self._variables(prepared, request.variables)
             if prepared.writes:
-                return await self._write(prepared, variables, caller)
+                return await self._write(prepared, variables, caller, request.repeat)
             return await self._read(prepared, variables, caller)
         except GraphQLError as error:
             # An argument that only its variable's value makes wrong, such as null where a default promised a value.
@@ -71,9 +75,8 @@ class Operations:
         except RequestError as error:
             return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
         except Refusal as refusal:
-            away = isinstance(refusal, Unavailable)
             retry_after = getattr(refusal, "retry_after", None)
-            return Answer(_errors([_refusal(refusal)]), status=503 if away else 400, retry_after=retry_after)
+            return Answer(_errors([_refusal(refusal)]), status=_status(refusal), retry_after=retry_after)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
@@ -86,17 +89,24 @@ class Operations:
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
         return found
 
+    def _charge(self, caller: Caller, objects: int) -> bytes:
+        """Take an operation's cost from its caller's bucket; what the answer says of it."""
+        cost = max(1, objects)
+        left = self.buckets.take(caller.actor, cost)
+        return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (cost, left)
+
     async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
-        plan = prepared.operation.read_plan(variables, caller.visible)
+        plan = prepared.operation.read_plan(variables, caller)
+        extensions = self._charge(caller, plan.cost)
         if plan.introspects:
             return await self._read_with_introspection(prepared, variables, caller)
         with refused():
-            answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller.visible))
-        return Answer(b'{"data":%b}' % plan.finish(answer))
+            answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+        return Answer(b'{"data":%b,%b}' % (plan.finish(answer), extensions))
 
     async def _read_with_introspection(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
         """The schema's own fields through graphql-core, the others still as one statement."""
-        plan = prepared.operation.read_plan(variables, caller.visible)
+        plan = prepared.operation.read_plan(variables, caller)
         fields = prepared.operation.compilation(variables).root()
         result = self._introspect(prepared, [field for field in fields if is_introspection(field)], variables)
         if result.errors:
@@ -104,7 +114,7 @@ class Operations:
         data = dict(result.data or {})
         if plan.answers:
             with refused():
-                answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller.visible))
+                answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
             data |= orjson.loads(plan.finish(answer))
         return Answer(orjson.dumps({"data": {field.key: data[field.key] for field in fields}}))
 
@@ -124,18 +134,23 @@ class Operations:
         except BudgetSpent:
             raise too_much("introspected fields", MAX_INTROSPECTED + 1, MAX_INTROSPECTED) from None
 
-    async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
+    async def _write(
+        self, prepared: Prepared, variables: VariableValues, caller: Caller, repeat: tuple[str, bytes] | None
+    ) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
-        prepared.operation.check(variables)
+        extensions = self._charge(caller, prepared.operation.check(variables))
         answers, errors = [], []
         away, retry_after, kept = False, None, False
-        for field in prepared.operation.compilation(variables).root():
+        for place, field in enumerate(prepared.operation.compilation(variables).root()):
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
                 continue
+            repeatable = repeat and Repeatable(_scope(caller), repeat[0], place, repeat[1], extensions)
             try:
-                answer = await run_mutation(self.database, prepared.operation, field, variables, caller)
+                answer = await run_mutation(self.database, prepared.operation, field, variables, caller, repeatable)
                 answers.append(answer.strip()[1:-1])
+                if repeatable and not kept:
+                    extensions = repeatable.extensions
                 kept = True
             except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
                 answers.append(b'"%b":null' % field.key.encode())
@@ -144,7 +159,18 @@ class Operations:
                 retry_after = getattr(error, "retry_after", None) or retry_after
         if away and not kept:
             return Answer(_errors(errors), status=503, retry_after=retry_after)
-        return Answer(_response(b"{%b}" % b",".join(answers), errors), retry_after=retry_after)
+        return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
+
+
+def _scope(caller: Caller) -> str:
+    """Whose idempotency keys are told apart: a principal's, and those of its keys that reach one project only."""
+    return f"{caller.actor} {caller.only}" if caller.only else caller.actor
+
+
+def _status(refusal: Refusal) -> int:
+    if isinstance(refusal, Unavailable):
+        return 503
+    return 429 if isinstance(refusal, RateLimited) else 400
 
 
 class WriteOverGet(Exception):
@@ -202,7 +228,8 @@ def _errors(errors: list[GraphQLError]) -> bytes:
     return orjson.dumps({"errors": [error.formatted for error in errors]})
 
 
-def _response(data: bytes, errors: list[GraphQLError]) -> bytes:
+def _response(data: bytes, errors: list[GraphQLError], extensions: bytes) -> bytes:
     if not errors:
-        return b'{"data":%b}' % data
-    return b'{"errors":%b,"data":%b}' % (orjson.dumps([error.formatted for error in errors]), data)
+        return b'{"data":%b,%b}' % (data, extensions)
+    told = orjson.dumps([error.formatted for error in errors])
+    return b'{"errors":%b,"data":%b,%b}' % (told, data, extensions)

@@ -27,6 +27,17 @@ class Settings(BaseSettings):
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_in_flight: int = Field(500, ge=1, description="Requests a process works on at once; more are answered 503.")
+    rate_per_second: float = Field(
+        50_000.0, ge=0, description="Cost that a principal gains back each second, in each process; 0: no limit."
+    )
+    rate_burst: float = Field(
+        500_000.0,
+        ge=20_100,
+        description="Cost that a principal may spend at once, in objects its operations may answer.",
+    )
+    checkpoint_seconds: float = Field(
+        300.0, gt=0, description="How often a signed checkpoint of the audit log is written, in seconds."
+    )
     allowed_hosts: str = Field("", description="Further names, by commas, that requests may be addressed to.")
     allowed_origins: str = Field("", description="Origins of other sites, by commas, whose pages may call the API.")
     open: bool = Field(False, description="Serve without API keys. Only on a loopback address.")

@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy import insert, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from server.keys import new_key_row, new_secret
+from resolvers.keys import create_api_key
+from resolvers.members import set_administrator
+from resolvers.rules.access import Need
+from resolvers.transaction import Caller, Transaction
 from server.settings import Settings
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
-from storage.keys import ApiKey
 from storage.migrate import migrate
+from storage.vocabulary import PrincipalKind
 
 ADMIN = "admin@localhost"
 # Beside the workers' pools: commands, migrations and PostgreSQL's own reserve.
@@ -52,8 +55,8 @@ async def prepare(settings: Settings) -> Path | None:
     """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
     try:
         await migrate(settings.owner_url, settings.database_url)
-        async with short_engine(settings.database_url) as engine:
-            await _first_key(engine, settings.data_dir)
+        async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
+            await _first_key(session, settings.data_dir)
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
         where = make_url(settings.database_url).render_as_string()
         raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
@@ -65,16 +68,17 @@ def key_file(data_dir: Path) -> Path:
     return data_dir / "admin-key"
 
 
-async def _first_key(engine: AsyncEngine, data_dir: Path) -> None:
-    async with engine.begin() as connection:
-        # Two processes that start together must not both make one.
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal first key'))"))
-        if await connection.scalar(text("SELECT EXISTS (SELECT FROM api_keys)")):
-            return
-        secret = new_secret()
-        await connection.execute(insert(ApiKey), new_key_row("first key", ADMIN, secret, created_by=ADMIN))
-        # Written before the commit: a key that nobody can read would lock everybody out.
-        write_secret(key_file(data_dir), secret)
+async def _first_key(session: AsyncSession, data_dir: Path) -> None:
+    """The first principal administers the instance: projects, principals and keys are its to make and to hand on."""
+    # Two processes that start together must not both make one.
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal first key'))"))
+    if await session.scalar(text("SELECT EXISTS (SELECT FROM api_keys)")):
+        return
+    tx = Transaction(session, Caller("lineal", None, "first start"), Need.INSTANCE)
+    made = await create_api_key(tx, name="first key", email=ADMIN, kind=PrincipalKind.USER)
+    await set_administrator(tx, email=ADMIN, administers=True)
+    # Written before the commit: a key that nobody can read would lock everybody out.
+    write_secret(key_file(data_dir), made["secret"])
 
 
 def write_secret(file: Path, secret: str) -> None:

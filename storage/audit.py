@@ -58,7 +58,7 @@ async def append(session: AsyncSession, chain: str, entries: Sequence[Mapping[st
 
     An entry with a `step` also makes that step of the version's history, one with an `approval` that approval.
     """
-    canonical = [rfc8785.dumps(entry).decode() for entry in entries]  # type: ignore[arg-type]
+    canonical = [rfc8785.dumps(entry).decode() for entry in entries]
     await session.execute(APPEND, {"chain": chain, "entries": canonical})
 
 

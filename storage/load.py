@@ -1,17 +1,48 @@
-"""What mutations load before they decide. Every look-up takes the caller's visible projects; None means all."""
+"""What mutations load before they decide.
+
+Look-ups by an id that a caller gave take `who` asks: what the caller may not see is not found, and what is found comes
+with the caller's role in its project.
+"""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-Visible = Sequence[str] | None
 Row = Mapping[str, Any]
+# `me` the principal, `everything` whether it acts as ADMIN everywhere, `only` the one project that its key reaches.
+Who = Mapping[str, Any]
 
-VISIBLE = "(CAST(:visible AS text[]) IS NULL OR {column} = ANY (CAST(:visible AS text[])))"
-FACTS = (Path(__file__).parent / "facts.sql").read_text()
+ROLE = """(CASE WHEN CAST(:only AS text) <> {project} THEN NULL WHEN CAST(:everything AS boolean) THEN 'ADMIN' ELSE (
+    SELECT CASE WHEN p.administers THEN 'ADMIN' ELSE m.role END FROM principals p
+    LEFT JOIN members m ON m.principal_id = p.id AND m.project_id = {project} WHERE p.id = CAST(:me AS text)) END)"""
+STORAGE = Path(__file__).parent
+FACTS = (STORAGE / "facts.sql").read_text()
+REVIEWED = (STORAGE / "reviewed.sql").read_text()
+REVIEW = (STORAGE / "review.sql").read_text()
+PROMOTION = (STORAGE / "promotion.sql").read_text()
+VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
+
+
+def review(approval: str) -> str:
+    """A recorded decision beside what holds now, as JSON, for the row of this name."""
+    return REVIEW.format(a=approval, reviewed_now=REVIEWED.format(v="v"))
+
+
+def promotion_facts(version: str, target: str) -> str:
+    """All that the gates look at, as JSON, for the version of this name and an expression for the target stage."""
+    parent = f"(SELECT {VERSION_FACTS.format(v='f')} FROM versions f WHERE f.id = {version}.parent_id)"
+    return PROMOTION.format(
+        v=version,
+        target=target,
+        review=review("a"),
+        reviewed=REVIEWED.format(v=version),
+        parent=parent,
+        child=VERSION_FACTS.format(v=version),
+    )
 
 
 async def one(session: AsyncSession, statement: str, **values: Any) -> Row | None:
@@ -19,49 +50,93 @@ async def one(session: AsyncSession, statement: str, **values: Any) -> Row | Non
     return None if row is None else dict(row)
 
 
-async def project(session: AsyncSession, id_: str, visible: Visible) -> Row | None:
-    statement = f"SELECT id FROM projects WHERE id = :id AND {VISIBLE.format(column='id')}"
-    return await one(session, statement, id=id_, visible=visible)
+async def project(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    role = ROLE.format(project="id")
+    statement = f"SELECT id, {role} AS role FROM projects WHERE id = :id AND {role} IS NOT NULL"
+    return await one(session, statement, id=id_, **who)
 
 
-async def lock_models(session: AsyncSession, ids: Sequence[str], visible: Visible) -> dict[str, Row]:
-    """Models by id, locked in id order until the transaction ends; without those that there are not."""
-    statement = (
-        "SELECT id, project_id FROM models WHERE id = ANY (CAST(:ids AS text[]))"
-        f" AND {VISIBLE.format(column='project_id')} ORDER BY id FOR NO KEY UPDATE"
+async def lock_policy(session: AsyncSession, project_id: str, share: bool = False) -> Row:
+    """A project's policy; members, tags, policy and data status do not change until the transaction ends. Who only
+    reads them shares the lock."""
+    lock = "SHARE" if share else "NO KEY UPDATE"
+    row = await one(
+        session,
+        f"SELECT *, clock_timestamp() AS now FROM project_policies WHERE project_id = :id FOR {lock}",
+        id=project_id,
     )
-    rows = (await session.execute(text(statement), {"ids": list(ids), "visible": visible})).mappings()
+    assert row is not None, f"{project_id} has no policy"
+    return row
+
+
+async def retention_days(session: AsyncSession, project_id: str) -> int | None:
+    row = await one(session, "SELECT retention_days FROM project_policies WHERE project_id = :id", id=project_id)
+    return row["retention_days"] if row else None
+
+
+async def registration_rules(session: AsyncSession, project_id: str) -> Row:
+    """How a project takes numbers and tags: the modes, its tags with whether each is deprecated, their aliases."""
+    row = await one(session, REGISTRATION_RULES, id=project_id)
+    assert row is not None, f"{project_id} has no policy"
+    return row
+
+
+REGISTRATION_RULES = """
+SELECT y.semver, y.tags,
+    (SELECT coalesce(json_object_agg(t.name, t.deprecated), '{}') FROM tag_definitions t WHERE t.project_id = :id)
+        AS deprecated,
+    (SELECT coalesce(json_object_agg(a.alias, a.name), '{}') FROM tag_aliases a WHERE a.project_id = :id) AS aliases
+FROM project_policies y WHERE y.project_id = :id
+"""
+
+
+async def lock_models(session: AsyncSession, ids: Sequence[str], who: Who) -> dict[str, Row]:
+    """Models by id, locked in id order until the transaction ends; without those that there are not."""
+    role = ROLE.format(project="project_id")
+    statement = (
+        f"SELECT id, project_id, {role} AS role FROM models WHERE id = ANY (CAST(:ids AS text[]))"
+        f" AND {role} IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
+    )
+    rows = (await session.execute(text(statement), {"ids": list(ids), **who})).mappings()
     return {row["id"]: dict(row) for row in rows}
 
 
 async def version_in_model(session: AsyncSession, model_id: str, number: Sequence[int]) -> Row | None:
-    """A version of a locked model, and where its model's history stands."""
+    """A version of a locked model, which is in production, and the open requests of both."""
     return await one(session, VERSION_IN_MODEL, model_id=model_id, number=list(number))
 
 
 VERSION_IN_MODEL = """
-SELECT v.id, v.stage, v.stage_position, p.id AS production_id, p.stage_position AS production_position,
-    last.position, greatest(clock_timestamp(), last.at) AS now,
-    (SELECT coalesce(array_agg(g.tag), '{}') FROM tags g WHERE g.version_id = v.id) AS tags, v.description
+SELECT v.id, v.model_id, v.number, v.stage, v.stage_position, v.created_by, v.description, p.id AS production_id,
+    (SELECT coalesce(array_agg(g.tag), '{}') FROM tags g WHERE g.version_id = v.id) AS tags,
+    (SELECT coalesce(json_agg(json_build_object('id', q.id, 'version', q.version_id, 'target', q.target_stage)), '[]')
+        FROM transition_requests q WHERE q.version_id IN (v.id, p.id) AND q.status = 'OPEN') AS requests
 FROM versions v
 LEFT JOIN versions p ON p.model_id = v.model_id AND p.stage = 'PRODUCTION'
-CROSS JOIN LATERAL (
-    SELECT position, at FROM stage_transitions WHERE model_id = v.model_id ORDER BY position DESC LIMIT 1
-) last
 WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])
 """
 
 
-async def history_end(session: AsyncSession, model_id: str) -> Row:
-    """The last position in a locked model's history, 0 before the first, and a time that is not before it."""
-    row = await one(session, HISTORY_END, model_id=model_id)
+async def promotion(session: AsyncSession, version_id: str, target: str) -> Row:
+    facts = promotion_facts("promoted", "CAST(:target AS text)")
+    row = await one(
+        session, f"SELECT {facts} AS facts FROM versions promoted WHERE promoted.id = :id", id=version_id, target=target
+    )
     assert row is not None
-    return row
+    return dict(row["facts"])
 
 
-HISTORY_END = """
-SELECT coalesce(max(position), 0) AS position, greatest(clock_timestamp(), max(at)) AS now
-FROM (SELECT position, at FROM stage_transitions WHERE model_id = :model_id ORDER BY position DESC LIMIT 1) last
+async def productive(session: AsyncSession, model_id: str) -> list[Row]:
+    """The versions of a model that have been in production, the last first, each once."""
+    rows = await session.execute(text(PRODUCTIVE), {"model_id": model_id})
+    return [dict(row) for row in rows.mappings()]
+
+
+PRODUCTIVE = """
+SELECT v.id, v.number, v.stage, v.stage_position, max(s.position) AS position
+FROM stage_transitions s JOIN versions v ON v.id = s.version_id
+WHERE s.model_id = :model_id AND s.to_stage = 'PRODUCTION'
+GROUP BY v.id ORDER BY max(s.position) DESC
 """
 
 
@@ -78,7 +153,11 @@ async def highest_below(session: AsyncSession, model_id: str, number: Sequence[i
 async def parent_by_id(session: AsyncSession, project_id: str, id_: str) -> Row | None:
     statement = f"SELECT v.id, v.model_id, v.number, {FACTS.format(v='v')} AS facts FROM versions v"
     return await one(
-        session, f"{statement} WHERE v.project_id = :project_id AND v.id = :id", project_id=project_id, id=id_
+        session,
+        # Shared, so that retention does not archive it meanwhile.
+        f"{statement} WHERE v.project_id = :project_id AND v.id = :id FOR SHARE",
+        project_id=project_id,
+        id=id_,
     )
 
 
@@ -99,17 +178,49 @@ async def highest_between(
     return row["number"] if row else None
 
 
-async def experiment(session: AsyncSession, id_: str, visible: Visible, lock: bool = False) -> Row | None:
-    statement = (
-        "SELECT id, project_id, status, algorithm, dataset_version_id FROM experiments"
-        f" WHERE id = :id AND {VISIBLE.format(column='project_id')}{' FOR NO KEY UPDATE' if lock else ''}"
-    )
-    return await one(session, statement, id=id_, visible=visible)
+async def lock_experiment(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    role = ROLE.format(project="project_id")
+    statement = f"SELECT id, project_id, status, {role} AS role FROM experiments WHERE id = :id AND {role} IS NOT NULL"
+    return await one(session, f"{statement} FOR NO KEY UPDATE", id=id_, **who)
 
 
-async def dataset(session: AsyncSession, id_: str, visible: Visible) -> Row | None:
-    statement = f"SELECT id, project_id FROM datasets WHERE id = :id AND {VISIBLE.format(column='project_id')}"
-    return await one(session, statement, id=id_, visible=visible)
+async def experiment_in(session: AsyncSession, project_id: str, id_: str) -> Row | None:
+    statement = "SELECT algorithm, dataset_version_id FROM experiments WHERE project_id = :project_id AND id = :id"
+    return await one(session, statement, project_id=project_id, id=id_)
+
+
+async def dataset(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    return await one(session, _seen("datasets"), id=id_, **who)
+
+
+async def dataset_version(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    return await one(session, _seen("dataset_versions", "status, status_reason"), id=id_, **who)
+
+
+async def request(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    """A request by its id, with the model whose lock it changes under; read again under that lock."""
+    more = "version_id, (SELECT v.model_id FROM versions v WHERE v.id = version_id) AS model_id"
+    return await one(session, _seen("transition_requests", more), id=id_, **who)
+
+
+def _seen(table: str, more: str = "id") -> str:
+    role = ROLE.format(project="project_id")
+    return f"SELECT id, project_id, {more}, {role} AS role FROM {table} WHERE id = :id AND {role} IS NOT NULL"
+
+
+async def locked_request(session: AsyncSession, id_: str) -> Row:
+    """A request whose model is locked, with its version."""
+    row = await one(session, LOCKED_REQUEST, id=id_)
+    assert row is not None
+    return row
+
+
+LOCKED_REQUEST = """
+SELECT q.id, q.project_id, q.version_id, q.target_stage, q.stage_position, q.created_by, q.notes,
+    CASE WHEN q.status = 'OPEN' AND q.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE q.status END AS status,
+    q.status AS kept_status, v.model_id, v.number, v.stage, v.created_by AS author
+FROM transition_requests q JOIN versions v ON v.id = q.version_id WHERE q.id = :id
+"""
 
 
 async def dataset_versions(session: AsyncSession, project_id: str, ids: Sequence[str]) -> dict[str, str]:
@@ -119,3 +230,56 @@ async def dataset_versions(session: AsyncSession, project_id: str, ids: Sequence
     )
     rows = (await session.execute(statement, {"project_id": project_id, "ids": list(ids)})).mappings()
     return {row["id"]: row["dataset_id"] for row in rows}
+
+
+async def card(session: AsyncSession, version_id: str) -> Row:
+    """A version's card; its model is locked."""
+    row = await one(session, "SELECT * FROM version_cards WHERE version_id = :id", id=version_id)
+    assert row is not None
+    return row
+
+
+async def principal(session: AsyncSession, email: str, lock: bool = False) -> Row | None:
+    statement = "SELECT id, email, kind, administers FROM principals WHERE email = :email"
+    return await one(session, statement + (" FOR NO KEY UPDATE" if lock else ""), email=email)
+
+
+async def member(session: AsyncSession, project_id: str, principal_id: str) -> Row | None:
+    statement = "SELECT role FROM members WHERE project_id = :project AND principal_id = :principal"
+    return await one(session, statement, project=project_id, principal=principal_id)
+
+
+async def lock_key(session: AsyncSession, id_: str, owner: str | None) -> Row | None:
+    """A key; with an owner only one of this principal."""
+    return await one(session, LOCK_KEY, id=id_, owner=owner)
+
+
+LOCK_KEY = """
+SELECT k.*, p.email, clock_timestamp() AS now, coalesce(k.expires_at <= clock_timestamp(), false) AS is_expired
+FROM api_keys k JOIN principals p ON p.id = k.principal_id
+WHERE k.id = :id AND (CAST(:owner AS text) IS NULL OR k.principal_id = :owner) FOR NO KEY UPDATE OF k
+"""
+
+
+async def now(session: AsyncSession) -> datetime:
+    """The database's clock."""
+    moment: datetime = await session.scalar(text("SELECT clock_timestamp()"))
+    return moment
+
+
+async def administrators(session: AsyncSession) -> int:
+    """How many administer the instance; their rows are locked."""
+    statement = "SELECT id FROM principals WHERE administers ORDER BY id FOR NO KEY UPDATE"
+    return len((await session.execute(text(statement))).all())
+
+
+async def tag_definition(session: AsyncSession, project_id: str, name: str) -> Row | None:
+    """A defined tag with its aliases; the project's policy is locked."""
+    return await one(session, TAG_DEFINITION, project=project_id, name=name)
+
+
+TAG_DEFINITION = """
+SELECT t.description, t.deprecated, (SELECT coalesce(array_agg(a.alias ORDER BY a.alias), '{}') FROM tag_aliases a
+    WHERE a.project_id = t.project_id AND a.name = t.name) AS aliases
+FROM tag_definitions t WHERE t.project_id = :project AND t.name = :name
+"""

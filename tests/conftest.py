@@ -12,15 +12,14 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import insert, make_url
+from sqlalchemy import make_url
 
+from server import accounts
 from server.app import make_app
-from server.keys import new_key_row, new_secret
 from server.settings import Settings
 from storage.embedded import EmbeddedPostgres
-from storage.engine import short_engine
-from storage.keys import ApiKey
 from storage.migrate import migrate
+from storage.vocabulary import PrincipalKind
 
 EXTERNAL = os.environ.pop("LINEAL_DATABASE_URL", "")
 for _name in [name for name in os.environ if name.startswith("LINEAL_")]:
@@ -121,12 +120,10 @@ async def database(make_database: Callable[[], Any]) -> Cluster:
     return made
 
 
-async def make_key(app_url: str, email: str = "ana@example.com", project_id: str | None = None) -> str:
-    secret = new_secret()
-    async with short_engine(app_url) as engine, engine.begin() as connection:
-        row = new_key_row("test", email, secret, created_by="tests") | {"project_id": project_id}
-        await connection.execute(insert(ApiKey), row)
-    return secret
+async def make_key(app_url: str, email: str = "ana@example.com", **wanted: Any) -> str:
+    """A person's key: of one who administers the instance, or who has a `role` in a `project`."""
+    known = {"kind": PrincipalKind.USER, "administers": "role" not in wanted}
+    return await accounts.make_key(app_url, "test", email, **(known | wanted))
 
 
 @dataclass(frozen=True)
@@ -189,6 +186,16 @@ async def registry(database: Cluster, make_registry: Callable[..., Any]) -> Regi
 
 @pytest_asyncio.fixture
 async def project(registry: Registry) -> str:
-    """A new, empty project."""
+    """A new, empty project, where one person may do everything."""
+    return await make_project(registry)
+
+
+async def make_project(registry: Registry, **policy: Any) -> str:
     made = await registry.ask('mutation { createProject(input: {name: "Test"}) { project { id } } }')
-    return str(made["createProject"]["project"]["id"])
+    id_ = str(made["createProject"]["project"]["id"])
+    asked = {"projectId": id_, "allowSelfApproval": True} | policy
+    await registry.ask(POLICY, input=asked)
+    return id_
+
+
+POLICY = "mutation($input: UpdateProjectPolicyInput!) { updateProjectPolicy(input: $input) { project { id } } }"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-
 from server.keys import new_secret
+
 from tests.conftest import Cluster, Registry, make_key
 from tests.test_http import app_of, asked, call, locked_projects
 

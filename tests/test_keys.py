@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from server.keys import Keyring, Principal, hash_of, is_well_formed, new_key_row, new_secret
 from sqlalchemy import func, insert
 
 from server import keys
 from server.accounts import all_keys, end_key
-from server.keys import Keyring, Principal, hash_of, is_well_formed, new_key_row, new_secret
 from storage.engine import Database, short_engine
 from storage.keys import ApiKey
 from tests.conftest import Cluster, Registry, connect, make_key

@@ -105,7 +105,7 @@ class Computed:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         project = projection(compilation, selected)
         mark = compilation.fill(selected, lambda needs: project(self.compute(**needs)))
-        return computed(mark, [(name, each.format(t=alias)) for name, each in self.needs.items()])
+        return computed(mark, [(n, compilation.template(each, selected, t=alias)) for n, each in self.needs.items()])
 
 
 def computed(mark: int, needs: list[tuple[str, str]]) -> str:
@@ -115,10 +115,12 @@ def computed(mark: int, needs: list[tuple[str, str]]) -> str:
 
 @dataclass(frozen=True)
 class Payload:
-    """A plain value that the mutation answered."""
+    """A plain value that the mutation answered; its name is the field's own unless another is given."""
+
+    name: str | None = None
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        name = of.python_names[selected.name]
+        name = self.name or of.python_names[selected.name]
         return f"({compilation.parameter(lambda given: orjson.dumps(given.payload[name]).decode())}::text)::json"
 
 

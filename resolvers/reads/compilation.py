@@ -2,9 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, OperationDefinitionNode, VariableNode
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+)
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
@@ -12,13 +19,15 @@ from graphql.language import Node, Visitor, visit
 from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
+from resolvers.errors import Forbidden
 from resolvers.reads.types import BoundType, Types
+from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 
 TYPENAME = "__typename"
 # What PostgreSQL takes: the columns of a row, the bytes of a name, and half of json_build_object's arguments.
 COLUMNS_AT_ONCE, LONGEST_NAME, FIELDS_AT_ONCE = 1_600, 63, 50
-# The first parameter: the projects that a restricted caller may see.
-VISIBLE = "$1::text[]"
+# The first parameters: the projects that a restricted caller may see, and who it is.
+VISIBLE, ME = "$1::text[]", "$2::text"
 
 # A row that becomes an object. No key can have this name, which would stand for the column instead.
 ROW = '"#"'
@@ -26,11 +35,20 @@ ROW = '"#"'
 Values = Mapping[str, Any]
 
 
+class Asking(Protocol):
+    """Who asks: the principal, and the projects that it may see (None: all)."""
+
+    @property
+    def visible(self) -> Sequence[str] | None: ...
+    @property
+    def principal_id(self) -> str | None: ...
+
+
 class Given(NamedTuple):
     """What a statement's parameters are read from."""
 
     variables: VariableValues
-    visible: Sequence[str] | None
+    caller: Asking
     payload: Values
 
 
@@ -123,7 +141,9 @@ class Compilation:
     fragments: dict[str, FragmentDetails]
     variables: VariableValues
     restricted: bool
-    parameters: list[Parameter] = field(default_factory=lambda: [lambda given: given.visible])
+    parameters: list[Parameter] = field(
+        default_factory=lambda: [lambda given: given.caller.visible, lambda given: given.caller.principal_id]
+    )
     fills: list[Fill] = field(default_factory=list)
     _aliases: int = 0
 
@@ -147,10 +167,17 @@ class Compilation:
             name = node.name.value
             definition = self.types.schema.get_field(of, name)
             assert definition is not None
+            self._require_entry(of.name, name)
             values = get_argument_values(definition, node, self.variables)
             arguments = Arguments(definition, node, values)
             selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
         return selected
+
+    def _require_entry(self, of: str, name: str) -> None:
+        """Refuse a field that the table of who may see what does not have."""
+        is_mutation = self.operation.operation is OperationType.MUTATION and of == "Mutation"
+        if not (is_mutation or name.startswith("__") or need_of_field(of, name)):
+            raise Forbidden(f"{of}.{name} is not in the table of who may see what, and is refused.")
 
     def alias(self, table: str) -> str:
         self._aliases += 1
@@ -167,7 +194,7 @@ class Compilation:
         """
         if not self.restricted:
             return "true"
-        return f"{alias}.{'id' if table == 'projects' else 'project_id'} = ANY ({VISIBLE})"
+        return SCOPES.get(table, IN_PROJECT).format(row=alias, projects=VISIBLE, me=ME)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""
@@ -186,10 +213,11 @@ class Compilation:
         return of.binding(selected.name).sql(self, of, selected, alias)
 
     def template(self, template: str, selected: Selected, **aliases: str) -> str:
-        """Fill in aliases, `{args[name]}`, `{args[name.part]}`, `{payload[name]}`: all but aliases are parameters."""
+        """Fill in aliases, and as parameters `{args[name]}`, `{args[name.part]}`, `{payload[name]}`, `{caller[name]}`."""
         arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
         payload = _Parameters(self, lambda name: lambda given: given.payload[name])
-        return template.format(args=arguments, payload=payload, **aliases)
+        caller = _Parameters(self, lambda name: lambda given: getattr(given.caller, name))
+        return template.format(args=arguments, payload=payload, caller=caller, **aliases)
 
     def fill(self, selected: Selected, compute: Callable[[Any], Any]) -> int:
         self.fills.append(Fill(selected.path, len(self.fills), compute))

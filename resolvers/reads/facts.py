@@ -4,12 +4,11 @@ from typing import Any
 
 from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
 from resolvers.rules.semver import Number
-from storage.load import FACTS
+from storage.load import VERSION_FACTS
 
-_VERSION = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 CHANGE_NEEDS = {
-    "parent": f"(SELECT {_VERSION.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
-    "child": _VERSION.format(v="{t}"),
+    "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
+    "child": VERSION_FACTS.format(v="{t}"),
 }
 
 

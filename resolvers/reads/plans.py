@@ -24,6 +24,7 @@ from graphql.execution.values import VariableValues
 
 from resolvers.reads.bindings import MARK
 from resolvers.reads.compilation import (
+    Asking,
     Compilation,
     Fill,
     Given,
@@ -37,7 +38,6 @@ from resolvers.reads.types import BoundType, Types
 from resolvers.reads.variables import Variables
 
 MAX_SHAPES = 50
-Visible = Sequence[str] | None
 PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -45,7 +45,8 @@ PARAMETER = re.compile(r"\$(\d+)")
 class Plan:
     """One statement, where its parameters come from, and the values that Python fills in afterwards.
 
-    `answers` is false where the statement has nothing to answer, `introspects` true where graphql-core has.
+    `answers` is false where the statement has nothing to answer, `introspects` true where graphql-core has; `cost` is
+    how many objects it may answer.
     """
 
     statement: str
@@ -53,9 +54,10 @@ class Plan:
     fills: Sequence[Fill]
     answers: bool = True
     introspects: bool = False
+    cost: int = 0
 
-    def arguments(self, variables: VariableValues, visible: Sequence[str] | None, payload: Values = {}) -> list[Any]:
-        given = Given(variables, visible, payload)
+    def arguments(self, variables: VariableValues, caller: Asking, payload: Values = {}) -> list[Any]:
+        given = Given(variables, caller, payload)
         return [parameter(given) for parameter in self.parameters]
 
     def finish(self, answer: bytes) -> bytes:
@@ -90,29 +92,30 @@ class Operation:
         types: Types,
         definition: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
-        check: Callable[[VariableValues], None],
+        check: Callable[[VariableValues], int],
     ):
         self.types = types
         self.definition = definition
         self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
-        # Refuses what would answer too much; sizes are part of a plan's shape, so once for each plan is enough.
+        # Counts what may be answered, and refuses too much; sizes are part of a plan's shape: once a plan is enough.
         self.check = check
         self.variables = Variables(types.schema, definition.variable_definitions or ())
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
 
-    def compilation(self, variables: VariableValues, visible: Visible = None) -> Compilation:
-        return Compilation(self.types, self.definition, self.fragments, variables, restricted=visible is not None)
+    def compilation(self, variables: VariableValues, caller: Asking | None = None) -> Compilation:
+        restricted = caller is not None and caller.visible is not None
+        return Compilation(self.types, self.definition, self.fragments, variables, restricted)
 
-    def read_plan(self, variables: VariableValues, visible: Visible) -> Plan:
+    def read_plan(self, variables: VariableValues, caller: Asking) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
-        shape = (visible is None, self.shape(variables.coerced))
-        return self._kept(shape, lambda: self._compile_query(variables, visible))
+        shape = (caller.visible is None, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self._compile_query(variables, caller))
 
-    def payload_plan(self, variables: VariableValues, visible: Visible, key: str) -> Plan:
+    def payload_plan(self, variables: VariableValues, caller: Asking, key: str) -> Plan:
         """The plan that answers one mutation's payload from the values that the mutation returned."""
-        shape = (visible is None, key, self.shape(variables.coerced))
-        return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, visible), key))
+        shape = (caller.visible is None, key, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, caller), key))
 
     def _kept(self, shape: Any, compile_plan: Callable[[], Plan]) -> Plan:
         plan = self._plans.get(shape)
@@ -120,14 +123,14 @@ class Operation:
             plan = self._plans[shape] = compile_plan()
         return plan
 
-    def _compile_query(self, variables: VariableValues, visible: Visible) -> Plan:
-        self.check(variables)
-        compilation = self.compilation(variables, visible)
+    def _compile_query(self, variables: VariableValues, caller: Asking) -> Plan:
+        cost = self.check(variables)
+        compilation = self.compilation(variables, caller)
         query = self.types["Query"]
         root = compilation.root()
         fields = [field for field in root if not is_introspection(field)]
         plan = _plan(compilation, [(field.key, compilation.value(query, field, "")) for field in fields])
-        return replace(plan, answers=bool(fields), introspects=len(fields) < len(root))
+        return replace(plan, answers=bool(fields), introspects=len(fields) < len(root), cost=cost)
 
     def _compile_payload(self, compilation: Compilation, key: str) -> Plan:
         field = next(field for field in compilation.root() if field.key == key)

@@ -72,15 +72,59 @@ class Whole:
     """A whole number that is not negative."""
 
     highest: int = 2**63 - 1
+    lowest: int = 0
 
     @property
     def describe(self) -> str:
-        return "0 or more."
+        return f"{self.lowest} or more." if self.highest >= 2**31 - 1 else f"{self.lowest} to {self.highest}."
 
     def clean(self, field: str, value: Any) -> int:
-        if not 0 <= value <= self.highest:
-            raise BadUserInput(field, f"is {value}; it must be 0 to {self.highest}.")
+        if not self.lowest <= value <= self.highest:
+            raise BadUserInput(field, f"is {value}; it must be {self.lowest} to {self.highest}.")
         return int(value)
+
+
+@dataclass(frozen=True)
+class Share:
+    @property
+    def describe(self) -> str:
+        return "A share from 0 to 1."
+
+    def clean(self, field: str, value: Any) -> float:
+        if not 0 <= value <= 1:
+            raise BadUserInput(field, f"is {value}; it must be a share from 0 to 1.")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Email:
+    """An address, in lower case: it is who somebody is."""
+
+    longest: int = 254
+
+    @property
+    def describe(self) -> str:
+        return f"An email address in ASCII, at most {self.longest} characters; upper and lower case are the same."
+
+    def clean(self, field: str, value: Any) -> str:
+        kept = Text(self.longest).clean(field, value).lower()
+        if not kept.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
+            raise BadUserInput(field, f"is {_short(value)}; it must be an email address such as ana@example.com.")
+        return kept
+
+
+@dataclass(frozen=True)
+class Name:
+    """Who somebody is, or claims to be: compared as addresses are."""
+
+    longest: int = 254
+
+    @property
+    def describe(self) -> str:
+        return f"1 to {self.longest} characters; upper and lower case are the same."
+
+    def clean(self, field: str, value: Any) -> str:
+        return Text(self.longest).clean(field, value).lower()
 
 
 @dataclass(frozen=True)
@@ -147,6 +191,68 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Ranges of metrics, each with a bound at least."""
+
+    most: int = 50
+
+    @property
+    def describe(self) -> str:
+        return f"At most {self.most}, each with a least or a greatest value; the given list replaces the one before."
+
+    def clean(self, field: str, value: Any) -> list[dict[str, Any]]:
+        if len(value) > self.most:
+            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        kept = [self._threshold(f"{field}[{place}]", each) for place, each in enumerate(value)]
+        if len({each["name"] for each in kept}) < len(kept):
+            raise BadUserInput(field, "names a metric twice; give it one range.")
+        return kept
+
+    def _threshold(self, field: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        low, high = value.get("min"), value.get("max")
+        for name, bound in (("min", low), ("max", high)):
+            if bound is not None and not math.isfinite(bound):
+                raise BadUserInput(f"{field}.{name}", f"is {bound}; it must be a finite number.")
+        if low is None and high is None:
+            raise BadUserInput(field, "has no bound; give it min, max or both.")
+        if low is not None and high is not None and low > high:
+            raise BadUserInput(field, f"has min {low:g} above max {high:g}; exchange them.")
+        return {"name": Text(100).clean(f"{field}.name", value["name"]), "min": low, "max": high}
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Metrics by segment; `samples` among them says how many samples the segment has."""
+
+    most: int = 100
+
+    @property
+    def describe(self) -> str:
+        return (
+            'An object of metrics by segment, such as {"enterprise": {"auc": 0.89, "samples": 12400}}; at most'
+            f" {self.most} segments."
+        )
+
+    def clean(self, field: str, value: Any) -> dict[str, dict[str, float]]:
+        if not isinstance(value, Mapping):
+            raise BadUserInput(field, f"is {_short(value)}; it must be an object of metrics by segment.")
+        if len(value) > self.most:
+            raise BadUserInput(field, f"has {len(value)} segments; at most {self.most} are allowed.")
+        name = Text(100)
+        kept = {name.clean(f"{field} name", each): self._segment(f"{field}.{each}", m) for each, m in value.items()}
+        if len(kept) < len(value):
+            raise BadUserInput(field, "has two segments that are the same after trimming; keep one.")
+        return kept
+
+    def _segment(self, field: str, value: Any) -> dict[str, float]:
+        kept = Metrics().clean(field, value)
+        samples = kept.get("samples")
+        if samples is not None and (samples < 0 or samples != int(samples)):
+            raise BadUserInput(f"{field}.samples", f"is {samples:g}; it must be a whole number, 0 or more.")
+        return kept
+
+
+@dataclass(frozen=True)
 class JsonObject:
     """A JSON object, bounded in size and depth."""
 
@@ -201,6 +307,6 @@ TAG = Text(64)
 NOTES = Text(10_000, lines=True)
 URI = Text(2_000)
 DIGEST = Text(200)
-EMAIL = Text(254)
+EMAIL = Email()
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

@@ -51,3 +51,10 @@ def transition(
     if target is Stage.PRODUCTION and in_production is not None:
         return [Step(in_production, Stage.ARCHIVED, automatic=True), step]
     return [step]
+
+
+def way_back(current: Stage) -> list[Stage]:
+    """The stages through which a version that was in production comes there again."""
+    if current is Stage.PRODUCTION:
+        return []
+    return [Stage.PRODUCTION] if current is Stage.STAGING else [Stage.STAGING, Stage.PRODUCTION]

@@ -1,0 +1,62 @@
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from resolvers.errors import Conflict
+from resolvers.rules.cards import SECTIONS, changed_sections
+from resolvers.rules.semver import Number
+from resolvers.transaction import Transaction
+from resolvers.versions import touch, version_of
+from storage import load
+from storage.cards import ModelCard, ModelCardRevision
+
+
+async def update_model_card(
+    tx: Transaction,
+    *,
+    model_id: str,
+    version: Number,
+    model_card: Mapping[str, Any],
+    expected_revision: int | None = None,
+) -> dict[str, str]:
+    project_id, found = await version_of(tx, model_id, version)
+    before = await load.card(tx.session, found["id"])
+    if expected_revision is not None and expected_revision != before["revision"]:
+        raise Conflict(
+            f"The card is at revision {before['revision']}, not at {expected_revision} as expectedRevision says; read"
+            " it again, so that nobody's words are lost.",
+            current=before["revision"],
+            expected=expected_revision,
+        )
+    sections = {name: model_card.get(name, before[name]) for name in SECTIONS}
+    changed = changed_sections(before, sections)
+    if changed:
+        await _keep(tx, project_id, found, before["revision"] + 1, sections, changed)
+        change = {part: {"revision": n, **_only(card, changed)} for part, n, card in (
+            ("before", before["revision"], before), ("after", before["revision"] + 1, sections))}  # fmt: skip
+        await tx.record("card.updated", found["id"], project_id, chain=model_id, **change)
+    return {"version_id": found["id"]}
+
+
+def _only(card: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
+    return {shown: card[name] for name, shown in SECTIONS.items() if shown in changed}
+
+
+async def _keep(
+    tx: Transaction,
+    project_id: str,
+    found: Mapping[str, Any],
+    revision: int,
+    sections: Mapping[str, Any],
+    changed: list[str],
+) -> None:
+    of_version = {"project_id": project_id, "version_id": found["id"], "revision": revision}
+    written = {"updated_at": func.clock_timestamp(), "updated_by": tx.caller.actor}
+    card = {"revision": revision} | dict(sections) | written
+    insert = upsert(ModelCard).values(of_version | card)
+    await tx.session.execute(insert.on_conflict_do_update(index_elements=["version_id"], set_=card))
+    row = {"at": func.clock_timestamp(), "by": tx.caller.actor, "changed": changed, "sections": dict(sections)}
+    await tx.session.execute(upsert(ModelCardRevision).values(of_version | row))
+    await touch(tx, found["id"])

@@ -1,0 +1,76 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import update
+
+from resolvers.errors import BadUserInput, Conflict, NotFound
+from resolvers.members import known_principal
+from resolvers.transaction import REGISTRY, Transaction
+from storage import load
+from storage.ids import new_id
+from storage.keys import ApiKey
+from storage.secrets import hash_of, new_secret
+from storage.vocabulary import PrincipalKind
+
+
+async def create_api_key(
+    tx: Transaction,
+    *,
+    name: str,
+    email: str,
+    kind: PrincipalKind = PrincipalKind.SERVICE,
+    expires_at: datetime | None = None,
+    project_id: str | None = None,
+    may_attest: bool = False,
+) -> dict[str, str]:
+    if project_id is not None:
+        await tx.project(project_id)
+    principal = await known_principal(tx, email, kind)
+    if principal["kind"] != kind:
+        raise Conflict(
+            f"{email} is a {principal['kind']}, not a {kind}; leave kind as it is.", current=principal["kind"]
+        )
+    if expires_at is not None and expires_at <= await load.now(tx.session):
+        raise BadUserInput("input.expiresAt", f"is {expires_at.isoformat()}, which is over; give a later moment.")
+    row = {"name": name, "principal_id": principal["id"], "project_id": project_id, "may_attest": may_attest}
+    return await _keep(tx, email, row | {"expires_at": expires_at}, "key.created")
+
+
+async def _keep(tx: Transaction, email: str, row: dict[str, Any], action: str, before: Any = None) -> dict[str, str]:
+    """Keep a new key; its secret is answered, and known to nobody afterwards."""
+    id_, secret = new_id("key"), new_secret()
+    await tx.keep(ApiKey, row | {"id": id_, "secret_hash": hash_of(secret), "created_by": tx.caller.actor})
+    expires_at = row["expires_at"] and row["expires_at"].isoformat()
+    facts = {"name": row["name"], "email": email, "projectId": row["project_id"], "mayAttest": row["may_attest"]}
+    await tx.record(action, id_, None, chain=REGISTRY, before=before, after=facts | {"expiresAt": expires_at})
+    return {"key_id": id_, "secret": secret}
+
+
+async def revoke_api_key(tx: Transaction, *, id: str) -> dict[str, str]:
+    key = await _usable(tx, id)
+    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(revoked_at=key["now"]))  # type: ignore[arg-type]
+    change = {"before": {"revoked": False}, "after": {"revoked": True, "email": key["email"]}}
+    await tx.record("key.revoked", id, None, chain=REGISTRY, **change)
+    return {"key_id": id}
+
+
+async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) -> dict[str, str]:
+    """A new key with the same rights; the old one still works for the grace time, and then no more."""
+    key = await _usable(tx, id)
+    ends = key["now"] + timedelta(seconds=grace_seconds)
+    ends = min(ends, key["expires_at"]) if key["expires_at"] else ends
+    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(expires_at=ends))  # type: ignore[arg-type]
+    row = {name: key[name] for name in ("name", "principal_id", "project_id", "may_attest", "expires_at")}
+    before = {"rotated": id, "expiresAt": ends.isoformat()}
+    return await _keep(tx, key["email"], row, "key.rotated", before)
+
+
+async def _usable(tx: Transaction, id_: str) -> Any:
+    """A key that still works, the caller's own unless it administers the instance."""
+    owner = None if tx.caller.administers else tx.caller.principal_id or ""
+    key = await load.lock_key(tx.session, id_, owner)
+    if key is None:
+        raise NotFound("key", id_, "input.id")
+    if key["revoked_at"] or key["is_expired"]:
+        raise Conflict(f"{id_} has ended already.", current="REVOKED" if key["revoked_at"] else "EXPIRED")
+    return key

@@ -1,0 +1,75 @@
+"""Principals, and their roles in projects."""
+
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from resolvers.errors import Conflict, NotFound
+from resolvers.transaction import REGISTRY, Transaction
+from storage import load
+from storage.ids import new_id
+from storage.principals import Member, Principal
+from storage.vocabulary import PrincipalKind, Role
+
+
+async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role) -> dict[str, str]:
+    await tx.project(project_id)
+    await load.lock_policy(tx.session, project_id)
+    principal = await known_principal(tx, email, PrincipalKind.USER)
+    before = await load.member(tx.session, project_id, principal["id"])
+    if before is None or before["role"] != role:
+        row = {"project_id": project_id, "principal_id": principal["id"], "role": role, "created_by": tx.caller.actor}
+        insert = upsert(Member).values(row)
+        await tx.session.execute(
+            insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_={"role": role})
+        )
+        change = {
+            "before": before and {"email": email, "role": before["role"]},
+            "after": {"email": email, "role": role},
+        }
+        await tx.record("member.set", project_id, project_id, chain=project_id, **change)
+    return {"project_id": project_id}
+
+
+async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict[str, str]:
+    await tx.project(project_id)
+    await load.lock_policy(tx.session, project_id)
+    principal = await load.principal(tx.session, email)
+    before = principal and await load.member(tx.session, project_id, principal["id"])
+    if not principal or not before:
+        raise NotFound("member", f"{email} of {project_id}", "input.email")
+    those = (Member.project_id == project_id, Member.principal_id == principal["id"])
+    await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
+    change = {"before": {"email": email, "role": before["role"]}, "after": None}
+    await tx.record("member.removed", project_id, project_id, chain=project_id, **change)
+    return {"project_id": project_id}
+
+
+async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> dict[str, Any]:
+    """The principal of this address, made where there is none yet."""
+    found = await load.principal(tx.session, email)
+    if found is None:
+        row = {"id": new_id("prin"), "email": email, "kind": kind, "created_by": tx.caller.actor}
+        if await tx.keep_unless_there(Principal, row):
+            after = {"email": email, "kind": kind}
+            await tx.record("principal.created", row["id"], None, chain=REGISTRY, after=after)
+        found = await load.principal(tx.session, email)
+    assert found is not None
+    return dict(found)
+
+
+async def set_administrator(tx: Transaction, *, email: str, administers: bool) -> dict[str, str]:
+    left = await load.administrators(tx.session)
+    found = await load.principal(tx.session, email, lock=True)
+    if found is None:
+        raise NotFound("principal", email, "input.email")
+    if found["administers"] and not administers and left == 1:
+        raise Conflict(f"{email} is the last who administers the instance; hand it on to somebody else first.")
+    if found["administers"] != administers:
+        await tx.session.execute(
+            update(Principal).where(Principal.id == found["id"]).values(administers=administers)
+        )
+        change = {"before": {"administers": not administers}, "after": {"administers": administers}}
+        await tx.record("principal.administersSet", found["id"], None, chain=REGISTRY, **change)
+    return {"principal_id": found["id"]}

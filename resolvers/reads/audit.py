@@ -1,0 +1,57 @@
+"""The audit log: what an AuditFilter asks for, and what an event was about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from graphql import get_named_type
+
+from resolvers.errors import BadUserInput
+from resolvers.reads.compilation import Compilation, Selected
+from resolvers.reads.lineage import by_prefix
+from resolvers.reads.paging import Key, Order
+from resolvers.reads.types import BoundType
+
+MAX_ACTIONS = 20
+CONDITIONS = {
+    "projectId": "{c}.project_id = {value}",
+    "chain": "{c}.chain = {value}",
+    "subjectId": "{c}.subject_id = {value}",
+    "actor": "{c}.actor = {value}",
+    "action": "{c}.action = ANY ({value}::text[])",
+    "after": "{c}.at >= {value}::timestamptz",
+    "before": "{c}.at < {value}::timestamptz",
+}
+
+
+def audit_conditions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
+    asked: Mapping[str, Any] = selected.arguments.values.get("filter") or {}
+    if len(asked.get("action") or ()) > MAX_ACTIONS:
+        raise BadUserInput("filter.action", f"has more than {MAX_ACTIONS} entries; ask for fewer.")
+    given = [field for field, value in asked.items() if value is not None]
+    values = {field: compilation.parameter(selected.arguments.reader(_part(field))) for field in given}
+    return [CONDITIONS[field].format(c=name, value=value) for field, value in values.items()], None
+
+
+def _part(field: str) -> Any:
+    return lambda now: now["filter"][field]
+
+
+def _moment(value: str) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment.astimezone(UTC)
+
+
+LATEST_FIRST = Order("AT", Key("{c}.at", "timestamptz", _moment), descending=True)
+
+
+@dataclass(frozen=True)
+class AuditSubject:
+    """Whatever an event was done to, of whichever type, where the caller sees it."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        possible = list(compilation.types.possible(get_named_type(selected.definition.type)))
+        return by_prefix(compilation, selected, possible, f"{alias}.subject_id")

@@ -1,0 +1,163 @@
+"""Who may do and see what: one table. What is not in it is refused, and a test finds what is missing.
+
+A role is held in a project, and each role may what those before it may. For reads the need says which rows there are:
+a row of a project for its members, a row of a principal for that principal. Who administers the instance sees all rows
+and acts as ADMIN in every project, but reviews only where a member.
+"""
+
+from enum import StrEnum
+
+from storage.vocabulary import Role
+
+
+class Need(StrEnum):
+    """`ANYONE` with a valid key; a role, or a higher one, in the project; `OWNER` of the thing; `INSTANCE`: who
+    administers the instance, as may do all that owners may."""
+
+    OPEN = "OPEN"
+    ANYONE = "ANYONE"
+    VIEWER = "VIEWER"
+    CONTRIBUTOR = "CONTRIBUTOR"
+    REVIEWER = "REVIEWER"
+    ADMIN = "ADMIN"
+    OWNER = "OWNER"
+    INSTANCE = "INSTANCE"
+
+    @property
+    def role(self) -> Role | None:
+        return Role(self.value) if self.value in Role.__members__ else None
+
+
+# Routes beside the API; `OPEN` ones answer without a key.
+ROUTES = {
+    "/": Need.OPEN,
+    "/favicon.ico": Need.OPEN,
+    "/graphiql/{path:path}": Need.OPEN,
+    "/graphql": Need.ANYONE,
+    "/healthz": Need.OPEN,
+    "/readyz": Need.OPEN,
+}
+
+MUTATIONS = {
+    "addTags": Need.CONTRIBUTOR,
+    "applyRetention": Need.ADMIN,
+    "cancelTransition": Need.CONTRIBUTOR,
+    "completeExperiment": Need.CONTRIBUTOR,
+    "createApiKey": Need.INSTANCE,
+    "createDataset": Need.CONTRIBUTOR,
+    "createDatasetVersion": Need.CONTRIBUTOR,
+    "createExperiment": Need.CONTRIBUTOR,
+    "createModel": Need.CONTRIBUTOR,
+    "createProject": Need.INSTANCE,
+    "createVersion": Need.CONTRIBUTOR,
+    "defineTag": Need.ADMIN,
+    "removeMember": Need.ADMIN,
+    "removeTags": Need.CONTRIBUTOR,
+    "requestTransition": Need.CONTRIBUTOR,
+    "reviewTransition": Need.REVIEWER,
+    "revokeApiKey": Need.OWNER,
+    "rollbackProduction": Need.REVIEWER,
+    "rotateApiKey": Need.OWNER,
+    "setAdministrator": Need.INSTANCE,
+    "setDatasetVersionStatus": Need.CONTRIBUTOR,
+    "setMember": Need.ADMIN,
+    "transitionStage": Need.CONTRIBUTOR,
+    "updateModelCard": Need.CONTRIBUTOR,
+    "updateProjectPolicy": Need.ADMIN,
+    "updateVersion": Need.CONTRIBUTOR,
+}
+
+# The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
+READS: dict[str, dict[Need, str]] = {
+    "Query": {
+        Need.ANYONE: "apiKeys auditEvents dataset datasetVersion experiment model models node nodes principals project"
+        " projects searchVersions transitionRequest version viewer"
+    },
+    "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
+    "Membership": {Need.VIEWER: "project role"},
+    "Principal": {Need.OWNER: "administers createdAt createdBy email id kind memberships"},
+    "ApiKey": {
+        Need.OWNER: "createdAt createdBy expiresAt id lastUsedAt mayAttest name principal project revokedAt status"
+    },
+    "Project": {
+        Need.VIEWER: "createdAt datasets description experiments id members models name policy tagVocabulary"
+        " transitionRequests"
+    },
+    "ProjectPolicy": {
+        Need.VIEWER: "allowSelfApproval approvalValidDays blockInvalidData maxRegression minMetrics requireCompleteCard"
+        " requiredApprovals retentionDays semver tags"
+    },
+    "MetricThreshold": {Need.VIEWER: "max min name"},
+    "Member": {Need.VIEWER: "createdAt createdBy email kind role"},
+    "TagDefinition": {Need.VIEWER: "aliases deprecated description name"},
+    "TransitionRequest": {
+        Need.VIEWER: "approvals at expiresAt id notes requestedBy requiredApprovals status targetStage version"
+    },
+    "Approval": {
+        Need.VIEWER: "at attestedBy decision id invalidReason meaning notes request reviewer targetStage valid"
+    },
+    "Model": {
+        Need.VIEWER: "createdAt description id latestVersion name productionAt productionVersion project version"
+        " versions"
+    },
+    "ModelVersion": {
+        Need.VIEWER: "allowedTransitions approvals artifact change children createdAt createdBy datasetVersion datasets"
+        " description experiment features id lineage metric metrics model modelCard parameters parent promotion stage"
+        " stageHistory tags target transitionRequests version versionChain"
+    },
+    "Metric": {Need.VIEWER: "higherIsBetter name value"},
+    "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
+    "DatasetUse": {Need.VIEWER: "datasetVersion role"},
+    "VersionChange": {Need.VIEWER: "declaredBump reasons requiredBump sufficient"},
+    "StageTransition": {Need.VIEWER: "actor approvals approvedBy at automatic fromStage id notes toStage"},
+    "PromotionCheck": {Need.VIEWER: "allowed gates wouldArchive"},
+    "Gate": {Need.VIEWER: "name passed reason"},
+    "ModelCard": {
+        Need.VIEWER: "completeness description ethicalConsiderations intendedUse limitations missing"
+        " performanceBySegment revision revisions trainingDataSummary updatedAt updatedBy"
+    },
+    "TrainingDataSummary": {Need.VIEWER: "dateRange extra featureCount positiveClassRatio source totalRows"},
+    "SegmentPerformance": {Need.VIEWER: "metrics samples segment"},
+    "ModelCardRevision": {Need.VIEWER: "at by changed revision"},
+    "Experiment": {
+        Need.VIEWER: "algorithm createdAt datasetVersion id maxModels name notes parameters project status"
+        " trainingDurationSecs versions"
+    },
+    "Dataset": {Need.VIEWER: "createdAt description id name project versions"},
+    "DatasetVersion": {
+        Need.VIEWER: "createdAt dataset digest features id label name parents rowCount status statusReason trained uri"
+    },
+    "LineageGraph": {Need.VIEWER: "edges mermaid nodes truncated"},
+    "LineageEdge": {Need.VIEWER: "from kind to"},
+    "AuditEvent": {
+        Need.VIEWER: "action actor at chain details hash id notes previousHash projectId requestId seq subject"
+        " subjectId"
+    },
+    "RetentionExemption": {Need.VIEWER: "reason version"},
+    "PageInfo": {Need.ANYONE: "endCursor hasNextPage hasPreviousPage startCursor"},
+}
+_READS = {
+    (of, field): need for of, needs in READS.items() for need, fields in needs.items() for field in fields.split()
+}
+
+
+def need_of_field(of: str, field: str) -> Need | None:
+    """What reading a field needs; None where the table has no entry. A connection only leads to its rows, and a payload
+    to what its mutation was allowed to write."""
+    if of.endswith("Payload") or (of.endswith(("Connection", "Edge")) and of != "LineageEdge"):
+        return Need.ANYONE
+    return _READS.get((of, field))
+
+
+# How rows are narrowed to what a caller may see, by table: `{row}` the row, `{projects}` and `{me}` the caller's.
+SCOPES = {
+    "projects": "{row}.id = ANY ({projects})",
+    "principals": "{row}.id = {me}",
+    "api_keys": "{row}.principal_id = {me}",
+}
+IN_PROJECT = "{row}.project_id = ANY ({projects})"
+
+
+def at_least(role: str, needed: Role) -> bool:
+    ranks = list(Role)
+    return ranks.index(Role(role)) >= ranks.index(needed)

@@ -1,0 +1,175 @@
+"""What must hold before a version is brought to another stage: one gate each, passed or not, and why.
+
+Into PRODUCTION all gates count, elsewhere the stage machine alone, and whoever `approvedBy` names. A worse metric is
+measured against the version in production, as a share of its value; only metrics whose direction is known and that both
+versions have are compared: the registry never guesses.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from resolvers.rules.approvals import Asked, Person, Review, Tally, tally
+from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
+from resolvers.rules.cards import Card, missing_sections
+from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.semver import Number
+from resolvers.rules.stages import TRANSITIONS, allowed
+from storage.vocabulary import ExperimentStatus, PolicyMode, Stage
+
+TRANSITION, APPROVALS = "transition", "approvals"
+
+
+class Gate(NamedTuple):
+    name: str
+    passed: bool
+    reason: str
+
+
+class Promotion(NamedTuple):
+    """The facts of one version that the gates look at, as storage/promotion.sql gathers them."""
+
+    stage: str
+    position: int
+    author: str
+    number: Sequence[int]
+    policy: Mapping[str, Any]
+    card: Card
+    reviewed: Mapping[str, Any]
+    people: Sequence[Person]
+    request: str | None
+    reviews: Sequence[Review]
+    experiment: str | None
+    metrics: Mapping[str, float]
+    incumbent: Mapping[str, Any] | None
+    parent: Mapping[str, Any] | None
+    child: Mapping[str, Any]
+
+
+class Outcome(NamedTuple):
+    gates: list[Gate]
+    tally: Tally
+
+    @property
+    def allowed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+    @property
+    def failed(self) -> list[Gate]:
+        return [gate for gate in self.gates if not gate.passed]
+
+
+NOTHING_TO_COUNT = Tally([], None, False, None)
+
+
+def outcome(promotion: Promotion, target: Stage, asked: Asked) -> Outcome:
+    """All gates of the step to a stage, for who asks."""
+    first = _transition(promotion, target)
+    if target is not Stage.PRODUCTION and asked.approved_by is None and not asked.by_review:
+        return Outcome([first], NOTHING_TO_COUNT)
+    counted = counted_approvals(promotion, target, asked)
+    gates = [first, _approvals(counted, _required(promotion, target, asked))]
+    if target is Stage.PRODUCTION:
+        gates += [each(promotion) for each in (_card, _thresholds, data_gate, _experiment, _bump, _incumbent)]
+    return Outcome(gates, counted)
+
+
+def counted_approvals(promotion: Promotion, target: Stage, asked: Asked) -> Tally:
+    """Only what was decided for the newest request counts, and what was decided without any."""
+    reviews = [review for review in promotion.reviews if review["request"] in (None, promotion.request)]
+    allow_self, required = promotion.policy["allow_self_approval"], _required(promotion, target, asked)
+    return tally(reviews, promotion.people, promotion.author, allow_self, required, asked)
+
+
+def _required(promotion: Promotion, target: Stage, asked: Asked) -> int:
+    """Elsewhere than into production, and without a request, only a name that is given must stand for an approval."""
+    by_policy = target is Stage.PRODUCTION or asked.by_review
+    return int(promotion.policy["required_approvals"]) if by_policy else 1
+
+
+def _transition(promotion: Promotion, target: Stage) -> Gate:
+    current = Stage(promotion.stage)
+    if target in TRANSITIONS[current]:
+        return Gate(TRANSITION, True, f"{current} may go to {target}.")
+    ways = " or ".join(allowed(current))
+    return Gate(TRANSITION, False, f"A version in {current} cannot go to {target}, only to {ways}.")
+
+
+def _approvals(counted: Tally, required: int) -> Gate:
+    if counted.problem is not None:
+        return Gate(APPROVALS, False, counted.problem.sentence)
+    return Gate(APPROVALS, True, f"Approved by {', '.join(counted.approvers)}; {required} needed.")
+
+
+def _card(promotion: Promotion) -> Gate:
+    missing = missing_sections(promotion.card)
+    if not missing:
+        return Gate("card", True, "The model card is complete.")
+    lacks = f"The model card lacks {', '.join(missing)}"
+    if promotion.policy["require_complete_card"]:
+        return Gate("card", False, f"{lacks}; write it with updateModelCard.")
+    return Gate("card", True, f"{lacks}; the policy does not ask for it.")
+
+
+def _thresholds(promotion: Promotion) -> Gate:
+    for asked in promotion.policy["min_metrics"]:
+        name, low, high = asked["name"], asked.get("min"), asked.get("max")
+        value = promotion.metrics.get(name)
+        if value is None:
+            return Gate("metrics", False, f"{name} was not measured, and the policy sets a threshold for it.")
+        if low is not None and value < low:
+            return Gate("metrics", False, f"{name} is {value:g}, below the policy's {low:g}.")
+        if high is not None and value > high:
+            return Gate("metrics", False, f"{name} is {value:g}, above the policy's {high:g}.")
+    count = len(promotion.policy["min_metrics"])
+    return Gate("metrics", True, f"All {count} thresholds are met." if count else "The policy sets no threshold.")
+
+
+def data_gate(promotion: Promotion) -> Gate:
+    invalid = [id_ for id_, status in promotion.reviewed["data"].items() if status == "INVALID"]
+    if not invalid:
+        return Gate("data", True, "No data set version that it used is INVALID.")
+    uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
+    if promotion.policy["block_invalid_data"]:
+        return Gate("data", False, f"{uses}.")
+    return Gate("data", True, f"{uses}; the policy allows it.")
+
+
+def _experiment(promotion: Promotion) -> Gate:
+    if promotion.experiment == ExperimentStatus.FAILED:
+        return Gate("experiment", False, "The experiment that produced it FAILED.")
+    return Gate("experiment", True, "It does not come from an unsuccessful experiment.")
+
+
+def _bump(promotion: Promotion) -> Gate:
+    parent, child = promotion.parent, promotion.child
+    if parent is None or promotion.policy["semver"] == PolicyMode.OFF:
+        return Gate("bump", True, "There is no parent to compare with." if parent is None else "The policy is OFF.")
+    change = required_change(Facts(**parent["facts"]), Facts(**child["facts"]))
+    bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
+    if is_sufficient(bump, change.required):
+        return Gate("bump", True, f"The number declares a {bump} change; {change.required} is required.")
+    short = f"The number declares a {bump} change, but {change.required} is required: {' '.join(change.reasons)}"
+    return Gate("bump", promotion.policy["semver"] != PolicyMode.ENFORCE, short)
+
+
+def _incumbent(promotion: Promotion) -> Gate:
+    tolerance, incumbent = promotion.policy["max_regression"], promotion.incumbent
+    if incumbent is None or tolerance is None:
+        reason = "Nothing is in production." if incumbent is None else "The policy does not compare."
+        return Gate("incumbent", True, reason)
+    against = f"{Number(*incumbent['number'])} in production"
+    for name, before in sorted(incumbent["metrics"].items()):
+        worse = _worse_by(name, before, promotion.metrics.get(name))
+        if worse > tolerance:
+            now = promotion.metrics[name]
+            reason = f"{name} is {now:g}, {worse:.1%} worse than {before:g} of {against}; {tolerance:.1%} is tolerated."
+            return Gate("incumbent", False, reason)
+    return Gate("incumbent", True, f"No metric is more than {tolerance:.1%} worse than that of {against}.")
+
+
+def _worse_by(name: str, before: float, now: float | None) -> float:
+    """By which share of its value a metric got worse; 0 where it did not or cannot be compared."""
+    better = higher_is_better(name)
+    if now is None or better is None or before == 0:
+        return 0.0
+    return max(0.0, (before - now if better else now - before) / abs(before))

@@ -1,0 +1,53 @@
+"""Tags by a project's shared vocabulary (product description, "Standardize tags across teams").
+
+OFF     tags are taken as they are
+WARN    aliases turn into the shared name; unknown and deprecated tags are taken, with a warning
+ENFORCE aliases turn into the shared name; unknown and deprecated tags are refused
+
+A project without a vocabulary has nothing to warn of. `keep` is always known: it keeps a version from retention.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from resolvers.errors import BadUserInput
+from storage.vocabulary import PolicyMode
+
+KEEP = "keep"
+# How alike two names must be (difflib's ratio) to be suggested for each other.
+ALIKE = 0.6
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The defined tags, whether each is deprecated, and the other names that stand for them."""
+
+    mode: PolicyMode
+    deprecated: Mapping[str, bool]
+    aliases: Mapping[str, str]
+
+
+def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tuple[list[str], list[str]]:
+    """The tags by their shared names, each once, and what is to be warned of; BadUserInput where one is refused."""
+    if vocabulary.mode is PolicyMode.OFF or not vocabulary.deprecated:
+        return list(tags), []
+    shared = [vocabulary.aliases.get(tag, tag) for tag in tags]
+    warnings = []
+    for place, tag in enumerate(shared):
+        wrong = _wrong(tag, vocabulary)
+        if wrong and vocabulary.mode is PolicyMode.ENFORCE:
+            raise BadUserInput(f"{field}[{place}]", f"is {tag!r}, which {wrong}.")
+        warnings += [f"The tag {tag!r} {wrong}."] if wrong else []
+    return list(dict.fromkeys(shared)), warnings
+
+
+def _wrong(tag: str, vocabulary: Vocabulary) -> str | None:
+    if tag == KEEP:
+        return None
+    if tag in vocabulary.deprecated:
+        return "is deprecated in this project" if vocabulary.deprecated[tag] else None
+    known = [name for name, deprecated in vocabulary.deprecated.items() if not deprecated]
+    nearest = get_close_matches(tag, [*known, *vocabulary.aliases], 1, ALIKE)
+    suggestion = f"; the nearest known is {vocabulary.aliases.get(nearest[0], nearest[0])!r}" if nearest else ""
+    return f"is not in this project's vocabulary{suggestion}"

@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from resolvers.errors import Conflict
+from resolvers.transaction import Transaction
+from storage import load
+from storage.tags import TagAlias, TagDefinition
+
+
+async def define_tag(
+    tx: Transaction,
+    *,
+    project_id: str,
+    name: str,
+    description: str | None = None,
+    aliases: Sequence[str] | None = None,
+    deprecated: bool | None = None,
+) -> dict[str, str]:
+    """Define a tag, or change what is stated of one."""
+    await tx.project(project_id)
+    await load.lock_policy(tx.session, project_id)
+    rules = await load.registration_rules(tx.session, project_id)
+    before = await load.tag_definition(tx.session, project_id, name)
+    _refuse_taken(name, aliases or (), rules["deprecated"], rules["aliases"])
+
+    after: dict[str, Any] = dict(before or {"description": None, "deprecated": False, "aliases": []})
+    ordered = None if aliases is None else sorted(aliases)
+    stated = {"description": description, "deprecated": deprecated, "aliases": ordered}
+    after |= {part: value for part, value in stated.items() if value is not None}
+    if after != before:
+        await _keep(tx, project_id, name, after)
+        await tx.record("tag.defined", project_id, project_id, chain=project_id,
+                        before=before and {"name": name, **before}, after={"name": name, **after})  # fmt: skip
+    return {"project_id": project_id}
+
+
+def _refuse_taken(name: str, wanted: Sequence[str], defined: Any, aliases: dict[str, str]) -> None:
+    """A name stands for one tag alone."""
+    if name in aliases:
+        raise Conflict(f"{name!r} is an alias of {aliases[name]!r}; take it from there first.", field="input.name")
+    for alias in wanted:
+        if alias == name or alias in defined:
+            raise Conflict(f"{alias!r} is a defined tag and cannot be an alias.", field="input.aliases")
+        if aliases.get(alias, name) != name:
+            raise Conflict(f"{alias!r} is an alias of {aliases[alias]!r} already.", field="input.aliases")
+
+
+async def _keep(tx: Transaction, project_id: str, name: str, after: dict[str, Any]) -> None:
+    by = {"created_by": tx.caller.actor}
+    stated = {"description": after["description"], "deprecated": after["deprecated"]}
+    insert = upsert(TagDefinition).values({"project_id": project_id, "name": name, **stated, **by})
+    await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "name"], set_=stated))
+    those = (TagAlias.project_id == project_id, TagAlias.name == name)
+    await tx.session.execute(delete(TagAlias).where(*those))  # type: ignore[arg-type]
+    rows = [{"project_id": project_id, "alias": alias, "name": name, **by} for alias in after["aliases"]]
+    await tx.keep(TagAlias, *rows)

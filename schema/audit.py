@@ -1,0 +1,54 @@
+from datetime import datetime
+from typing import Any, ClassVar
+
+import strawberry
+from strawberry.scalars import JSON
+
+from resolvers.reads.audit import AuditSubject
+from schema.fields import argument, bound, column, expression, optional
+from schema.nodes import Node
+from schema.scalars import BigInt
+from storage.audit import AuditEvent as EventRow
+
+ENTRY = "({t}.entry::json -> '%s')"
+
+
+@strawberry.type(
+    description="One change of anything. Events are added, never changed; each one's hash covers the one before it."
+)
+class AuditEvent(Node):
+    table: ClassVar = EventRow
+    prefix: ClassVar = "evt"
+
+    at: datetime = column("When it happened, by the database's clock.")
+    actor: str = column("Who did it.")
+    action: str = column("What was done, such as `version.transitioned` or `member.set`.")
+    subject: Node | None = bound("What it was done to; null where the caller does not see it.", AuditSubject())
+    subject_id: strawberry.ID = column("The id of what it was done to.")
+    project_id: strawberry.ID | None = column("The project; null for principals and keys.")
+    notes: str | None = expression("Why.", "({t}.entry::json ->> 'notes')")
+    details: JSON = expression("What changed: `before` and `after`.", ENTRY % "details")
+    request_id: str = expression(
+        "The request that did it, as its `X-Request-Id` says.", "({t}.entry::json ->> 'requestId')"
+    )
+    chain: str = column("The chain that it belongs to: a model's id, a project's id, or `registry`.")
+    seq: BigInt = column("Its place in the chain, from 1.")
+    hash: str = expression(
+        "SHA-256 over the chain, seq, time, previous hash and entry, each on a line of its own; in hex.",
+        "encode({t}.hash, 'hex')",
+    )
+    previous_hash: str = expression("The hash of the event before it in the chain.", "encode({t}.previous_hash, 'hex')")
+
+
+@strawberry.input(description="Which events are meant. All given conditions hold together.")
+class AuditFilter:
+    project_id: strawberry.ID | None = optional("Of this project.")
+    chain: str | None = optional("Of this chain: a model with all its versions, a project, or `registry`.")
+    subject_id: strawberry.ID | None = optional("Done to this.")
+    actor: str | None = optional("Done by this principal.")
+    action: list[str] | None = optional("One of these actions; at most 20.")
+    after: datetime | None = optional("At this moment or later.")
+    before: datetime | None = optional("Before this moment.")
+
+
+FILTER: Any = argument("filter", AuditFilter | None, "Which events; absent: all.", default=strawberry.UNSET)

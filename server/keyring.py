@@ -1,0 +1,113 @@
+"""Whose a key or a token is, and what it reaches: asked of the database at most once in a few seconds."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+from sqlalchemy import Row, text
+
+from resolvers.transaction import Caller
+from storage.engine import Database
+from storage.secrets import hash_of, is_well_formed
+from storage.vocabulary import PrincipalKind
+
+# How long a process trusts what it knows of a key: a revoked one stops within this time.
+TRUSTED_SECONDS = 3.0
+LOOKUP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The owner of a key or token. `visible` are the projects that it reaches (None: all), `only` the one project that
+    the key is bound to."""
+
+    email: str
+    visible: Sequence[str] | None
+    id: str | None = None
+    kind: PrincipalKind = PrincipalKind.USER
+    may_attest: bool = False
+    only: str | None = None
+
+    def caller(self, request_id: str) -> Caller:
+        return Caller(self.email, self.visible, request_id, self.id, self.kind, self.may_attest, self.only)
+
+
+@dataclass(frozen=True)
+class _Known:
+    principal: Principal | None
+    until: float
+
+
+PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
+    (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
+    AS projects"""
+# The seconds left by the database's own clock: ours may differ.
+FIND_KEY = text(f"""
+SELECT {PRINCIPAL}, k.id AS key_id, k.project_id, k.may_attest,
+    extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
+    coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS use_is_news
+FROM api_keys k JOIN principals p ON p.id = k.principal_id
+WHERE k.secret_hash = :hash AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
+""")
+FIND_PRINCIPAL = text(
+    f"SELECT {PRINCIPAL}, NULL AS project_id, false AS may_attest FROM principals p WHERE email = :email"
+)
+USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = :id")
+
+
+class Keyring:
+    """Who a key belongs to. Forgets after some seconds, so that every process learns of a change by itself."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        self._known: LRUCache[str, _Known] = LRUCache(10_000)
+
+    async def principal(self, secret: str) -> Principal | None:
+        """The owner of a key; None for an unknown, revoked or expired one."""
+        known = self._known.get(secret)
+        if known is None or known.until <= time.monotonic():
+            if not is_well_formed(secret):
+                return None
+            known = self._known[secret] = await self._find(hash_of(secret))
+        return known.principal
+
+    async def with_email(self, email: str) -> Principal:
+        """Who an issuer's token names: known by its address, and without any role where nobody gave it one."""
+        known = self._known.get(email)
+        if known is None or known.until <= time.monotonic():
+            asked = time.monotonic()
+            async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+                row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
+            principal = Principal(email, ()) if row is None else _principal(row)
+            known = self._known[email] = _Known(principal, asked + TRUSTED_SECONDS)
+        assert known.principal is not None
+        return known.principal
+
+    async def _find(self, digest: bytes) -> _Known:
+        asked = time.monotonic()
+        # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
+        async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+            row = (await session.execute(FIND_KEY, {"hash": digest})).one_or_none()
+            if row is not None and row.use_is_news:
+                await session.execute(USED, {"id": row.key_id})
+                await session.commit()
+        if row is None:
+            return _Known(None, asked + TRUSTED_SECONDS)
+        trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
+        return _Known(_principal(row), asked + trusted)
+
+
+def _principal(row: Row[Any]) -> Principal:
+    return Principal(
+        row.email, _visible(row), row.principal_id, PrincipalKind(row.kind), row.may_attest, row.project_id
+    )
+
+
+def _visible(row: Row[Any]) -> Sequence[str] | None:
+    """Who administers the instance sees all; a key that is bound to a project reaches no other."""
+    if row.administers:
+        return None if row.project_id is None else (row.project_id,)
+    return tuple(project for project in row.projects if row.project_id in (None, project))

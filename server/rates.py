@@ -1,0 +1,44 @@
+"""How much a principal may ask for: a bucket of cost each, that fills again with time."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from resolvers.errors import RateLimited
+
+
+@dataclass
+class Bucket:
+    left: float
+    at: float
+
+
+class Buckets:
+    """One process's buckets. Each holds `burst` and gains `per_second`, both in objects that an operation may answer;
+    with 0 a second nothing is limited."""
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic):
+        self.per_second, self.burst, self.clock = per_second, burst, clock
+        self._buckets: LRUCache[str, Bucket] = LRUCache(10_000)
+
+    def take(self, who: str, cost: int) -> int:
+        """Take an operation's cost; what is left. RateLimited where there is not enough."""
+        if not self.per_second:
+            return int(self.burst)
+        now = self.clock()
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            bucket = self._buckets[who] = Bucket(self.burst, now)
+        bucket.left = min(self.burst, bucket.left + (now - bucket.at) * self.per_second)
+        bucket.at = now
+        if bucket.left < cost:
+            seconds = math.ceil((cost - bucket.left) / self.per_second)
+            sentence = (
+                f"This would cost {cost}, and {int(bucket.left)} is left; try again in {seconds} s, or ask for less."
+            )
+            raise RateLimited(sentence, seconds, cost=cost, left=int(bucket.left))
+        bucket.left -= cost
+        return int(bucket.left)

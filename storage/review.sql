@@ -1,0 +1,22 @@
+json_build_object(
+    'reviewer', {a}.reviewer, 'decision', {a}.decision, 'target', {a}.target_stage, 'position', {a}.stage_position,
+    'reviewed', {a}.reviewed, 'request', {a}.request_id,
+    'request_status', (SELECT CASE WHEN r.status = 'OPEN' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED'
+        ELSE r.status END FROM transition_requests r WHERE r.id = {a}.request_id),
+    'role', (SELECT m.role FROM members m
+        WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
+    'kind', (SELECT p.kind FROM principals p WHERE p.id = {a}.reviewer_id),
+    'is_author', (SELECT v.created_by = {a}.reviewer FROM versions v WHERE v.id = {a}.version_id),
+    'superseded', EXISTS (SELECT FROM approvals b WHERE b.version_id = {a}.version_id
+        AND b.reviewer_id = {a}.reviewer_id AND b.target_stage = {a}.target_stage
+        AND b.stage_position = {a}.stage_position AND (b.at, b.id) > ({a}.at, {a}.id)),
+    'expired', (SELECT {a}.at < clock_timestamp() - make_interval(days => y.approval_valid_days)
+        FROM project_policies y WHERE y.project_id = {a}.project_id),
+    'valid_days', (SELECT y.approval_valid_days FROM project_policies y WHERE y.project_id = {a}.project_id),
+    'allow_self', (SELECT y.allow_self_approval FROM project_policies y WHERE y.project_id = {a}.project_id),
+    'now', (SELECT {reviewed_now} FROM versions v WHERE v.id = {a}.version_id),
+    'stage', (SELECT v.stage FROM versions v WHERE v.id = {a}.version_id),
+    'now_position', (SELECT v.stage_position FROM versions v WHERE v.id = {a}.version_id),
+    'after_position', (SELECT s.after_position FROM versions v JOIN stage_transitions s
+        ON s.version_id = v.id AND s.position = v.stage_position WHERE v.id = {a}.version_id)
+)

@@ -1,0 +1,6 @@
+json_build_object(
+    'cardRevision', coalesce((SELECT k.revision FROM model_cards k WHERE k.version_id = {v}.id), 0),
+    'data', (SELECT coalesce(json_object_agg(d.id, d.status ORDER BY d.id), json_build_object()) FROM dataset_versions d
+        WHERE d.id = ANY (ARRAY(SELECT u.dataset_version_id FROM dataset_uses u WHERE u.version_id = {v}.id)
+            || {v}.dataset_version_id))
+)
