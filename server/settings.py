@@ -1,11 +1,15 @@
 """Every setting, once: an option of `lineal serve` and a `LINEAL_*` variable of the same name."""
 
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Verified with a public key. With a shared secret (HS256 and its like) whoever can verify a token could forge one.
+ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
 class Settings(BaseSettings):
@@ -40,6 +44,16 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field("", description="Further names, by commas, that requests may be addressed to.")
     allowed_origins: str = Field("", description="Origins of other sites, by commas, whose pages may call the API.")
+    oidc_issuer: str = Field(
+        "", description="An OpenID Connect issuer whose tokens are taken beside API keys, exactly as it names itself."
+    )
+    oidc_audience: str = Field("", description="The audience that a token must be meant for; needed with oidc-issuer.")
+    oidc_algorithms: str = Field(
+        "RS256,ES256", description="By which algorithms, by commas, tokens may be signed; only ones with public keys."
+    )
+    oidc_jwks_url: str = Field(
+        "", description="Where the issuer publishes its keys; absent: where its discovery document says."
+    )
     open: bool = Field(False, description="Serve without API keys. Only on a loopback address.")
     demo: bool = Field(False, description="Fill an empty registry with the sample of the product description.")
     log_level: str = Field("info", description="debug, info, warning or error.")
@@ -59,6 +73,43 @@ class Settings(BaseSettings):
             raise ValueError("must be text or json")
         return value
 
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _safe_to_fetch(cls, value: str) -> str:
+        if value and not is_safe(value):
+            raise ValueError("must be an https address, or an http address of this machine, without a user name")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _can_have_a_discovery_document(cls, value: str) -> str:
+        if "?" in value or "#" in value:
+            raise ValueError("must have no query and no fragment; an issuer's name has none")
+        return value
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _meant_for_us(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not value:
+            raise ValueError(
+                "is needed with oidc-issuer: without it, tokens meant for any other service would be taken"
+            )
+        return value
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _public_keys_only(cls, value: str) -> str:
+        listed = _listed(value)
+        bad = [name for name in listed if name not in ASYMMETRIC]
+        if bad or not listed:
+            raise ValueError(f"holds {', '.join(bad) or 'nothing'}; it may hold {', '.join(ASYMMETRIC)}")
+        return value
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """By which algorithms a token may be signed."""
+        return _listed(self.oidc_algorithms)
+
     @property
     def is_loopback(self) -> bool:
         return self.host in LOOPBACK or self.host.startswith("127.")
@@ -74,3 +125,23 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> frozenset[str]:
         return frozenset(origin.strip().lower() for origin in self.allowed_origins.split(",") if origin.strip())
+
+
+def is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_safe(address: str) -> bool:
+    """Whether nobody on the way can change what is fetched from there: https, or http that stays on this machine."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if not host or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host))
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -1,0 +1,187 @@
+"""The public keys of an OpenID Connect issuer: fetched when they are needed, kept while the issuer is away."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+
+import orjson
+import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
+from jwt import PyJWK, PyJWTError
+
+from server.settings import Settings, is_safe, is_this_machine
+
+# How long a key set is taken for current: a key that the issuer withdraws stops within this time.
+FRESH_SECONDS = 300.0
+# How long it serves on while the issuer cannot be reached.
+STALE_SECONDS = 86_400.0
+# How often strangers' tokens, which may name any key, or failures can make us ask the issuer again.
+REFETCH_SECONDS = 30.0
+# The same while there is no key set at all, so that a late issuer does not keep everybody out for long.
+RETRY_SECONDS = 5.0
+FETCH_SECONDS = 5.0
+MAX_BYTES = 250_000
+
+log = structlog.get_logger("lineal.issuer")
+
+
+class KeysUnavailable(Exception):
+    """No token can be verified now: the issuer's keys cannot be fetched, and none are in hand."""
+
+
+class Unusable(Exception):
+    """The issuer published something that cannot be used."""
+
+
+@dataclass(frozen=True)
+class IssuerKey:
+    """One key, made ready for each algorithm that it may be used with."""
+
+    kid: str | None
+    ready: Mapping[str, PyJWK]
+
+
+@dataclass(frozen=True)
+class KeySet:
+    keys: Sequence[IssuerKey]
+
+    def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
+        """The key of this id; for a token that names none, the only key there is."""
+        if kid is None:
+            named = self.keys if len(self.keys) == 1 else ()
+        else:
+            named = [key for key in self.keys if key.kid == kid]
+        return next((key.ready[algorithm] for key in named if algorithm in key.ready), None)
+
+
+class IssuerKeys:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic):
+        self.settings, self.clock = settings, clock
+        self._keys: KeySet | None = None
+        self._fetched = self._tried = -math.inf
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
+        """The issuer's key of this id for this algorithm; KeysUnavailable if no keys can be had."""
+        found = (await self._current(FRESH_SECONDS)).find(kid, algorithm)
+        if found is None:
+            # A key that we do not know may be new at the issuer.
+            found = (await self._current(REFETCH_SECONDS)).find(kid, algorithm)
+        return found
+
+    async def _current(self, seconds: float) -> KeySet:
+        """The key set, asked for anew if it is older than this and the issuer was not asked just before."""
+        if self.clock() - self._fetched >= seconds and (self._fetching or self._may_ask()):
+            await self._fetch()
+        held = self._held()
+        if held is None:
+            raise KeysUnavailable("The keys of the token issuer cannot be fetched; try again in a few seconds.")
+        return held
+
+    def _held(self) -> KeySet | None:
+        return self._keys if self.clock() - self._fetched < STALE_SECONDS else None
+
+    def _may_ask(self) -> bool:
+        return self.clock() - self._tried >= (RETRY_SECONDS if self._held() is None else REFETCH_SECONDS)
+
+    async def _fetch(self) -> None:
+        """Wait for the one fetch that is under way, or begin it; a caller who leaves does not end it for the others."""
+        if self._fetching is None:
+            self._tried = self.clock()
+            self._fetching = asyncio.create_task(self._replace(self._tried))
+        # The thread's own limits are for each step of the network; this one is for all of them, whenever one joins.
+        await asyncio.wait({self._fetching}, timeout=max(0.0, self._tried + FETCH_SECONDS - self.clock()))
+
+    async def _replace(self, began: float) -> None:
+        try:
+            self._keys = await asyncio.to_thread(fetch, self.settings)
+            self._fetched = began
+        except Exception as error:  # noqa: BLE001 - whatever it was, the keys in hand serve on
+            log.warning("issuer's keys not fetched", issuer=self.settings.oidc_issuer, reason=str(error))
+        finally:
+            self._fetching = None
+
+
+def fetch(settings: Settings) -> KeySet:
+    """What the issuer publishes now. This blocks."""
+    deadline = time.monotonic() + FETCH_SECONDS
+    address = settings.oidc_jwks_url or _discover(settings.oidc_issuer, deadline)
+    published = _read(address, deadline).get("keys")
+    if not isinstance(published, list):
+        raise Unusable(f"{address} has no list of keys.")
+    keys = [key for jwk in published if (key := _usable(jwk, settings.algorithms)).ready]
+    if not keys:
+        # Taken as it is: an issuer that withdraws its keys means it.
+        log.warning("issuer has no key for our algorithms", address=address, algorithms=settings.algorithms)
+    return KeySet(keys)
+
+
+def _discover(issuer: str, deadline: float) -> str:
+    """OpenID Connect Discovery 1.0, section 4."""
+    address = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+    document = _read(address, deadline)
+    if document.get("issuer") != issuer:
+        raise Unusable(f"{address} names the issuer {document.get('issuer')!r}, but the setting is {issuer!r}.")
+    found = document.get("jwks_uri")
+    weaker = isinstance(found, str) and urlsplit(found).scheme not in ("https", urlsplit(issuer).scheme)
+    if not isinstance(found, str) or weaker or not is_safe(found):
+        raise Unusable(f"{address} names the key address {found!r}, which is not safe to fetch from.")
+    return found
+
+
+def _read(address: str, deadline: float) -> dict[str, Any]:
+    request = Request(address, headers={"Accept": "application/json", "User-Agent": "lineal"})  # noqa: S310 - is_safe
+    body = bytearray()
+    with _opener(address).open(request, timeout=max(0.1, deadline - time.monotonic())) as response:
+        if response.status != 200:
+            raise Unusable(f"{address} answered {response.status}.")
+        while chunk := response.read1(65_536):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise Unusable(f"{address} answered more than {MAX_BYTES} bytes.")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{address} took longer than {FETCH_SECONDS:g} seconds.")
+    document = orjson.loads(body)
+    if not isinstance(document, dict):
+        raise Unusable(f"{address} answered no JSON object.")
+    return document
+
+
+def _opener(address: str) -> OpenerDirector:
+    """HTTP and nothing more: redirects are not followed, no other scheme is known, and no proxy leads to ourselves."""
+    opener = OpenerDirector()
+    proxies: dict[str, str] | None = {} if is_this_machine(urlsplit(address).hostname or "") else None
+    for handler in (ProxyHandler(proxies), HTTPHandler(), HTTPSHandler()):
+        opener.add_handler(handler)
+    return opener
+
+
+def _usable(jwk: object, algorithms: Sequence[str]) -> IssuerKey:
+    """The key for each of our algorithms that is meant for it and fits its type; for none if it is not for signing."""
+    if not isinstance(jwk, dict) or not _is_for_verifying(jwk):
+        return IssuerKey(None, {})
+    meant = [name for name in algorithms if (jwk.get("alg") or name) == name]
+    ready = {name: key for name in meant if (key := _ready(jwk, name))}
+    return IssuerKey(jwk.get("kid"), ready)
+
+
+def _is_for_verifying(jwk: Mapping[str, Any]) -> bool:
+    operations = jwk.get("key_ops") or ["verify"]
+    is_named = isinstance(operations, list) and "verify" in operations
+    # A private part that anybody can fetch makes it a key that anybody can sign with.
+    return is_named and (jwk.get("use") or "sig") == "sig" and "d" not in jwk
+
+
+def _ready(jwk: dict[str, Any], algorithm: str) -> PyJWK | None:
+    try:
+        key = PyJWK(jwk, algorithm)
+        # Looks at the curve too, which the line before does not.
+        prepared = key.Algorithm.prepare_key(key.key)
+    except (PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
+        return None
+    return None if key.Algorithm.check_key_length(prepared) else key
