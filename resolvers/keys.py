@@ -3,7 +3,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from resolvers.errors import BadUserInput, Conflict, NotFound
+from resolvers.errors import BadUserInput, Conflict, Forbidden, NotFound
 from resolvers.members import known_principal
 from resolvers.transaction import REGISTRY, Transaction
 from storage import load
@@ -67,10 +67,11 @@ async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) ->
 
 async def _usable(tx: Transaction, id_: str) -> Any:
     """A key that still works, the caller's own unless it administers the instance."""
-    owner = None if tx.caller.administers else tx.caller.principal_id or ""
-    key = await load.lock_key(tx.session, id_, owner)
+    key = await load.lock_key(tx.session, id_, tx.caller.who)
     if key is None:
         raise NotFound("key", id_, "input.id")
+    if key["may_attest"] and not (tx.caller.may_attest or tx.caller.administers):
+        raise Forbidden(f"{id_} may attest approvals, and your key may not; use that key, or ask an administrator.")
     if key["revoked_at"] or key["is_expired"]:
         raise Conflict(f"{id_} has ended already.", current="REVOKED" if key["revoked_at"] else "EXPIRED")
     return key

@@ -67,9 +67,7 @@ async def set_administrator(tx: Transaction, *, email: str, administers: bool) -
     if found["administers"] and not administers and left == 1:
         raise Conflict(f"{email} is the last who administers the instance; hand it on to somebody else first.")
     if found["administers"] != administers:
-        await tx.session.execute(
-            update(Principal).where(Principal.id == found["id"]).values(administers=administers)
-        )
+        await tx.session.execute(update(Principal).where(Principal.id == found["id"]).values(administers=administers))
         change = {"before": {"administers": not administers}, "after": {"administers": administers}}
         await tx.record("principal.administersSet", found["id"], None, chain=REGISTRY, **change)
     return {"principal_id": found["id"]}

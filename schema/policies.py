@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.rules import limits
 from schema import links, words
-from schema.fields import column, expression, given, one, optional
+from schema.fields import column, computed, given, one, optional
 from schema.versions import MetricCondition
 from storage.policies import ProjectPolicy as PolicyRow
 
@@ -31,7 +31,9 @@ class ProjectPolicy:
     retention_days: int | None = column(
         "After how many days without a touch a version in DEVELOPMENT is archived; null: never."
     )
-    min_metrics: list[MetricThreshold] = expression("The ranges that metrics must be in.", "{t}.min_metrics")
+    min_metrics: list[MetricThreshold] = computed(
+        "The ranges that metrics must be in.", {"ranges": "{t}.min_metrics"}, lambda ranges: ranges
+    )
     max_regression: float | None = column(
         "By which share of its value a metric may be worse than that of the version in production; null: not compared."
     )

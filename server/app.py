@@ -18,6 +18,7 @@ from server.health import healthz, readyz
 from server.http import GraphQLEndpoint
 from server.keyring import Keyring
 from server.logs import configure_logs
+from server.oidc import Tokens
 from server.operations import Operations
 from server.parent import die_with_parent
 from server.rates import Buckets
@@ -63,7 +64,8 @@ def make_app(settings: Settings) -> Gate:
         lifespan=lifespan,
     )
     app.state.database = database
-    return Gate(Explorable(endpoint), app, settings, keyring)
+    tokens = Tokens(settings) if settings.oidc_issuer else None
+    return Gate(Explorable(endpoint), app, settings, keyring, tokens)
 
 
 class Explorable:

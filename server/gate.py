@@ -9,8 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
 from server.http import JSON, Headers, Refused, busy, defect, respond
+from server.issuer import KeysUnavailable
 from server.keyring import Keyring, Principal
+from server.oidc import Tokens
 from server.settings import Settings
+from storage.secrets import PREFIX
 
 API = "/graphql"
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/favicon.ico"})
@@ -40,6 +43,7 @@ class Gate:
     app: ASGIApp
     settings: Settings
     keyring: Keyring
+    tokens: Tokens | None = None
     in_flight: int = field(default=0)
 
     def __post_init__(self) -> None:
@@ -120,17 +124,28 @@ class Gate:
         scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise unauthenticated("An API key is needed: send it as the header Authorization: Bearer lnl_...")
-        principal = await self._known(secret.strip(), request_id)
+        is_token = self.tokens is not None and not secret.startswith(PREFIX)
+        principal = await self._known(secret.strip(), request_id, is_token)
         if principal is None:
-            raise unauthenticated("The API key is unknown, revoked or expired; ask an administrator for another.")
+            what = (
+                "token is not one of the issuer's, or is over" if is_token else "API key is unknown, revoked or expired"
+            )
+            raise unauthenticated(f"The {what}; ask an administrator for another.")
         return principal
 
-    async def _known(self, secret: str, request_id: str) -> Principal | None:
+    async def _with_token(self, token: str) -> Principal | None:
+        assert self.tokens
+        verified = await self.tokens.email(token)
+        return await self.keyring.with_email(verified.email) if verified else None
+
+    async def _known(self, secret: str, request_id: str, is_token: bool) -> Principal | None:
         try:
             with refused():
-                return await self.keyring.principal(secret)
+                return await (self._with_token(secret) if is_token else self.keyring.principal(secret))
         except Refusal as refusal:
             raise busy(str(refusal), 1) from refusal
+        except KeysUnavailable as away:
+            raise busy(str(away), 5) from away
         except Exception as error:  # noqa: BLE001 - before the app, which masks its own
             raise defect(error, request_id) from None
 

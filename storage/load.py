@@ -249,15 +249,16 @@ async def member(session: AsyncSession, project_id: str, principal_id: str) -> R
     return await one(session, statement, project=project_id, principal=principal_id)
 
 
-async def lock_key(session: AsyncSession, id_: str, owner: str | None) -> Row | None:
-    """A key; with an owner only one of this principal."""
-    return await one(session, LOCK_KEY, id=id_, owner=owner)
+async def lock_key(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    """A key that the caller may end: any, or its own; with a key that is bound to a project, one that is so too."""
+    return await one(session, LOCK_KEY, id=id_, **who)
 
 
 LOCK_KEY = """
 SELECT k.*, p.email, clock_timestamp() AS now, coalesce(k.expires_at <= clock_timestamp(), false) AS is_expired
 FROM api_keys k JOIN principals p ON p.id = k.principal_id
-WHERE k.id = :id AND (CAST(:owner AS text) IS NULL OR k.principal_id = :owner) FOR NO KEY UPDATE OF k
+WHERE k.id = :id AND (CAST(:everything AS boolean) OR k.principal_id = CAST(:me AS text)
+    AND (CAST(:only AS text) IS NULL OR k.project_id = CAST(:only AS text))) FOR NO KEY UPDATE OF k
 """
 
 

@@ -30,7 +30,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-from tests import oracle
+from tests import oracle, oracle_governance
 from tests.oracle import Data, Order, Row
 
 DEPTH = 7
@@ -44,7 +44,12 @@ INTROSPECTION = [
     '__type(name: "ModelVersion") { name description fields { name args { name defaultValue } } }',
     '__type(name: "Nothing") { name }',
 ]
-TYPES_OF_IDS = {"Query.project": "proj", "Query.model": "model", "Query.experiment": "exp"} | {
+TYPES_OF_IDS = {
+    "Query.transitionRequest": "req",
+    "Query.project": "proj",
+    "Query.model": "model",
+    "Query.experiment": "exp",
+} | {
     "Query.dataset": "ds",
     "Query.datasetVersion": "dsv",
 }
@@ -166,6 +171,26 @@ class Values:
             "createdAfter": self.moment,
             "createdBefore": self.moment,
         }
+
+    def events(self) -> Row:
+        names = {self.one_of(*self.event_conditions) for _ in range(self.below(3))}
+        return {name: None if self.rarely() else self.event_conditions[name]() for name in sorted(names)}
+
+    @cached_property
+    def event_conditions(self) -> dict[str, Callable[[], Any]]:
+        """How each part of an AuditFilter is drawn."""
+        return {
+            "projectId": lambda: self.id("proj"),
+            "chain": lambda: self.column("audit_events", "chain", "registry"),
+            "subjectId": lambda: self.column("audit_events", "subject_id", "ver_none"),
+            "actor": lambda: self.column("audit_events", "actor", "nobody"),
+            "action": lambda: [self.column("audit_events", "action") for _ in self.some(2)],
+            "after": self.moment,
+            "before": self.moment,
+        }
+
+    def statuses(self) -> list[Word]:
+        return [Word(self.column("transition_requests", "status", "EXPIRED")) for _ in self.some(3)]
 
     def some(self, most: int) -> range:
         return range(0 if self.rarely() else 1 + self.below(most))
@@ -395,6 +420,7 @@ class Writer:
             "version": self.values.version,
             "name": self.values.metric,
             "at": self.values.moment,
+            "targetStage": lambda: Word(self.values.one_of(*self.schema.type_map["Stage"].values)),  # type: ignore[attr-defined]
         }
         return Value(draws[name](), draws[name])
 
@@ -406,9 +432,13 @@ class Writer:
 
     def paging(self, path: str, definition: GraphQLField, rows: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        if "filter" in definition.args:
+        if path == "Query.auditEvents":
+            found |= {"filter": Value(self.values.events(), self.values.events)} if self.values.rarely(2) else {}
+        elif "filter" in definition.args:
             found |= {"filter": Value(self.values.filter(), self.values.filter)} if self.values.rarely(2) else {}
             found |= {"orderBy": Value(self.values.order())} if self.values.rarely(2) else {}
+        if "status" in definition.args and self.values.rarely(2):
+            found["status"] = Value(self.values.statuses(), self.values.statuses)
         if "query" in definition.args:
             found |= {"query": Value(self.values.text(), self.values.text)} if self.values.rarely(2) else {}
             found |= {"projectId": Value(self.values.id("proj"))} if self.values.rarely(4) else {}
@@ -436,6 +466,8 @@ class Writer:
             return table, oracle.version_order(found["orderBy"].value)
         if path == "Model.versions":
             return table, oracle.HIGHEST_FIRST
+        if path == "Query.auditEvents":
+            return table, oracle_governance.LATEST_FIRST
         by_name = path in ("Query.projects", "Query.models", "Project.models", "Project.datasets")
         return table, oracle.BY_NAME if by_name else oracle.NEWEST_FIRST
 
@@ -454,7 +486,8 @@ class Writer:
         if is_list_type(of):
             return f"[{', '.join(self.part(of.of_type, Value(each), constant) for each in value)}]"
         if is_input_object_type(of):
-            anew = self.values.conditions if of.name == "VersionFilter" else {}
+            drawn = {"VersionFilter": self.values.conditions, "AuditFilter": self.values.event_conditions}
+            anew = drawn.get(of.name, {})
             each_of = {key: Value(each, anew.get(key)) for key, each in value.items()}
             parts = [f"{key}: {self.part(of.fields[key].type, each, constant)}" for key, each in each_of.items()]
             return f"{{{', '.join(parts)}}}"

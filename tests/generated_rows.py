@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.oracle import TABLES, Row
+from tests.oracle import JSON_COLUMNS, TABLES, Row
 
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 # Fractions that PostgreSQL writes with no, one, three and six digits; none moves time on, so that moments repeat.
@@ -271,7 +271,10 @@ async def insert(url: str, rows: Rows) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
+            await connection.execute("SET CONSTRAINTS ALL DEFERRED")
             for table, records in rows.tables.items():
+                if not records:
+                    continue
                 columns = list(records[0])
                 await connection.copy_records_to_table(table, records=_records(records, columns), columns=columns)
     finally:
@@ -280,4 +283,6 @@ async def insert(url: str, rows: Rows) -> None:
 
 def _records(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[list[Any]]:
     for row in rows:
-        yield [json.dumps(row[name]) if name == "parameters" else row[name] for name in columns]
+        yield [
+            json.dumps(row[name]) if name in JSON_COLUMNS and row[name] is not None else row[name] for name in columns
+        ]

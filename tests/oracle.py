@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
@@ -23,7 +23,9 @@ from resolvers.rules.mermaid import draw
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.semver import Number
 from resolvers.rules.stages import allowed
+from resolvers.transaction import Caller
 from schema import schema
+from storage.vocabulary import PrincipalKind
 
 Row = dict[str, Any]
 
@@ -39,7 +41,21 @@ TABLES = (
     "tags",
     "dataset_uses",
     "stage_transitions",
+    "principals",
+    "members",
+    "api_keys",
+    "project_policies",
+    "tag_definitions",
+    "tag_aliases",
+    "model_cards",
+    "model_card_revisions",
+    "transition_requests",
+    "approvals",
+    "audit_events",
 )
+JSON_COLUMNS = frozenset({
+    "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",
+})  # fmt: skip
 # The table and the type that an id's prefix names.
 NODES = {
     "proj": ("projects", "Project"),
@@ -48,19 +64,29 @@ NODES = {
     "exp": ("experiments", "Experiment"),
     "ds": ("datasets", "Dataset"),
     "dsv": ("dataset_versions", "DatasetVersion"),
+    "prin": ("principals", "Principal"),
+    "key": ("api_keys", "ApiKey"),
+    "req": ("transition_requests", "TransitionRequest"),
+    "evt": ("audit_events", "AuditEvent"),
 }
+# Who asks: a reviewer of some projects, whose key, unless it is restricted, may do everything.
+ASKING = Caller("bo@example.com", None, "req_test", "prin_bo", PrincipalKind.USER)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Every row of a registry, or of the projects that a caller sees."""
+    """Every row of a registry, or of the projects that a caller sees; `whole` holds all rows in either case."""
 
     tables: Mapping[str, Sequence[Row]]
+    whole: Mapping[str, Sequence[Row]]
+    caller: Caller = ASKING
 
     def seen_by(self, visible: Sequence[str] | None) -> "Data":
         if visible is None:
             return self
-        return Data({name: [r for r in rows if _project(name, r) in visible] for name, rows in self.tables.items()})
+        caller = replace(ASKING, visible=visible)
+        seen = {name: [r for r in rows if _is_seen(name, r, caller)] for name, rows in self.tables.items()}
+        return Data(seen, self.whole, caller)
 
     def all(self, table: str, **columns: Any) -> list[Row]:
         return [row for row in self.tables[table] if all(row[name] == value for name, value in columns.items())]
@@ -95,8 +121,12 @@ class Data:
         return [{"kind": kind, "from": later, "to": earlier} for kind, later, earlier in found if earlier is not None]
 
 
-def _project(table: str, row: Row) -> Any:
-    return row["id" if table == "projects" else "project_id"]
+def _is_seen(table: str, row: Row, caller: Caller) -> bool:
+    if table == "principals":
+        return bool(row["id"] == caller.principal_id)
+    if table == "api_keys":
+        return bool(row["principal_id"] == caller.principal_id)
+    return row["id" if table == "projects" else "project_id"] in (caller.visible or ())
 
 
 async def load(url: str) -> Data:
@@ -105,9 +135,9 @@ async def load(url: str) -> Data:
         tables = {name: [dict(row) for row in await connection.fetch(f"SELECT * FROM {name}")] for name in TABLES}
     finally:
         await connection.close()
-    for row in [*tables["versions"], *tables["experiments"]]:
-        row["parameters"] = json.loads(row["parameters"])
-    return Data(tables)
+    for row in (row for rows in tables.values() for row in rows):
+        row |= {name: json.loads(row[name]) for name in JSON_COLUMNS & row.keys() if row[name] is not None}
+    return Data(tables, tables)
 
 
 class Oracle:
@@ -225,6 +255,7 @@ def read_cursor(order: Order, given: str) -> tuple[Any, str]:
         "NAME": str,
         "METRIC": float,
         "CREATED_AT": datetime.fromisoformat,
+        "AT": datetime.fromisoformat,
         "VERSION": lambda text: [int(part) for part in text[1:-1].split(",")],
     }
     return reads[order.name](key), id_
@@ -542,3 +573,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "DatasetUse.datasetVersion": link("dataset_versions", "dataset_version_id"),
     "LineageGraph.mermaid": mermaid,
 }
+
+from tests import oracle_governance  # noqa: E402 - it builds on what is above
+
+RESOLVERS |= oracle_governance.RESOLVERS

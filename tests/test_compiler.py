@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,14 +21,15 @@ from graphql import (
 )
 from hypothesis import HealthCheck, given, reject, settings
 
-from resolvers.transaction import Caller
 from schema import schema
 from server.documents import Documents
 from server.operations import Operations, Request
+from server.rates import Buckets
 from storage.engine import Database
 from tests import oracle
 from tests.conftest import Cluster
 from tests.generated import Generated, operations
+from tests.generated_governance import govern
 from tests.generated_rows import Rows, insert, registry_rows, wide_rows
 from tests.live import at_full_length
 from tests.oracle import Oracle, Row
@@ -37,7 +38,7 @@ IN_THE_SUITE, AT_FULL_LENGTH = 500, 10_000
 ALPHA = ["proj_alpha"]
 QUERY: Any = schema._schema.query_type
 # What arguments are given where every field is asked.
-GIVEN = {"first": 3, "name": "auc", "version": "1.0.0", "at": "2026-02-01T00:00:00Z"}
+GIVEN = {"targetStage": "PRODUCTION", "first": 3, "name": "auc", "version": "1.0.0", "at": "2026-02-01T00:00:00Z"}
 
 
 class TooMuch(Exception):
@@ -55,6 +56,10 @@ class Compared:
     # What the driver was asked, one after another.
     statements: list[str]
 
+    @property
+    def operations(self) -> Operations:
+        return Operations(self.documents, self.database, Buckets(0, 0))
+
     def compiled(
         self,
         query: str,
@@ -63,8 +68,9 @@ class Compared:
         operation_name: str | None = None,
     ) -> dict[str, Any]:
         request = Request(query, operation_name, variables)
-        answering = Operations(self.documents, self.database).answer(request, Caller("tests", visible, "req_test"))
+        answering = self.operations.answer(request, replace(oracle.ASKING, visible=visible))
         answer: dict[str, Any] = json.loads(self.runner.run(answering).body)
+        answer.pop("extensions", None)
         return answer
 
     def check(
@@ -134,7 +140,7 @@ def compare(database: Cluster) -> Iterator[Compared]:
 
 async def filled(make_database: Callable[[], Any], rows: Rows) -> Cluster:
     made: Cluster = await make_database()
-    await insert(made.app_url, rows)
+    await insert(made.owner_url, govern(rows))
     return made
 
 
@@ -219,7 +225,8 @@ def everything(of: str, depth: int) -> str:
 
 def arguments(field: GraphQLField, given: Mapping[str, Any]) -> str:
     names = [name for name, argument in field.args.items() if is_required_argument(argument) or name == "first"]
-    return f"({', '.join(f'{name}: {json.dumps(given[name])}' for name in names)})" if names else ""
+    written = {name: given[name] if name == "targetStage" else json.dumps(given[name]) for name in names}
+    return f"({', '.join(f'{name}: {value}' for name, value in written.items())})" if names else ""
 
 
 def readable_fields() -> set[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from server.keys import new_secret
 
+from storage.secrets import new_secret
 from tests.conftest import Cluster, Registry, make_key
 from tests.test_http import app_of, asked, call, locked_projects
 
@@ -249,6 +249,8 @@ mutation($p: ID!, $d: ID!, $e: ID!, $m: ID!) {
   createExperiment(input: {id: $e, projectId: $p, name: "Search"}) { experiment { id } }
   createModel(input: {id: $m, projectId: $p, name: "Churn"}) { model { id } }
   createVersion(input: {modelId: $m, projectId: $p, metrics: {auc: 0.9}, tags: ["champion"]}) { version { id } }
+  requestTransition(input: {modelId: $m, version: "1.0.0", targetStage: STAGING}) { request { id } }
+  createApiKey(input: {name: "own", email: "ana@example.com", kind: USER, projectId: $p}) { id }
 }
 """
 
@@ -263,10 +265,13 @@ class Holding:
     experiment: str
     model: str
     version: str
+    request: str
+    key: str
 
     @property
     def ids(self) -> list[str]:
-        return [self.project, self.dataset, self.dataset_version, self.experiment, self.model, self.version]
+        of_versions = [self.model, self.version, self.request]
+        return [self.project, self.dataset, self.dataset_version, self.experiment, *of_versions, self.key]
 
 
 async def hold(registry: Registry, name: str) -> Holding:
@@ -277,7 +282,9 @@ async def hold(registry: Registry, name: str) -> Holding:
     ids = {"p": project, "d": f"ds_{name}", "e": f"exp_{name}", "m": f"model_{name}"}
     made = await registry.ask(SETUP, **ids)
     dataset_version = made["createDatasetVersion"]["datasetVersion"]["id"]
-    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], made["createVersion"]["version"]["id"])
+    request, key = made["requestTransition"]["request"]["id"], made["createApiKey"]["id"]
+    version = made["createVersion"]["version"]["id"]
+    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key)
 
 
 @dataclass(frozen=True)
@@ -295,8 +302,9 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
     database = await make_database()
     registry = await make_registry(database)
     ours, theirs = await hold(registry, "ours"), await hold(registry, "theirs")
-    caller = registry.with_key(await make_key(database.app_url, project_id=ours.project))
-    nobodys = Holding("proj_nobodys", "ds_nobodys", "dsv_nobodys", "exp_nobodys", "model_nobodys", "ver_nobodys")
+    caller = registry.with_key(await make_key(database.app_url, project=ours.project))
+    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key")
+    nobodys = Holding(*(f"{prefix}_nobodys" for prefix in prefixes))
     yield Neighbours(caller, ours, theirs, nobodys)
 
 
@@ -348,7 +356,6 @@ async def test_a_cursor_of_another_project_opens_nothing(neighbours: Neighbours)
     assert (await neighbours.caller.ask(page, c=cursor))["searchVersions"]["nodes"] == []
 
 
-OF_MODEL = ("updateVersion", "addTags", "removeTags", "transitionStage")
 WRITES: dict[str, tuple[str, Callable[[Holding, Holding], dict[str, Any]]]] = {
     "a model": ("createModel", lambda us, of: {"projectId": of.project, "name": "New"}),
     "a data set": ("createDataset", lambda us, of: {"projectId": of.project, "name": "New"}),
@@ -405,7 +412,30 @@ WRITES: dict[str, tuple[str, Callable[[Holding, Holding], dict[str, Any]]]] = {
     "tags": ("addTags", lambda us, of: {"modelId": of.model, "version": "1.0.0", "tags": ["ours"]}),
     "fewer tags": ("removeTags", lambda us, of: {"modelId": of.model, "version": "1.0.0", "tags": ["champion"]}),
     "a stage": ("transitionStage", lambda us, of: {"modelId": of.model, "version": "1.0.0", "targetStage": "STAGING"}),
+    "a request": (
+        "requestTransition",
+        lambda us, of: {"modelId": of.model, "version": "1.0.0", "targetStage": "ARCHIVED"},
+    ),
+    "a review": ("reviewTransition", lambda us, of: {"requestId": of.request, "decision": "APPROVE"}),
+    "a request taken back": ("cancelTransition", lambda us, of: {"requestId": of.request}),
+    "production": ("rollbackProduction", lambda us, of: {"modelId": of.model, "notes": "Back."}),
+    "a card": (
+        "updateModelCard",
+        lambda us, of: {"modelId": of.model, "version": "1.0.0", "modelCard": {"limitations": "Ours"}},
+    ),
+    "the status of data": (
+        "setDatasetVersionStatus",
+        lambda us, of: {"datasetVersionId": of.dataset_version, "status": "INVALID", "reason": "Ours"},
+    ),
+    "a member": ("setMember", lambda us, of: {"projectId": of.project, "email": "b@example.com", "role": "ADMIN"}),
+    "one member less": ("removeMember", lambda us, of: {"projectId": of.project, "email": "ana@example.com"}),
+    "a policy": ("updateProjectPolicy", lambda us, of: {"projectId": of.project, "requiredApprovals": 9}),
+    "a tag": ("defineTag", lambda us, of: {"projectId": of.project, "name": "ours"}),
+    "old versions": ("applyRetention", lambda us, of: {"projectId": of.project}),
+    "a key": ("revokeApiKey", lambda us, of: {"id": of.key}),
+    "a key's successor": ("rotateApiKey", lambda us, of: {"id": of.key}),
 }
+OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}
 
 
 @pytest.mark.parametrize(("mutation", "given"), WRITES.values(), ids=WRITES.keys())
@@ -433,4 +463,4 @@ async def test_every_mutation_is_tried_on_another_project() -> None:
 
     mutation = schema._schema.mutation_type
     assert mutation
-    assert set(mutation.fields) == {mutation for mutation, _ in WRITES.values()} | {"createProject"}
+    assert set(mutation.fields) == {mutation for mutation, _ in WRITES.values()} | OF_THE_INSTANCE

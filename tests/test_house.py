@@ -114,6 +114,7 @@ def test_text_and_lists_in_inputs_have_limits() -> None:
     free = []
     for each in of_ours():
         if isinstance(each, GraphQLInputObjectType) and each.name not in (
+            "AuditFilter",
             "VersionFilter",
             "VersionOrder",
             "MetricCondition",

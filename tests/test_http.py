@@ -440,7 +440,7 @@ async def test_a_defect_in_one_mutation_leaves_the_others(
 async def test_a_defect_in_finding_the_caller_is_masked(
     registry: Registry, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.keys.Keyring.principal", broken)
+    monkeypatch.setattr("server.keyring.Keyring.principal", broken)
     reply = await call(registry, asked(READ))
     assert (reply.status, reply.error()["code"]) == (500, "INTERNAL")
     assert reply.error()["requestId"] == reply.headers["x-request-id"] == log.events[0]["request_id"]

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from server.keys import Keyring, Principal, hash_of, is_well_formed, new_key_row, new_secret
-from sqlalchemy import func, insert
 
-from server import keys
+from server import keyring as keys
 from server.accounts import all_keys, end_key
-from storage.engine import Database, short_engine
-from storage.keys import ApiKey
+from server.keyring import Keyring
+from storage.engine import Database
+from storage.secrets import hash_of, is_well_formed, new_secret
+from storage.vocabulary import Role
 from tests.conftest import Cluster, Registry, connect, make_key
 
 EMAIL = "keys@example.com"
-ALL = Principal(EMAIL, None)
 
 
 @pytest_asyncio.fixture
@@ -31,19 +30,31 @@ async def keyring(database: Cluster) -> AsyncIterator[Keyring]:
 
 async def key_for(database: Cluster, seconds: float) -> str:
     """A key that expires after some seconds."""
-    secret = new_secret()
-    row: dict[str, Any] = new_key_row("short", EMAIL, secret, created_by="tests")
-    row["expires_at"] = func.clock_timestamp() + timedelta(seconds=seconds)
-    async with short_engine(database.app_url) as engine, engine.begin() as connection:
-        await connection.execute(insert(ApiKey).values(row))
+    secret = await make_key(database.app_url, EMAIL)
+    connection = await connect(database.app_url)
+    await connection.execute(
+        "UPDATE api_keys SET expires_at = clock_timestamp() + $2 WHERE secret_hash = $1",
+        hash_of(secret),
+        timedelta(seconds=seconds),
+    )
+    await connection.close()
     return secret
+
+
+async def owner(keyring: Keyring, secret: str) -> tuple[str, Any] | None:
+    """Whose a key is, and what it reaches."""
+    principal = await keyring.principal(secret)
+    return principal and (principal.email, principal.visible)
+
+
+ALL = (EMAIL, None)
 
 
 async def revoke(database: Cluster, secret: str) -> None:
     connection = await connect(database.app_url)
     id_ = await connection.fetchval("SELECT id FROM api_keys WHERE secret_hash = $1", hash_of(secret))
     await connection.close()
-    assert await end_key(database.app_url, id_)
+    await end_key(database.app_url, id_)
 
 
 # ---------------------------------------------------------------- their form
@@ -91,22 +102,31 @@ async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring:
 
 async def test_a_key_is_looked_up_once_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
     secret, unknown = await make_key(database.app_url, EMAIL), new_secret()
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
     assert await keyring.principal(unknown) is None
     del keyring.database.sessions
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
     assert await keyring.principal(unknown) is None
 
 
 async def test_a_key_bound_to_a_project_reaches_it_alone(database: Cluster, keyring: Keyring, project: str) -> None:
-    assert await keyring.principal(await make_key(database.app_url, EMAIL, project)) == Principal(EMAIL, (project,))
+    assert await owner(keyring, await make_key(database.app_url, EMAIL, project=project)) == (EMAIL, (project,))
+
+
+async def test_a_key_reaches_the_projects_of_its_owner(database: Cluster, keyring: Keyring, project: str) -> None:
+    member = "member@example.com"
+    bound = await make_key(database.app_url, member, project=project, role=Role.VIEWER)
+    assert await owner(keyring, bound) == (member, (project,))
+    assert await owner(keyring, await make_key(database.app_url, member, administers=False)) == (member, (project,))
+    stranger = await make_key(database.app_url, "stranger@example.com", administers=False)
+    assert await owner(keyring, stranger) == ("stranger@example.com", ())
 
 
 async def test_keys_are_asked_of_the_primary(database: Cluster, keyring: Keyring) -> None:
     # Reads may go to a replica, which may not know yet that a key was revoked.
     secret = await make_key(database.app_url, EMAIL)
     await keyring.database.reads.close()
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
 
 
 async def test_a_revoked_key_stops_when_it_is_no_longer_trusted(
@@ -114,9 +134,9 @@ async def test_a_revoked_key_stops_when_it_is_no_longer_trusted(
 ) -> None:
     secret = await make_key(database.app_url, EMAIL)
     monkeypatch.setattr(keys, "TRUSTED_SECONDS", 0.2)
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
     await revoke(database, secret)
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.25)
     assert await keyring.principal(secret) is None
 
@@ -134,7 +154,7 @@ async def test_a_revoked_key_stops_within_five_seconds(database: Cluster, regist
 async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
     secret = await key_for(database, 0.5)
     began = time.monotonic()
-    assert await keyring.principal(secret) == ALL
+    assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.52)
     assert await keyring.principal(secret) is None
     assert time.monotonic() - began < keys.TRUSTED_SECONDS
@@ -142,7 +162,7 @@ async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Clus
 
 async def test_an_expired_key_is_unknown(database: Cluster, keyring: Keyring) -> None:
     assert await keyring.principal(await key_for(database, -1)) is None
-    assert await keyring.principal(await key_for(database, 3600)) == ALL
+    assert await owner(keyring, await key_for(database, 3600)) == ALL
 
 
 async def test_secrets_are_not_kept(database: Cluster) -> None:

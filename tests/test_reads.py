@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from storage.vocabulary import Role
 from tests.conftest import Cluster, Registry, make_key
 
 CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"
@@ -85,7 +86,9 @@ async def test_a_key_of_one_project_sees_and_writes_nothing_of_another(
     mine, theirs = mine["project"]["id"], theirs["project"]["id"]
     hidden = await versions(registry, theirs, 2)
     await versions(registry, mine, 1)
-    tenant = registry.with_key(await make_key(database.app_url, "tenant@example.com", mine))
+    tenant = registry.with_key(
+        await make_key(database.app_url, "tenant@example.com", project=mine, role=Role.CONTRIBUTOR)
+    )
 
     asked = """query($project: ID!, $model: ID!) {
         project(id: $project) { id } model(id: $model) { id } node(id: $model) { id } nodes(ids: [$model]) { id }

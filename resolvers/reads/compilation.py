@@ -26,8 +26,8 @@ from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 TYPENAME = "__typename"
 # What PostgreSQL takes: the columns of a row, the bytes of a name, and half of json_build_object's arguments.
 COLUMNS_AT_ONCE, LONGEST_NAME, FIELDS_AT_ONCE = 1_600, 63, 50
-# The first parameters: the projects that a restricted caller may see, and who it is.
-VISIBLE, ME = "$1::text[]", "$2::text"
+# The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
+SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
 
 # A row that becomes an object. No key can have this name, which would stand for the column instead.
 ROW = '"#"'
@@ -36,12 +36,14 @@ Values = Mapping[str, Any]
 
 
 class Asking(Protocol):
-    """Who asks: the principal, and the projects that it may see (None: all)."""
+    """Who asks: the principal, the projects that it may see (None: all), the one that its key is bound to."""
 
     @property
     def visible(self) -> Sequence[str] | None: ...
     @property
     def principal_id(self) -> str | None: ...
+    @property
+    def only(self) -> str | None: ...
 
 
 class Given(NamedTuple):
@@ -142,7 +144,11 @@ class Compilation:
     variables: VariableValues
     restricted: bool
     parameters: list[Parameter] = field(
-        default_factory=lambda: [lambda given: given.caller.visible, lambda given: given.caller.principal_id]
+        default_factory=lambda: [
+            lambda given: given.caller.visible,
+            lambda given: given.caller.principal_id,
+            lambda given: given.caller.only,
+        ]
     )
     fills: list[Fill] = field(default_factory=list)
     _aliases: int = 0
@@ -194,7 +200,7 @@ class Compilation:
         """
         if not self.restricted:
             return "true"
-        return SCOPES.get(table, IN_PROJECT).format(row=alias, projects=VISIBLE, me=ME)
+        return SCOPES.get(table, IN_PROJECT).format(row=alias, **SEEN)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""
@@ -213,7 +219,7 @@ class Compilation:
         return of.binding(selected.name).sql(self, of, selected, alias)
 
     def template(self, template: str, selected: Selected, **aliases: str) -> str:
-        """Fill in aliases, and as parameters `{args[name]}`, `{args[name.part]}`, `{payload[name]}`, `{caller[name]}`."""
+        """Fill in aliases, and as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`."""
         arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
         payload = _Parameters(self, lambda name: lambda given: given.payload[name])
         caller = _Parameters(self, lambda name: lambda given: getattr(given.caller, name))

@@ -150,10 +150,11 @@ def need_of_field(of: str, field: str) -> Need | None:
 
 
 # How rows are narrowed to what a caller may see, by table: `{row}` the row, `{projects}` and `{me}` the caller's.
+# A key that is bound to a project knows only of such keys.
 SCOPES = {
     "projects": "{row}.id = ANY ({projects})",
     "principals": "{row}.id = {me}",
-    "api_keys": "{row}.principal_id = {me}",
+    "api_keys": "{row}.principal_id = {me} AND ({only} IS NULL OR {row}.project_id = {only})",
 }
 IN_PROJECT = "{row}.project_id = ANY ({projects})"
 
