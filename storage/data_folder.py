@@ -91,9 +91,33 @@ def urls_of_running(data_dir: Path) -> tuple[str, str]:
 
 def rename_durably(source: Path, target: Path) -> None:
     source.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    keep_names(target.parent)
+
+
+def make_durably(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """A file that is there as a whole or not at all; where another process was faster, its file stays."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            os.fchmod(descriptor, mode)
+            opened.write(content)
+            opened.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            file.hardlink_to(new)  # unlike a rename, it never replaces
+    finally:
+        new.unlink()
+    keep_names(file.parent)
+
+
+def keep_names(folder: Path) -> None:
+    """Make sure that the names of files made or moved in a folder outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def private(file: Path) -> BinaryIO:
