@@ -47,6 +47,15 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"database_url": app_url, "owner_url": owner_url})
 
 
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[Settings]:
+    """For commands that only read: as for others, but nothing is made where there is nothing."""
+    if not settings.database_url and not (settings.data_dir / "postgres").exists():
+        raise DatabaseUnusable(f"There is no database in {settings.data_dir}; name one with --data-dir.")
+    with reachable_database(settings) as ready:
+        yield ready
+
+
 class DatabaseUnusable(Exception):
     """The database cannot be reached, or not as this role."""
 
