@@ -1,4 +1,4 @@
-"""The history of stages against the audit log: two records of the same steps, which must agree."""
+"""The history of stages and the approvals against the audit log: two records of the same, which must agree."""
 
 from pathlib import Path
 
@@ -12,9 +12,10 @@ DISAGREEMENT = (Path(storage.__file__).parent / "steps.sql").read_text()
 
 
 async def disagreement(connection: AsyncConnection) -> Finding | None:
-    """The first step that only one of the two has, or that they tell differently. The entries must be sound JSON."""
+    """The first step or approval that only one of the two has, or that they tell differently; entries are sound."""
     row = (await connection.execute(text(DISAGREEMENT))).one_or_none()
     if row is None:
         return None
     where = f" (event {row.seq} of {row.chain})" if row.seq else f" ({row.chain})"
-    return Finding(TAMPERED, f"The stage transition {row.id}{where} {row.wrong}.", row.chain, row.seq)
+    what = "approval" if row.id.startswith("apr_") else "stage transition"
+    return Finding(TAMPERED, f"The {what} {row.id}{where} {row.wrong}.", row.chain, row.seq)

@@ -45,13 +45,18 @@ def promotion_facts(version: str, target: str) -> str:
     )
 
 
+def _role(table: str, column: str = "project_id") -> str:
+    """The caller's role in the project of a row. Qualified: an inner table has columns of these names too."""
+    return ROLE.format(project=f"{table}.{column}")
+
+
 async def one(session: AsyncSession, statement: str, **values: Any) -> Row | None:
     row = (await session.execute(text(statement), values)).mappings().one_or_none()
     return None if row is None else dict(row)
 
 
 async def project(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    role = ROLE.format(project="id")
+    role = _role("projects", "id")
     statement = f"SELECT id, {role} AS role FROM projects WHERE id = :id AND {role} IS NOT NULL"
     return await one(session, statement, id=id_, **who)
 
@@ -92,7 +97,7 @@ FROM project_policies y WHERE y.project_id = :id
 
 async def lock_models(session: AsyncSession, ids: Sequence[str], who: Who) -> dict[str, Row]:
     """Models by id, locked in id order until the transaction ends; without those that there are not."""
-    role = ROLE.format(project="project_id")
+    role = _role("models")
     statement = (
         f"SELECT id, project_id, {role} AS role FROM models WHERE id = ANY (CAST(:ids AS text[]))"
         f" AND {role} IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
@@ -179,7 +184,7 @@ async def highest_between(
 
 
 async def lock_experiment(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    role = ROLE.format(project="project_id")
+    role = _role("experiments")
     statement = f"SELECT id, project_id, status, {role} AS role FROM experiments WHERE id = :id AND {role} IS NOT NULL"
     return await one(session, f"{statement} FOR NO KEY UPDATE", id=id_, **who)
 
@@ -204,7 +209,7 @@ async def request(session: AsyncSession, id_: str, who: Who) -> Row | None:
 
 
 def _seen(table: str, more: str = "id") -> str:
-    role = ROLE.format(project="project_id")
+    role = _role(table)
     return f"SELECT id, project_id, {more}, {role} AS role FROM {table} WHERE id = :id AND {role} IS NOT NULL"
 
 

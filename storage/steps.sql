@@ -1,25 +1,50 @@
 -- The first place where the history of stages and the audit log disagree: chain, seq, id of the step, what is wrong.
--- Each row of stage_transitions has one event whose entry holds it as its "step", and the other way round.
+-- Each row of stage_transitions has one event whose entry holds it as its "step", and the other way round. Events from
+-- before entries held steps are only counted: as many as there are steps that no other event tells.
 WITH told AS (
-    SELECT chain, seq, project_id, actor, action, subject_id, entry::jsonb -> 'step' AS step
-    FROM audit_events WHERE entry::jsonb ? 'step'
+    SELECT chain, seq, at, project_id, actor, action, subject_id, entry::jsonb AS entry, entry::jsonb -> 'step' AS step
+    FROM audit_events WHERE action IN ('version.created', 'version.transitioned') OR entry::jsonb ? 'step'
 ), counted AS (
     SELECT *, row_number() OVER (PARTITION BY step ->> 'id' ORDER BY chain, seq) AS copy FROM told
+    WHERE step IS NOT NULL
+), early AS (
+    SELECT subject_id, count(*) AS events FROM told WHERE step IS NULL GROUP BY subject_id
+), untold AS (
+    SELECT t.*, count(*) OVER (PARTITION BY version_id) AS steps FROM stage_transitions t
+    WHERE NOT EXISTS (SELECT FROM counted WHERE step ->> 'id' = t.id)
 )
-SELECT coalesce(chain, model_id) AS chain, seq, coalesce(id, step ->> 'id') AS id,
-    CASE WHEN chain IS NULL THEN 'is in the history of stages, but not in the audit log'
-         WHEN id IS NULL THEN 'is in the audit log, but not in the history of stages'
+SELECT model_id AS chain, NULL AS seq, id, 'is in the history of stages, but not in the audit log' AS wrong
+FROM untold LEFT JOIN early ON subject_id = version_id WHERE steps > coalesce(events, 0)
+UNION ALL
+SELECT chain, seq, step ->> 'id',
+    CASE WHEN t.id IS NULL THEN 'is in the audit log, but not in the history of stages'
          WHEN copy > 1 THEN 'is in the audit log twice'
-         ELSE 'is another in the history of stages than in the audit log' END AS wrong
-FROM counted FULL JOIN stage_transitions ON id = step ->> 'id'
-WHERE chain IS NULL OR id IS NULL OR copy > 1
+         ELSE 'is another in the history of stages than in the audit log' END
+FROM counted LEFT JOIN stage_transitions t ON t.id = step ->> 'id'
+WHERE t.id IS NULL OR copy > 1
     OR action NOT IN ('version.created', 'version.transitioned')
-    OR (chain, counted.project_id, counted.actor, subject_id)
-        IS DISTINCT FROM (model_id, stage_transitions.project_id, stage_transitions.actor, version_id)
+    OR (chain, counted.project_id, counted.actor, subject_id, counted.at)
+        IS DISTINCT FROM (model_id, t.project_id, t.actor, version_id, t.at)
     OR step ->> 'versionId' IS DISTINCT FROM version_id
     OR step ->> 'from' IS DISTINCT FROM from_stage
     OR step ->> 'to' IS DISTINCT FROM to_stage
     OR step -> 'automatic' IS DISTINCT FROM to_jsonb(automatic)
     OR step ->> 'approvedBy' IS DISTINCT FROM approved_by
+    OR entry ->> 'notes' IS DISTINCT FROM notes
+UNION ALL
+SELECT coalesce(e.chain, a.project_id), e.seq, coalesce(a.id, e.approval ->> 'id'),
+    CASE WHEN e.chain IS NULL THEN 'is among the approvals, but not in the audit log'
+         WHEN a.id IS NULL THEN 'is in the audit log, but not among the approvals'
+         ELSE 'is another among the approvals than in the audit log' END
+FROM approvals a FULL JOIN (
+    SELECT chain, seq, at, subject_id, entry::jsonb ->> 'notes' AS notes, entry::jsonb -> 'approval' AS approval
+    FROM audit_events WHERE entry::jsonb ? 'approval'
+) e ON e.approval ->> 'id' = a.id
+WHERE a.id IS NULL OR e.chain IS NULL
+    OR (e.at, e.subject_id, e.notes) IS DISTINCT FROM (a.at, a.version_id, a.notes)
+    OR e.approval IS DISTINCT FROM jsonb_build_object('id', a.id, 'requestId', a.request_id,
+        'targetStage', a.target_stage, 'stagePosition', a.stage_position, 'reviewer', a.reviewer,
+        'reviewerId', a.reviewer_id, 'attestedBy', a.attested_by, 'decision', a.decision, 'meaning', a.meaning,
+        'reviewed', a.reviewed::jsonb)
 ORDER BY 1, 2, 3
 LIMIT 1

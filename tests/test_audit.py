@@ -39,7 +39,7 @@ async def append(url: str, chain: str, *entries: dict[str, Any]) -> None:
     connection = await connect(url)
     try:
         for entry in entries:
-            await connection.execute("SELECT audit_append($1, $2)", chain, rfc8785.dumps(entry).decode())
+            await connection.execute("SELECT audit_append($1, $2)", chain, [rfc8785.dumps(entry).decode()])
     finally:
         await connection.close()
 
@@ -47,24 +47,6 @@ async def append(url: str, chain: str, *entries: dict[str, Any]) -> None:
 def entry(action: str = "version.tagged", subject: str = "ver_1", **more: Any) -> dict[str, Any]:
     told = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com", "subjectId": subject}
     return told | {"projectId": PROJECT, "notes": None, "details": {}, "requestId": "test"} | more
-
-
-async def make_sample(url: str) -> None:
-    """The sample registry, and an event with its step for each stage transition that has none."""
-    await fill(Settings(database_url=url))
-    connection = await connect(url)
-    untold = """
-        SELECT * FROM stage_transitions t WHERE NOT EXISTS (
-            SELECT FROM audit_events WHERE chain = t.model_id AND entry::jsonb -> 'step' ->> 'id' = t.id)
-        ORDER BY model_id, position
-    """
-    rows = await connection.fetch(untold)
-    await connection.close()
-    for row in rows:
-        step = {"id": row["id"], "versionId": row["version_id"], "from": row["from_stage"], "to": row["to_stage"]}
-        step |= {"automatic": row["automatic"], "approvedBy": row["approved_by"]}
-        told = entry("version.transitioned", row["version_id"], actor=row["actor"], step=step)
-        await append(url, row["model_id"], told)
 
 
 # Makes all hashes of a chain fit again, and its head.
@@ -92,6 +74,7 @@ UNGUARDED = [
         "audit_events": "append_only",
         "audit_chains": "never_deleted",
         "stage_transitions": "append_only",
+        "approvals": "append_only",
     }.items()
 ]
 
@@ -142,7 +125,9 @@ class Kept:
         asyncio.run(append(self.cluster.app_url, chain, *(entry() for _ in range(count))))
 
     def tamper(self, *statements: str) -> None:
-        asyncio.run(run_sql(self.cluster.superuser_url, *UNGUARDED, *statements))
+        asyncio.run(
+            run_sql(self.cluster.superuser_url, "SET session_replication_role = replica", *UNGUARDED, *statements)
+        )
 
 
 async def write(data_dir: Path, url: str) -> Checkpoint | None:
@@ -153,7 +138,7 @@ async def write(data_dir: Path, url: str) -> Checkpoint | None:
 @pytest_asyncio.fixture(scope="module")
 async def sample(make_database: Callable[[], Any]) -> Cluster:
     made: Cluster = await make_database()
-    await make_sample(made.app_url)
+    await fill(Settings(database_url=made.app_url))
     return made
 
 
@@ -191,7 +176,7 @@ def test_what_was_written_is_sound_and_counted(kept: Kept) -> None:
     code, said = kept.verdicts()
     assert code == SOUND
     assert said.startswith("Sound: the audit log, ")
-    assert " events in 4 chains, is as it was written. It was held against 3 checkpoints in " in said
+    assert " events in 5 chains, is as it was written. It was held against 3 checkpoints in " in said
 
 
 def test_without_checkpoints_it_says_so(empty: Kept) -> None:
@@ -272,18 +257,31 @@ def test_a_stage_transition_that_its_event_tells_otherwise_is_found(kept: Kept) 
 
 
 def test_a_stage_transition_without_an_event_and_an_event_without_its_transition_are_found(kept: Kept) -> None:
-    step = {"id": "tra_none", "versionId": "ver_1", "from": None, "to": "STAGING", "automatic": False}
-    told = entry("version.transitioned", step=step | {"approvedBy": None})
-    asyncio.run(append(kept.cluster.app_url, CHURN, told))
+    gone = f"DELETE FROM audit_events WHERE chain = '{DEMAND}'"
+    kept.tamper(gone, f"DELETE FROM audit_chains WHERE chain = '{DEMAND}'")
+    code, said = replace(kept, data_dir=kept.data_dir / "none").verify()
+    assert (code, "is in the history of stages, but not in the audit log" in said) == (TAMPERED, True)
+
+
+def test_an_event_without_its_transition_is_found(kept: Kept) -> None:
+    last = f"SELECT id FROM stage_transitions WHERE model_id = '{CHURN}' ORDER BY position DESC LIMIT 1"
+    kept.tamper(f"DELETE FROM stage_transitions WHERE id = ({last})")
     code, said = kept.verify()
     assert (code, "is in the audit log, but not in the history of stages" in said) == (TAMPERED, True)
-    gone = f"DELETE FROM audit_events WHERE chain = '{DEMAND}'"
-    kept.tamper(
-        gone, f"DELETE FROM audit_chains WHERE chain = '{DEMAND}'", "DELETE FROM audit_events WHERE entry ~ 'tra_none'"
-    )
-    kept.tamper(REWRITE.format(chain=CHURN))
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ("UPDATE approvals SET decision = 'REJECT'", "is another among the approvals than in the audit log"),
+        ("UPDATE approvals SET at = at + interval '1 day'", "is another among the approvals than in the audit log"),
+        ("DELETE FROM approvals WHERE reviewer LIKE 'james%'", "is in the audit log, but not among the approvals"),
+    ],
+)
+def test_an_altered_approval_is_found(kept: Kept, change: str, wrong: str) -> None:
+    kept.tamper(change)
     code, said = kept.verify()
-    assert (code, "is in the history of stages, but not in the audit log" in said) == (TAMPERED, True)
+    assert (code, wrong in said) == (TAMPERED, True)
 
 
 def test_verifying_makes_and_changes_nothing(cluster: Cluster, kept: Kept) -> None:
@@ -387,7 +385,7 @@ def test_a_checkpoint_holds_the_heads_that_changed_and_is_told_to_the_log(
     empty.append()
     second = empty.checkpoint()
     assert first and second
-    assert (len(first.heads), list(second.heads)) == (4, [PROJECT])
+    assert (len(first.heads), list(second.heads)) == (5, [PROJECT])
     lines = empty.lines()
     content = [json.loads(line) for line in lines]
     assert [each["number"] for each in content] == [1, 2]

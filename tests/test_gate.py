@@ -216,7 +216,7 @@ async def test_a_browser_may_ask_first_whether_a_listed_origin_may_send_a_key(wi
     reply = await call(with_dashboard, method="OPTIONS", headers=preflight)
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["access-control-allow-origin"] == "https://b.example.com"
-    assert reply.headers["access-control-allow-headers"] == "authorization, content-type"
+    assert reply.headers["access-control-allow-headers"] == "authorization, content-type, idempotency-key"
     assert "access-control-allow-credentials" not in reply.headers
 
 

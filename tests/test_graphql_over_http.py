@@ -61,7 +61,8 @@ def test_a_body_of_ten_megabytes_is_refused_and_the_next_request_served(address:
     status, answer = post(address, iter([b" " * 100_000] * 100) if chunked else b" " * 10_000_000)
     assert status == 413
     assert answer["errors"][0]["message"] == "The body is larger than 1000000 bytes; send less at once."
-    assert post(address, b'{"query": "{ __typename }"}') == (200, {"data": {"__typename": "Query"}})
+    status, answer = post(address, b'{"query": "{ __typename }"}')
+    assert (status, answer["data"]) == (200, {"__typename": "Query"})
 
 
 def post(address: str, body: bytes | Iterator[bytes]) -> tuple[int, Any]:

@@ -333,7 +333,7 @@ async def test_a_mutation_by_get_is_refused_and_nothing_is_kept(registry: Regist
 async def test_a_query_by_get_takes_variables_and_an_operation_name(registry: Registry) -> None:
     query = b"query=query%20a($i:ID!){node(id:$i){id}}query%20b{a:__typename}"
     reply = await call(registry, method="GET", query_string=query + b'&operationName=a&variables={"i":"x"}')
-    assert json.loads(reply.body) == {"data": {"node": None}}
+    assert json.loads(reply.body)["data"] == {"node": None}
     reply = await call(registry, method="GET", query_string=query + b"&operationName=a&variables=[")
     assert (reply.status, reply.error()["message"]) == (400, "variables must be a JSON object.")
 
