@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from server import graphiql
 from server.documents import Documents
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
+from server.housekeeping import housekeeping
 from server.http import GraphQLEndpoint
 from server.keyring import Keyring
 from server.logs import configure_logs
@@ -31,10 +32,11 @@ def application() -> ASGIApp:
     die_with_parent()
     settings = Settings()
     configure_logs(settings.log_level, settings.log_format)
-    return make_app(settings)
+    return make_app(settings, keeps_house=True)
 
 
-def make_app(settings: Settings) -> Gate:
+def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
+    """The application; `keeps_house` where it also does what server processes do beside answering."""
     database = Database(settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout)
     keyring = Keyring(database)
 
@@ -44,7 +46,8 @@ def make_app(settings: Settings) -> Gate:
         # What is loaded by now stays: the collector need not go through it for every large request.
         gc.freeze()
         try:
-            yield
+            async with housekeeping(settings, database) if keeps_house else nullcontext():
+                yield
         finally:
             await database.close()
 

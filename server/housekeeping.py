@@ -1,0 +1,57 @@
+"""What every server process does beside answering: checkpoints of the audit log, retention, forgetting old answers.
+
+Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from resolvers.idempotency import FORGET, KEPT_HOURS
+from server.checkpointing import Checkpoints, checkpoint
+from server.settings import Settings
+from storage.engine import Database
+
+log = structlog.get_logger("lineal")
+
+RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
+FORGET_SECONDS = 600.0
+
+
+@asynccontextmanager
+async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """Until the block ends, which takes a last checkpoint."""
+    checkpoints = Checkpoints(settings.data_dir)
+
+    async def take_checkpoint() -> None:
+        await checkpoint(database.engine, checkpoints)
+
+    async def forget() -> None:
+        async with database.sessions() as session, session.begin():
+            await session.execute(FORGET, {"hours": KEPT_HOURS})
+
+    tasks = [
+        asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
+        asyncio.create_task(every(FORGET_SECONDS, forget)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await take_checkpoint()
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Work, wait, work again: what goes wrong is logged, and tried again next time."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("housekeeping failed", task=getattr(work, "__name__", ""))
+        await asyncio.sleep(seconds)
