@@ -8,6 +8,7 @@ from resolvers.errors import BadUserInput, Conflict
 from resolvers.registration import NewVersion, register
 from resolvers.transaction import Transaction
 from resolvers.versions import models_of
+from storage import load
 from storage.experiments import Experiment
 from storage.ids import new_id
 from storage.vocabulary import ExperimentStatus
@@ -43,7 +44,7 @@ async def create_experiment(
         "training_duration_secs": training_duration_secs,
         "notes": notes,
     }
-    ended = None if status is ExperimentStatus.RUNNING else func.clock_timestamp()
+    ended = None if status is ExperimentStatus.RUNNING else await load.now(tx.session)
     await tx.keep(Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
     await tx.record("experiment.created", experiment_id, project_id, chain=project_id, after=facts)
     return {"experiment_id": experiment_id}

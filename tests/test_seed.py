@@ -7,21 +7,35 @@ and build on each other, as its reader does.
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from server.demo import fill
 from server.settings import Settings
+from storage.vocabulary import PrincipalKind
 from tests.conftest import Registry, make_key
 
 MODEL = "model_xgb_churn"
+COPY = "model_xgb_churn_copy"
+PIPELINE, MARIA, JAMES = "retraining@company.com", "maria.chen@company.com", "james.wu@company.com"
 
 
 @pytest_asyncio.fixture(scope="module")
-async def sample(make_database: Callable[[], Any], make_registry: Callable[..., Any]) -> Registry:
+async def people(make_database: Callable[[], Any], make_registry: Callable[..., Any]) -> dict[str, Registry]:
+    """The sample's pipeline and its two reviewers, each with a key."""
     database = await make_database()
     assert await fill(Settings(database_url=database.app_url))
     registry: Registry = await make_registry(database)
-    return registry.with_key(await make_key(database.app_url, "pipeline@company.com"))
+    kinds = {PIPELINE: PrincipalKind.SERVICE, MARIA: PrincipalKind.USER, JAMES: PrincipalKind.USER}
+    return {
+        email: registry.with_key(await make_key(database.app_url, email, kind=kind, administers=False))
+        for email, kind in kinds.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def sample(people: dict[str, Registry]) -> Registry:
+    return people[PIPELINE]
 
 
 REGISTER = """
@@ -47,7 +61,7 @@ async def test_register_a_new_model_version(sample: Registry) -> None:
     # In a model of its own: the sample registry holds 2.1.0 of model_xgb_churn already.
     new = {
         "projectId": "proj_abc123",
-        "modelId": "model_xgb_churn_copy",
+        "modelId": COPY,
         "createModel": True,
         "version": "2.1.0",
         "description": "Retrained on Q4 2025 data with 3 new behavioral features",
@@ -65,7 +79,7 @@ async def test_register_a_new_model_version(sample: Registry) -> None:
     assert {metric["name"]: metric["value"] for metric in version["metrics"]} == metrics
     assert version["parameters"] == parameters
     assert version["tags"] == ["behavioral-features", "candidate", "q4-retrain"]
-    assert version["createdBy"] == "pipeline@company.com"
+    assert version["createdBy"] == PIPELINE
     assert made["warnings"] == []
 
 
@@ -87,42 +101,63 @@ mutation Transition($input: TransitionStageInput!) {
 """
 
 
-async def test_transition_a_model_from_staging_to_production(sample: Registry) -> None:
-    """2.1.0 was brought to staging as the description does it; now to production, where 2.0.0 makes room."""
+async def test_transition_a_model_from_development_to_staging(people: dict[str, Registry]) -> None:
+    notes = "Approved for shadow deployment by ML review board. AUC improvement of 2.3% over current production model."
+    asked = {"modelId": COPY, "version": "2.1.0", "targetStage": "STAGING", "notes": notes, "approvedBy": MARIA}
+    done = (await people[MARIA].ask(TRANSITION, input=asked))["transitionStage"]
+    assert done["version"] == {"version": "2.1.0", "stage": "STAGING"}
+    step = done["transition"]
+    assert (step["actor"], step["approvedBy"], step["notes"]) == (MARIA, MARIA, notes)
+
+
+@pytest.mark.parametrize("model", [COPY, MODEL])
+async def test_later_promote_from_staging_to_production(people: dict[str, Registry], model: str) -> None:
+    """What the description does, on the version just registered and on the sample's own, where 2.0.0 makes room."""
     notes = (
         "Shadow deployment completed successfully. 7-day comparison shows consistent improvement across all segments."
     )
-    staged = await sample.ask(
-        '{ version(modelId: "model_xgb_churn", version: "2.1.0") { stage stageHistory { toStage approvedBy notes } } }'
-    )
-    assert staged["version"]["stage"] == "STAGING"
-    assert staged["version"]["stageHistory"][-1] == {
-        "toStage": "STAGING",
-        "approvedBy": "maria.chen@company.com",
-        "notes": "Approved for shadow deployment by ML review board. "
-        "AUC improvement of 2.3% over current production model.",
-    }
-
-    asked = {
-        "modelId": MODEL,
-        "version": "2.1.0",
-        "targetStage": "PRODUCTION",
-        "notes": notes,
-        "approvedBy": "james.wu@company.com",
-    }
-    done = (await sample.ask(TRANSITION, input=asked))["transitionStage"]
+    asked = {"modelId": model, "version": "2.1.0", "targetStage": "PRODUCTION", "notes": notes, "approvedBy": JAMES}
+    done = (await people[JAMES].ask(TRANSITION, input=asked))["transitionStage"]
 
     assert done["version"] == {"version": "2.1.0", "stage": "PRODUCTION"}
     step = done["transition"]
     assert (step["fromStage"], step["toStage"], step["automatic"]) == ("STAGING", "PRODUCTION", False)
-    assert (step["actor"], step["approvedBy"], step["notes"]) == ("pipeline@company.com", "james.wu@company.com", notes)
-    assert done["archived"]["version"] == "2.0.0"
-    assert done["archived"]["stage"] == "ARCHIVED"
-    assert done["archived"]["stageHistory"][-1] == {
-        "toStage": "ARCHIVED",
-        "automatic": True,
-        "actor": "pipeline@company.com",
+    assert (step["actor"], step["approvedBy"], step["notes"]) == (JAMES, JAMES, notes)
+    if model == MODEL:
+        assert done["archived"]["version"] == "2.0.0"
+        assert done["archived"]["stage"] == "ARCHIVED"
+        last = {"toStage": "ARCHIVED", "automatic": True, "actor": JAMES}
+        assert done["archived"]["stageHistory"][-1] == last
+
+
+HISTORY = """
+query History($modelId: ID!, $chain: String!, $at: DateTime!) {
+  model(id: $modelId) {
+    productionVersion {
+      version
+      stageHistory { toStage at actor notes approvals { reviewer decision meaning notes at attestedBy valid } }
     }
+    productionAt(at: $at) { version }
+  }
+  auditEvents(filter: {chain: $chain, action: ["version.approved"]}) { nodes { actor details } }
+}
+"""
+
+
+async def test_an_auditor_s_questions_have_one_query(people: dict[str, Registry]) -> None:
+    """What serves production, who approved it, and what was in production on that day."""
+    found = await people[MARIA].ask(HISTORY, modelId=MODEL, chain=MODEL, at="2000-01-01")
+    model = found["model"]
+    assert model["productionVersion"]["version"] == "2.1.0"
+    step = model["productionVersion"]["stageHistory"][-1]
+    (approval,) = step["approvals"]
+    assert (approval["reviewer"], approval["decision"], approval["attestedBy"]) == (JAMES, "APPROVE", None)
+    assert approval["meaning"] == f"{JAMES} approves that {MODEL} 2.1.0 goes to PRODUCTION."
+    assert (approval["at"], approval["valid"]) == (step["at"], True)
+    assert model["productionAt"] is None
+    before = await people[MARIA].ask(HISTORY, modelId=MODEL, chain=MODEL, at=step["at"])
+    assert before["model"]["productionAt"]["version"] == "2.1.0"
+    assert found["auditEvents"]["nodes"][0]["actor"] == JAMES
 
 
 async def test_archived_models_cannot_be_deployed_without_going_through_staging(sample: Registry) -> None:
