@@ -13,7 +13,20 @@ PROJECTS, DATASETS_EACH, DATASET_VERSIONS_EACH = 10, 5, 20
 RUNS_EACH = 5  # how many versions of a model come from one experiment
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
-ACTOR = "pipeline@example.com"
+# Who asks: a reviewer in every project, who may bring on what it registered, and sees nothing by right of its own.
+ACTOR, PRINCIPAL = "pipeline@example.com", "prin_bench"
+POLICY = {
+    "required_approvals": 1,
+    "allow_self_approval": True,
+    "require_complete_card": False,
+    "block_invalid_data": True,
+    "semver": "WARN",
+    "tags": "WARN",
+    "retention_days": 90,
+    "min_metrics": "[]",
+    "max_regression": 0.1,
+    "approval_valid_days": 30,
+}
 ALGORITHMS = ("XGBoost", "LightGBM", "RandomForest", "LogisticRegression", "NeuralNetwork")
 TAGS = (
     "gdpr-reviewed",
@@ -61,9 +74,12 @@ def recorded(moment: datetime) -> Row:
 def shared_rows() -> Rows:
     """What all models stand on: projects, data sets and their versions."""
     rows: Rows = defaultdict(list)
+    rows["principals"].append({"id": PRINCIPAL, "email": ACTOR, "kind": "USER", **recorded(BEGIN)})
     for p in range(PROJECTS):
         project = {"project_id": f"proj_team{p}"}
         rows["projects"].append({"id": f"proj_team{p}", "name": f"Team {p}", **recorded(BEGIN)})
+        rows["project_policies"].append(project | POLICY)
+        rows["members"].append({"principal_id": PRINCIPAL, "role": "REVIEWER", **project, **recorded(BEGIN)})
         for d in range(DATASETS_EACH):
             dataset = f"ds_team{p}_{d}"
             rows["datasets"].append({"id": dataset, "name": f"Customers {d}", **project, **recorded(BEGIN)})

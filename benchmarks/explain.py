@@ -11,8 +11,10 @@ from asyncpg.pool import PoolConnectionProxy
 from graphql.execution.values import VariableValues, get_variable_values
 
 from benchmarks.cases import Case
+from benchmarks.data import ACTOR, PRINCIPAL, PROJECTS, project_of
 from benchmarks.place import Place
 from benchmarks.reads import Effort
+from resolvers.transaction import Caller
 from schema import schema
 from server.documents import Documents
 from storage.engine import make_read_pool
@@ -43,8 +45,9 @@ def compiled_by_lineal(documents: Documents, case: Case, variables: dict[str, An
     definitions = prepared.operation.definition.variable_definitions or ()
     values = get_variable_values(documents.schema, definitions, variables)
     assert isinstance(values, VariableValues), values
-    plan = prepared.operation.read_plan(values, None)
-    return plan.statement, plan.arguments(values, None)
+    caller = Caller(ACTOR, [project_of(i) for i in range(PROJECTS)], "explain", PRINCIPAL)
+    plan = prepared.operation.read_plan(values, caller)
+    return plan.statement, plan.arguments(values, caller)
 
 
 async def show_plan(connection: Connection, name: str, call: Call) -> None:

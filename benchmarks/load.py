@@ -10,7 +10,10 @@ from benchmarks.data import as_records, merged, model_rows, shared_rows
 MODELS_AT_ONCE = 25
 # What is referred to comes first.
 TABLES = (
+    "principals",
     "projects",
+    "project_policies",
+    "members",
     "datasets",
     "dataset_versions",
     "models",

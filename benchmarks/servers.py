@@ -5,13 +5,16 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.data import ACTOR
 from server.accounts import make_key
 from server.parent import PARENT
+from storage.vocabulary import PrincipalKind
 
 ROOT = Path(__file__).parent.parent
 LINEAL, FLOOR, DATALOADERS = "Lineal", "floor", "DataLoaders"
@@ -29,8 +32,15 @@ class Server:
 @asynccontextmanager
 async def lineal(app_url: str, pool_size: int) -> AsyncIterator[Server]:
     """Lineal with everything on, and a key to ask it with."""
-    key = await make_key(app_url, "benchmark", "pipeline@example.com", None, None)
-    environment = {"LINEAL_DATABASE_URL": app_url, "LINEAL_POOL_SIZE": str(pool_size)}
+    key = await make_key(app_url, "benchmark", ACTOR, kind=PrincipalKind.USER)
+    environment = {
+        "LINEAL_DATABASE_URL": app_url,
+        "LINEAL_POOL_SIZE": str(pool_size),
+        # Counted as ever, but no limit that a benchmark would meet.
+        "LINEAL_RATE_PER_SECOND": "1e9",
+        "LINEAL_RATE_BURST": "1e12",
+        "LINEAL_DATA_DIR": tempfile.mkdtemp(prefix="lineal-bench-data-"),
+    }
     async with running(LINEAL, "server.app:application", environment, key) as server:
         yield server
 

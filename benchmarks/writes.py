@@ -158,7 +158,7 @@ async def _rounds(teams: Sequence[Sequence[Client]], effort: Effort) -> Turns:
 
 # A model's rows without what must differ: ids and times.
 ROWS = """
-SELECT 'version', to_jsonb(v) - '{id,model_id,parent_id,created_at}'::text[], p.number, v.number
+SELECT 'version', to_jsonb(v) - '{id,model_id,parent_id,created_at,touched_at}'::text[], p.number, v.number
 FROM versions v LEFT JOIN versions p ON p.id = v.parent_id WHERE v.model_id = $1
 UNION ALL
 SELECT 'metric', to_jsonb(m) - 'version_id', NULL, v.number
@@ -173,8 +173,12 @@ UNION ALL
 SELECT 'step', to_jsonb(s) - '{id,model_id,version_id,at}'::text[], NULL, v.number
 FROM versions v JOIN stage_transitions s ON s.version_id = v.id WHERE v.model_id = $1
 UNION ALL
-SELECT 'event', entry::jsonb - '{id,requestId,subjectId}'::text[] #- '{details,model_id}' #- '{details,parent_id}'
-    #- '{details,transitionId}', NULL, ARRAY[seq::int]
+SELECT 'approval', to_jsonb(a) - '{id,version_id,at,meaning}'::text[], NULL, v.number
+FROM versions v JOIN approvals a ON a.version_id = v.id WHERE v.model_id = $1
+UNION ALL
+SELECT 'event', entry::jsonb - '{id,requestId,subjectId}'::text[] #- '{details,after,model_id}'
+    #- '{details,after,parent_id}' #- '{details,after,id}' #- '{details,after,meaning}' #- '{step,id}'
+    #- '{step,versionId}' #- '{approval,id}' #- '{approval,meaning}', NULL, ARRAY[seq::int]
 FROM audit_events WHERE chain = $1
 ORDER BY 1, 4, 2
 """
@@ -198,8 +202,8 @@ def _versions(rows: Sequence[asyncpg.Record]) -> int:
 def _cut(rows: Sequence[asyncpg.Record], versions: int) -> list[tuple[Any, ...]]:
     """The rows of the first versions only, but for the last one, whose history is not over."""
     numbers = sorted(row[3] for row in rows if row[0] == "version")[: versions - 1]
-    # Each version but the first has four events: its registration, two steps, and its successor's promotion.
-    events = [row for row in rows if row[0] == "event"][: 4 * (versions - 2)]
+    # Each version has five events: its registration, two steps, an approval, and its successor's promotion.
+    events = [row for row in rows if row[0] == "event"][: 5 * (versions - 3)]
     return [tuple(row) for row in rows if row[3] in numbers] + [tuple(row) for row in events]
 
 

@@ -122,7 +122,7 @@ async def database(make_database: Callable[[], Any]) -> Cluster:
 
 async def make_key(app_url: str, email: str = "ana@example.com", **wanted: Any) -> str:
     """A person's key: of one who administers the instance, or who has a `role` in a `project`."""
-    known = {"kind": PrincipalKind.USER, "administers": "role" not in wanted}
+    known: dict[str, Any] = {"kind": PrincipalKind.USER, "administers": "role" not in wanted}
     return await accounts.make_key(app_url, "test", email, **(known | wanted))
 
 

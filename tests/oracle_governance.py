@@ -165,7 +165,7 @@ def promotion(data: Data, version: Row, target_stage: str) -> Row:
     """What the gates say to the caller, from facts that are gathered here anew."""
     caller = data.caller
     role = data.one("members", project_id=version["project_id"], principal_id=caller.principal_id)
-    asking = Person(id=caller.principal_id, email=caller.actor, kind=caller.kind, role=role and role["role"])
+    asking = Person(id=caller.principal_id, email=caller.actor, kind=caller.kind, role=role["role"] if role else None)
     target = Stage(target_stage)
     found = gates.outcome(facts(data, version, target), target, Asked(asking, may_attest=caller.may_attest))
     serving = data.one("versions", model_id=version["model_id"], stage="PRODUCTION")
@@ -194,7 +194,7 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         people=people,
         request=asked[-1]["id"] if asked else None,
         reviews=[review(data, each) for each in decisions(data, **step)],
-        experiment=experiment and experiment["status"],
+        experiment=experiment["status"] if experiment else None,
         metrics=metrics(data, version),
         incumbent=(
             {"number": serving["number"], "metrics": metrics(data, serving)}

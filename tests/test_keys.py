@@ -44,7 +44,7 @@ async def key_for(database: Cluster, seconds: float) -> str:
 async def owner(keyring: Keyring, secret: str) -> tuple[str, Any] | None:
     """Whose a key is, and what it reaches."""
     principal = await keyring.principal(secret)
-    return principal and (principal.email, principal.visible)
+    return (principal.email, principal.visible) if principal else None
 
 
 ALL = (EMAIL, None)

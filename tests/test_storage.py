@@ -1,6 +1,7 @@
 """What the database itself refuses, whoever asks: the app's role, and mostly even the owner."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,14 @@ from server.settings import Settings
 from storage.migrate import SchemaTooNew, migrate
 from tests.conftest import Cluster, connect
 
-HISTORY = ["stage_transitions", "audit_events", "metrics", "dataset_uses", "dataset_parents"]
-KEPT = ["projects", "models", "versions", "datasets", "dataset_versions", "experiments", "audit_chains", "api_keys"]
+HISTORY = [
+    "stage_transitions", "audit_events", "metrics", "dataset_uses", "dataset_parents", "approvals",
+    "model_card_revisions",
+]  # fmt: skip
+KEPT = [
+    "projects", "models", "versions", "datasets", "dataset_versions", "experiments", "audit_chains", "api_keys",
+    "principals", "project_policies", "tag_definitions", "transition_requests", "model_cards",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,27 @@ async def test_a_session_that_plays_the_replica_does_not_get_past_the_triggers(s
         "ALTER TABLE stage_transitions DISABLE TRIGGER ALL",
         "DROP TABLE audit_events",
         "CREATE TABLE smuggled (id int)",
+        "INSERT INTO stage_transitions SELECT * FROM stage_transitions",
+        "INSERT INTO approvals SELECT * FROM approvals",
+        "UPDATE versions SET stage = 'PRODUCTION'",
+        "UPDATE versions SET stage_position = 1",
+        "UPDATE stage_transitions SET notes = 'forged'",
+        "UPDATE audit_chains SET hash = ''",
+        "UPDATE principals SET email = 'other'",
+        "UPDATE principals SET kind = 'USER'",
+        "UPDATE api_keys SET principal_id = 'prin_other'",
+        "UPDATE api_keys SET secret_hash = ''",
+        "UPDATE api_keys SET may_attest = true",
+        "UPDATE transition_requests SET target_stage = 'PRODUCTION'",
+        "DELETE FROM api_keys",
+        "DELETE FROM transition_requests",
+        *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in ("audit_events", "approvals", "versions", "metrics")),
+        "ALTER TABLE audit_events DROP CONSTRAINT audit_events_pk",
+        "DROP TRIGGER append_only ON audit_events",
+        "SET session_replication_role = replica",
+        "SELECT keep_step('x', '{}', now())",
+        "SELECT keep_approval('{}', now())",
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE sql AS ''",
     ],
 )
 async def test_the_app_may_only_do_what_lineal_does(sample: Sample, statement: str) -> None:
@@ -114,13 +142,13 @@ def step(**values: Any) -> str:
 
 
 async def test_a_stage_without_its_history_cannot_be_committed(sample: Sample) -> None:
-    found = await violated(sample.app, "UPDATE versions SET stage = 'ARCHIVED' WHERE stage = 'DEVELOPMENT'")
+    found = await violated(sample.owner, "UPDATE versions SET stage = 'ARCHIVED' WHERE stage = 'DEVELOPMENT'")
     assert found == "versions_stage_is_in_history"
 
 
 async def test_two_production_versions_of_one_model_are_impossible(sample: Sample) -> None:
     statement = "UPDATE versions SET stage = 'PRODUCTION' WHERE model_id = 'model_xgb_churn' AND number = '{2,1,0}'"
-    assert await violated(sample.app, statement) == "versions_one_production"
+    assert await violated(sample.owner, statement) == "versions_one_production"
 
 
 async def test_the_history_has_no_gap_no_fork_and_no_illegal_step(sample: Sample) -> None:
@@ -132,17 +160,49 @@ async def test_the_history_has_no_gap_no_fork_and_no_illegal_step(sample: Sample
     end, after = last["position"], last["after"]
     position, previous = end + 1, end
     gap = step(position=end + 2, previous=end + 1, after=after)
-    assert await violated(sample.app, gap) == "stage_transitions_without_gap"
+    assert await violated(sample.owner, gap) == "stage_transitions_without_gap"
     pretended = step(position=end + 2, previous=previous, after=after)
-    assert await violated(sample.app, pretended) == "stage_transitions_previous_position_check"
+    assert await violated(sample.owner, pretended) == "stage_transitions_previous_position_check"
     taken = step(position=end, previous=end - 1, after=after)
-    assert await violated(sample.app, taken) in ("stage_transitions_position", "stage_transitions_position_check")
+    assert await violated(sample.owner, taken) in ("stage_transitions_position", "stage_transitions_position_check")
     other_past = step(position=position, previous=previous, after=after, before="'ARCHIVED'", to="STAGING")
-    assert await violated(sample.app, other_past) == "stage_transitions_continues"
+    assert await violated(sample.owner, other_past) == "stage_transitions_continues"
     illegal = step(position=position, previous=previous, after=after, before="'STAGING'", to="STAGING")
-    assert await violated(sample.app, illegal) == "stage_transitions_legal_check"
+    assert await violated(sample.owner, illegal) == "stage_transitions_legal_check"
     second_birth = step(position=position, previous=previous, after="NULL", before="NULL", to="DEVELOPMENT")
-    assert await violated(sample.app, second_birth) == "stage_transitions_no_fork"
+    assert await violated(sample.owner, second_birth) == "stage_transitions_no_fork"
+
+
+@pytest.mark.parametrize(
+    ("event", "wrong"),
+    [
+        ({"subjectId": "ver_none", "step": {"versionId": "ver_none"}}, "query returned no rows"),
+        ({"step": {"to": "ARCHIVED", "from": "PRODUCTION"}}, "stage_transitions_continues"),
+        ({"step": {"to": "PRODUCTION", "from": "DEVELOPMENT"}}, "stage_transitions_legal"),
+        ({"subjectId": "ver_other", "step": {}}, "stands in the chain"),
+    ],
+)
+async def test_an_event_cannot_tell_a_step_that_the_history_does_not_allow(
+    sample: Sample, event: dict[str, Any], wrong: str
+) -> None:
+    version = await sample.app.fetchval("SELECT id FROM versions WHERE model_id = 'model_xgb_churn' AND number[2] = 1")
+    told = {"id": "evt_forged", "projectId": "proj_abc123", "actor": "x", "action": "version.transitioned"}
+    step = {"id": "tra_forged", "versionId": version, "from": "DEVELOPMENT", "to": "STAGING", "automatic": False}
+    entry = told | {"subjectId": version} | event | {"step": step | event["step"]}
+    with pytest.raises(asyncpg.PostgresError, match=wrong):
+        await sample.app.execute("SELECT audit_append('model_xgb_churn', $1)", [json.dumps(entry)])
+
+
+@pytest.mark.parametrize("table", ["metrics (project_id, version_id, name, value)", "dataset_uses"])
+async def test_facts_are_not_added_to_a_registered_version(sample: Sample, table: str) -> None:
+    values = {
+        "metrics": "project_id, id, 'forged', 1.0",
+        "dataset_uses": "project_id, id, 'TEST', 'dsv_q2_2025'",
+    }[table.split(maxsplit=1)[0]]
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is not added to"):
+        await sample.app.execute(
+            f"INSERT INTO {table} SELECT {values} FROM versions WHERE model_id = 'model_xgb_churn' LIMIT 1"
+        )
 
 
 async def test_references_cannot_leave_their_project(sample: Sample) -> None:
