@@ -18,7 +18,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="How many server processes.")
-    data_dir: Path = Field(Path("data"), description="Where the embedded database and the first admin key are kept.")
+    data_dir: Path = Field(
+        Path("data"),
+        description="Where the embedded database, the first admin key, the signing key and the checkpoints are kept.",
+    )
     database_url: str = Field("", description="An external PostgreSQL 15 or newer instead of the embedded one.")
     owner_url: str = Field(
         "", description="The same database as the role that migrates and owns the tables; absent: as in database-url."
