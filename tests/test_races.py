@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conftest import EXTERNAL
+from tests.conftest import EXTERNAL, POLICY
 from tests.live import OK, Live, Reply, at_full_length, at_once, codes, eventually, lineal
 
 pytestmark = pytest.mark.long
@@ -60,6 +60,7 @@ def external(request: pytest.FixtureRequest) -> Callable[[], Any] | None:
 async def live(external: Callable[[], Any] | None) -> AsyncIterator[Live]:
     async with lineal(await external() if external else None) as live:
         await live.ask(CREATE_PROJECT, input={"id": "proj_races", "name": "Races"})
+        await live.ask(POLICY, input={"projectId": "proj_races", "allowSelfApproval": True})
         yield live
 
 
