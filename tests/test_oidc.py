@@ -16,6 +16,7 @@ from unittest.mock import Mock
 
 import jwt
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given
@@ -28,6 +29,7 @@ from server import issuer, oidc
 from server.issuer import KeysUnavailable
 from server.oidc import Tokens, Verified
 from server.settings import ASYMMETRIC, Settings
+from tests.conftest import Cluster, Registry, make_project
 
 EMAIL = "ana@example.com"
 AUDIENCE = "lineal"
@@ -810,3 +812,61 @@ def test_the_command_names_the_option_that_is_wrong() -> None:
     told = CliRunner().invoke(main, ["serve", "--oidc-algorithms", "HS256"])
     assert told.exit_code == 2
     assert "--oidc-algorithms: Value error, holds HS256; it may hold RS256" in told.output
+
+
+# ---------------------------------------------------------------- at the gate
+
+
+@pytest_asyncio.fixture
+async def asking(site: Site, database: Cluster, make_registry: Callable[..., Any], registry: Registry) -> Registry:
+    """The registry as it takes the issuer's tokens."""
+    made: Registry = await make_registry(database, oidc_issuer=site.address, oidc_audience=AUDIENCE)
+    return made.with_key(registry.key)
+
+
+VIEWER = "{ viewer { email kind administers memberships { role project { id } } } }"
+
+
+async def test_a_token_asks_with_the_roles_of_its_address(asking: Registry, site: Site) -> None:
+    project, email = await make_project(asking), "token@example.com"
+    member = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
+    await asking.ask(member, input={"projectId": project, "email": email, "role": "REVIEWER"})
+    caller = asking.with_key(signed(claims_of(site, email="Token@Example.com")))
+    roles = [{"role": "REVIEWER", "project": {"id": project}}]
+    known = {"email": email, "kind": "USER", "administers": False, "memberships": roles}
+    assert (await caller.ask(VIEWER))["viewer"] == known
+    refusal = await caller.refusal(member, input={"projectId": project, "email": email, "role": "ADMIN"})
+    assert (refusal["code"], refusal["role"]) == ("FORBIDDEN", "REVIEWER")
+    stranger = asking.with_key(signed(claims_of(site, email="stranger@example.com")))
+    assert (await stranger.ask(VIEWER))["viewer"]["memberships"] == []
+    assert (await stranger.ask("query($id: ID!) { project(id: $id) { id } }", id=project))["project"] is None
+    assert (await asking.ask(VIEWER))["viewer"]["email"] == EMAIL, "keys work beside tokens"
+
+
+async def test_a_token_that_is_not_trusted_is_refused_at_the_gate(asking: Registry, site: Site) -> None:
+    claims = claims_of(site)
+    public_pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    forged = [
+        f"{part({'alg': 'none', 'kid': 'RS256'})}.{part(claims)}.",
+        shared_secret(claims, public_pem, kid="RS256"),
+        signed(claims_of(site, aud="others")),
+        signed(claims_of(site, exp=int(time.time()) - 3_600)),
+        signed(claims, kid="unknown"),
+        signed(claims, private=STRANGER, jku=f"{site.address}/keys"),
+        signed(claims, private=STRANGER, jwk=public("RS256", STRANGER)),
+        signed(claims, private=STRANGER),
+    ]
+    for token in forged:
+        answer = await asking.with_key(token).send(VIEWER)
+        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
+    assert (await asking.with_key(signed(claims)).send(VIEWER)).status_code == 200
+
+
+async def test_without_an_issuer_no_token_is_taken(registry: Registry, site: Site) -> None:
+    assert (await registry.with_key(signed(claims_of(site))).send(VIEWER)).status_code == 401
+
+
+async def test_an_issuer_that_is_away_is_an_outage_and_no_refusal(asking: Registry, site: Site) -> None:
+    site.status = 500
+    answer = await asking.with_key(signed(claims_of(site))).send(VIEWER)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -21,6 +22,10 @@ pytestmark = pytest.mark.long
 CALLERS = 32
 
 CREATE_PROJECT = "mutation($input: CreateProjectInput!) { createProject(input: $input) { project { id } } }"
+NEW_KEY = "mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) { id secret } }"
+REVOKE = "mutation($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { id } }"
+MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
+LEAVE = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
 CREATE_MODEL = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }"
 CREATE_VERSION = """
 mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { version description } } }
@@ -339,3 +344,31 @@ async def test_experiments_that_name_the_same_models_in_crossing_orders_both_com
     # The models are locked in id order: nobody has to be sent back, not even with UNAVAILABLE.
     assert told == {OK: turns * 6}, told
     print(f"\n{turns} times 6 experiments on 3 {'' if made_before else 'new '}models in all orders: {dict(told)}")
+
+
+async def test_a_revoked_key_and_a_lost_role_stop_within_five_seconds_on_every_process(live: Live) -> None:
+    made = await live.ask(NEW_KEY, input={"name": "short", "email": "short@example.com", "kind": "USER"})
+    await live.ask(MEMBER, input={"projectId": "proj_races", "email": "short@example.com", "role": "VIEWER"})
+    key = made["createApiKey"]
+    seen = '{ project(id: "proj_races") { id } }'
+
+    async def answers() -> Counter[str]:
+        """What both workers answer: each request comes by a connection of its own."""
+        found: Counter[str] = Counter()
+        processes = set()
+        while len(processes) < 2 or found.total() < 20:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                headers = {"Authorization": f"Bearer {key['secret']}"}
+                answer = await client.post(f"{live.url}/graphql", json={"query": seen}, headers=headers)
+            processes.add(answer.headers["x-request-id"].partition("-")[0])
+            found["refused" if answer.status_code == 401 else str(answer.json()["data"]["project"])] += 1
+            assert found.total() < 1_000, "one worker takes all connections"
+        return found
+
+    assert set(await answers()) == {"{'id': 'proj_races'}"}
+    await live.ask(LEAVE, input={"projectId": "proj_races", "email": "short@example.com"})
+    await asyncio.sleep(5 - 1)
+    assert set(await answers()) == {"None"}
+    await live.ask(REVOKE, input={"id": key["id"]})
+    await asyncio.sleep(5 - 1)
+    assert set(await answers()) == {"refused"}

@@ -1,0 +1,35 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolvers.errors import BadUserInput
+from resolvers.rules.tags import KEEP, Vocabulary, shared_tags
+from storage.vocabulary import PolicyMode
+
+KNOWN = {"production-ready": False, "candidate": False, "old": True}
+ALIASES = {"prod-ready": "production-ready", "approved": "production-ready"}
+WORDS = [*KNOWN, *ALIASES, KEEP, "producton-ready", "zzz"]
+
+
+def vocabulary(mode: PolicyMode) -> Vocabulary:
+    return Vocabulary(mode, KNOWN, ALIASES)
+
+
+@given(st.lists(st.sampled_from(WORDS)))
+def test_warnings_name_just_what_an_enforced_vocabulary_refuses(tags: list[str]) -> None:
+    kept, warnings = shared_tags(tags, vocabulary(PolicyMode.WARN), "tags")
+    assert not set(kept) & set(ALIASES)
+    assert len(kept) == len(set(kept))
+    wrong = [tag for tag in tags if tag in ("old", "producton-ready", "zzz")]
+    assert len(warnings) == len(wrong)
+    if wrong:
+        with pytest.raises(BadUserInput):
+            shared_tags(tags, vocabulary(PolicyMode.ENFORCE), "tags")
+    else:
+        assert shared_tags(tags, vocabulary(PolicyMode.ENFORCE), "tags") == (kept, [])
+
+
+@given(st.lists(st.sampled_from(WORDS)))
+def test_nobody_looks_where_it_is_off_or_empty(tags: list[str]) -> None:
+    assert shared_tags(tags, vocabulary(PolicyMode.OFF), "tags") == (tags, [])
+    assert shared_tags(tags, Vocabulary(PolicyMode.ENFORCE, {}, {}), "tags") == (tags, [])

@@ -1,0 +1,86 @@
+"""Model cards: written by people, each edit a revision."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.conftest import Registry
+from tests.test_versions import CREATE
+
+UPDATE = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard {
+    revision completeness missing updatedBy description limitations intendedUse
+    trainingDataSummary { source totalRows positiveClassRatio extra featureCount dateRange }
+    performanceBySegment { segment samples metrics { name value higherIsBetter } }
+    revisions { revision by changed } } version { version } } }"""
+
+
+async def registered(registry: Registry, project: str) -> dict[str, Any]:
+    model = f"model_{project[5:]}"
+    await registry.ask(CREATE, input={"projectId": project, "modelId": model, "createModel": True})
+    return {"modelId": model, "version": "1.0.0"}
+
+
+async def test_every_version_has_a_card_that_says_what_is_missing(registry: Registry, project: str) -> None:
+    which = await registered(registry, project)
+    card = (
+        await registry.ask(
+            """query($m: ID!) { version(modelId: $m, version: "1.0.0") { createdAt modelCard {
+            revision completeness missing updatedAt updatedBy revisions { revision }
+            trainingDataSummary { extra } } } }""",
+            m=which["modelId"],
+        )
+    )["version"]
+    assert card["modelCard"] == {
+        "revision": 0, "completeness": 0, "updatedAt": card["createdAt"], "updatedBy": "ana@example.com",
+        "revisions": [], "trainingDataSummary": {"extra": {}},
+        "missing": ["description", "intendedUse", "limitations", "ethicalConsiderations", "trainingDataSummary",
+                    "performanceBySegment"],
+    }  # fmt: skip
+
+
+async def test_sections_are_written_kept_and_emptied(registry: Registry, project: str) -> None:
+    which = await registered(registry, project)
+    summary = {"source": "Subscriptions", "totalRows": 247_500, "positiveClassRatio": 0.087, "extra": {"a": [1]}}
+    segments = {"starter": {"log_loss": 0.3, "samples": 12}, "enterprise": {"own": 1}}
+    written = {"limitations": "US only.", "trainingDataSummary": summary, "performanceBySegment": segments}
+    card = (await registry.ask(UPDATE, input=which | {"modelCard": written}))["updateModelCard"]["modelCard"]
+    assert (card["revision"], card["completeness"], card["limitations"]) == (1, 0.5, "US only.")
+    assert card["trainingDataSummary"] == summary | {"featureCount": None, "dateRange": None}
+    assert card["performanceBySegment"] == [
+        {"segment": "enterprise", "samples": None, "metrics": [{"name": "own", "value": 1, "higherIsBetter": None}]},
+        {"segment": "starter", "samples": 12, "metrics": [{"name": "log_loss", "value": 0.3, "higherIsBetter": False}]},
+    ]
+    changes = {"limitations": None, "intendedUse": "Scoring."}
+    card = (await registry.ask(UPDATE, input=which | {"modelCard": changes}))["updateModelCard"]["modelCard"]
+    assert (card["revision"], card["limitations"], card["intendedUse"]) == (2, None, "Scoring.")
+    assert [each["changed"] for each in card["revisions"]] == [
+        ["limitations", "trainingDataSummary", "performanceBySegment"], ["intendedUse", "limitations"]]  # fmt: skip
+    card = (await registry.ask(UPDATE, input=which | {"modelCard": changes}))["updateModelCard"]["modelCard"]
+    assert card["revision"] == 2, "nothing changed"
+
+
+async def test_two_editors_of_one_card_do_not_lose_each_other_s_words(registry: Registry, project: str) -> None:
+    which = await registered(registry, project)
+    edits = [which | {"modelCard": {"limitations": text}, "expectedRevision": 0} for text in ("One.", "Two.")]
+    answers = [reply.json() for reply in await asyncio.gather(*(registry.send(UPDATE, input=edit) for edit in edits))]
+    refused = [answer["errors"][0]["extensions"] for answer in answers if "errors" in answer]
+    assert [(error["code"], error["current"], error["expected"]) for error in refused] == [("CONFLICT", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("card", "field"),
+    [
+        ({"performanceBySegment": []}, "input.modelCard.performanceBySegment"),
+        ({"performanceBySegment": {"a": {"auc": "high"}}}, "input.modelCard.performanceBySegment.a.auc"),
+        ({"performanceBySegment": {"a": {"samples": 1.5}}}, "input.modelCard.performanceBySegment.a.samples"),
+        ({"performanceBySegment": {"a": 1}}, "input.modelCard.performanceBySegment.a"),
+        ({"trainingDataSummary": {"positiveClassRatio": 2}}, "input.modelCard.trainingDataSummary.positiveClassRatio"),
+        ({"trainingDataSummary": {"totalRows": -1}}, "input.modelCard.trainingDataSummary.totalRows"),
+        ({"description": " "}, "input.modelCard.description"),
+    ],
+)
+async def test_bad_sections_are_refused_by_name(registry: Registry, project: str, card: Any, field: str) -> None:
+    which = await registered(registry, project)
+    refusal = await registry.refusal(UPDATE, input=which | {"modelCard": card})
+    assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", field)
