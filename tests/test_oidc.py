@@ -234,7 +234,11 @@ async def test_an_expiry_may_be_beyond_any_calendar(tokens: Tokens, site: Site) 
 
 @pytest.mark.parametrize(
     ("given_as", "kept_as"),
-    [("Ana@Example.COM", EMAIL), ("JOSE\u0301@example.com", "jos\u00e9@example.com"), ("\u00c5@x.org", "\u00e5@x.org")],
+    [
+        ("Ana@Example.COM", EMAIL),
+        ("ana@example.com", EMAIL),
+        (" Ana.Maria+ml@Example.com ", "ana.maria+ml@example.com"),
+    ],
 )
 async def test_an_address_is_kept_in_one_form(tokens: Tokens, site: Site, given_as: str, kept_as: str) -> None:
     verified = await tokens.email(signed(claims_of(site, email=given_as, email_verified=True)))

@@ -355,7 +355,7 @@ async def test_a_revoked_key_and_a_lost_role_stop_within_five_seconds_on_every_p
     async def answers() -> Counter[str]:
         """What both workers answer: each request comes by a connection of its own."""
         found: Counter[str] = Counter()
-        processes = set()
+        processes: set[str] = set()
         while len(processes) < 2 or found.total() < 20:
             async with httpx.AsyncClient(trust_env=False) as client:
                 headers = {"Authorization": f"Bearer {key['secret']}"}
