@@ -1,0 +1,94 @@
+"""A registry that an earlier Lineal filled is brought on with all that it holds."""
+
+import json
+import secrets
+from typing import Any
+
+from alembic import command
+from sqlalchemy import make_url
+
+from server.audit import database_outcome
+from storage.engine import short_engine
+from storage.migrate import _config, migrate
+from tests.conftest import EXTERNAL, Cluster, Registry, connect, make_key, run_sql
+
+FIRST = """
+INSERT INTO projects (id, name, created_by) VALUES ('proj_a', 'A', 'old'), ('proj_b', 'B', 'old');
+INSERT INTO api_keys (id, name, email, kind, project_id, secret_hash, created_by) VALUES
+    ('key_1', 'first key', 'admin@localhost', 'SERVICE', NULL, sha256('1'), 'admin@localhost'),
+    ('key_2', 'two', 'Bo@Example.com', 'SERVICE', 'proj_a', sha256('2'), 'lineal keys'),
+    ('key_3', 'three', 'bo@example.com', 'SERVICE', 'proj_b', sha256('3'), 'lineal keys');
+INSERT INTO models (id, project_id, name, created_by) VALUES ('model_m', 'proj_a', 'M', 'old');
+BEGIN;
+INSERT INTO versions (id, project_id, model_id, number, stage, stage_position, parameters, features, created_at,
+    created_by) VALUES ('ver_1', 'proj_a', 'model_m', '{1,0,0}', 'STAGING', 2, '{}', '{}', '2026-01-31', 'old');
+INSERT INTO metrics VALUES ('proj_a', 'ver_1', 'auc', 0.9);
+INSERT INTO stage_transitions (id, project_id, model_id, version_id, position, previous_position, after_position,
+    from_stage, to_stage, at, actor, automatic) VALUES
+    ('tra_1', 'proj_a', 'model_m', 'ver_1', 1, NULL, NULL, NULL, 'DEVELOPMENT', '2026-01-31', 'old', false),
+    ('tra_2', 'proj_a', 'model_m', 'ver_1', 2, 1, 1, 'DEVELOPMENT', 'STAGING', '2026-02-01', 'old', false);
+COMMIT;
+"""
+
+
+def event(action: str, **details: Any) -> str:
+    told = {"action": action, "actor": "old", "id": f"evt_{secrets.token_hex(4)}", "projectId": "proj_a"}
+    return json.dumps(
+        told | {"subjectId": "ver_1", "notes": None, "requestId": "r", "details": details},
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+
+
+async def old_registry(cluster: Cluster) -> Cluster:
+    """A database at the first revision, as an earlier Lineal left it."""
+    name, owner = f"lineal_old_{secrets.token_hex(4)}", make_url(cluster.owner_url).username
+    order = "LOCALE 'C.UTF-8'" if EXTERNAL else ""
+    await run_sql(
+        cluster.superuser_url, f"CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' {order}"
+    )
+    within = cluster.database(name)
+    await run_sql(within.superuser_url, f"ALTER SCHEMA public OWNER TO {owner}")
+    async with short_engine(within.owner_url) as engine, engine.begin() as connection:
+        await connection.run_sync(lambda c: command.upgrade(_config(c), "0001"))
+    owned = await connect(within.owner_url)
+    await owned.execute(FIRST)
+    for action, details in (("version.created", {}), ("version.transitioned", {"transitionId": "tra_2"})):
+        await owned.execute("SELECT audit_append('model_m', $1)", event(action, **details))
+    await owned.close()
+    return within
+
+
+async def test_what_was_kept_before_governance_is_governed_and_still_sound(
+    cluster: Cluster, make_registry: Any
+) -> None:
+    old = await old_registry(cluster)
+    assert await migrate(old.owner_url, old.app_url)
+    owned = await connect(old.owner_url)
+    principals = await owned.fetch("SELECT email, kind, administers FROM principals ORDER BY email")
+    assert [tuple(row) for row in principals] == [
+        ("admin@localhost", "USER", True), ("bo@example.com", "SERVICE", False)]  # fmt: skip
+    members = await owned.fetch("SELECT project_id, role FROM members ORDER BY project_id")
+    assert [tuple(row) for row in members] == [("proj_a", "ADMIN"), ("proj_b", "ADMIN")]
+    assert await owned.fetchval("SELECT touched_at = created_at FROM versions")
+    await owned.close()
+
+    registry: Registry = await make_registry(old)
+    registry = registry.with_key(await make_key(old.app_url, "admin@localhost"))
+    seen = await registry.ask(
+        '{ version(modelId: "model_m", version: "1.0.0") { metric(name: "auc") modelCard { revision updatedBy }'
+        " stageHistory { toStage approvals { id } } model { project { policy { requiredApprovals"
+        " retentionDays } } } } }"
+    )
+    assert seen["version"] == {
+        "metric": 0.9, "modelCard": {"revision": 0, "updatedBy": "old"},
+        "stageHistory": [{"toStage": "DEVELOPMENT", "approvals": []}, {"toStage": "STAGING", "approvals": []}],
+        "model": {"project": {"policy": {"requiredApprovals": 1, "retentionDays": 90}}},
+    }  # fmt: skip
+    move = 'modelId: "model_m", version: "1.0.0", targetStage: ARCHIVED'
+    await registry.ask(f"mutation {{ transitionStage(input: {{{move}}}) {{ version {{ stage }} }} }}")
+    outcome = await database_outcome(old.app_url, None)
+    assert outcome.code == 0, outcome
+    name = make_url(old.owner_url).database
+    await registry.client._transport.app.app.state.database.close()  # type: ignore[attr-defined]
+    await run_sql(cluster.superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
