@@ -40,6 +40,23 @@ class AuditEvent(Node):
     previous_hash: str = expression("The hash of the event before it in the chain.", "encode({t}.previous_hash, 'hex')")
 
 
+@strawberry.type(
+    description="Whether one chain of the audit log is as it was written. The database computes every hash anew; that"
+    " it was not rewritten as a whole, `lineal audit verify` proves with the signed checkpoints."
+)
+class AuditIntegrity:
+    events: BigInt = column("How many events the chain has.")
+    sound: bool = expression(
+        "Whether each event follows from the one before it, and the last is the chain's head.",
+        "({t}.first_wrong IS NULL AND coalesce({t}.ends_at_head, false))",
+    )
+    first_wrong: BigInt | None = expression(
+        "The place of the first event that does not follow; where only the head disagrees, the place after the last.",
+        "coalesce({t}.first_wrong, CASE WHEN coalesce({t}.ends_at_head, false) THEN NULL ELSE {t}.last + 1 END)",
+    )
+    since: datetime = column("When its first event happened.")
+
+
 @strawberry.input(description="Which events are meant. All given conditions hold together.")
 class AuditFilter:
     project_id: strawberry.ID | None = optional("Of this project.")

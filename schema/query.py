@@ -1,10 +1,10 @@
 import strawberry
 
-from resolvers.reads.audit import LATEST_FIRST
+from resolvers.reads.audit import LATEST_FIRST, ChainIntegrity
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from schema.audit import FILTER as AUDIT_FILTER
-from schema.audit import AuditEvent
+from schema.audit import AuditEvent, AuditIntegrity
 from schema.datasets import Dataset, DatasetVersion
 from schema.experiments import Experiment
 from schema.fields import argument, bound, connection, embedded, events, one, search
@@ -58,6 +58,11 @@ class Query:
         "What was done, the latest first; of principals and keys only for who administers the instance.",
         LATEST_FIRST,
         AUDIT_FILTER,
+    )
+    audit_integrity: AuditIntegrity | None = bound(
+        "Whether anything in a chain of the audit log was altered; null where the caller sees no such chain.",
+        ChainIntegrity(),
+        (argument("chain", str, "A model's id, with all its versions, a project's id, or `registry`."),),
     )
     api_keys: Connection[ApiKey] = connection(
         "The caller's keys, or all for who administers the instance, the newest first.", "true", NEWEST_FIRST

@@ -420,6 +420,7 @@ class Writer:
             "version": self.values.version,
             "name": self.values.metric,
             "at": self.values.moment,
+            "chain": lambda: self.values.column("audit_events", "chain", "registry"),
             "targetStage": lambda: Word(self.values.one_of(*self.schema.type_map["Stage"].values)),  # type: ignore[attr-defined]
         }
         return Value(draws[name](), draws[name])

@@ -614,3 +614,32 @@ def test_a_key_that_is_none_or_another_is_refused(tmp_path: Path) -> None:
     private.write_text("")
     with pytest.raises(KeyUnusable, match="is not a private key in PEM"):
         signing_key(tmp_path / "one")
+
+
+# ---------------------------------------------------------------- as everybody may ask
+
+
+@pytest.mark.parametrize(
+    ("change", "first_wrong"),
+    [
+        ("UPDATE audit_events SET entry = entry || ' ' WHERE chain = '{chain}' AND seq = 5", 5),
+        ("UPDATE audit_events SET at = at + interval '1 second' WHERE chain = '{chain}' AND seq = 2", 2),
+        ("DELETE FROM audit_events WHERE chain = '{chain}' AND seq = 3", 4),
+        ("DELETE FROM audit_events WHERE chain = '{chain}' AND seq > 6", 7),
+        ("UPDATE audit_chains SET hash = sha256('x') WHERE chain = '{chain}'", None),
+    ],
+)
+async def test_the_api_tells_where_a_chain_was_altered(
+    make_database: Callable[[], Any], make_registry: Callable[..., Any], change: str, first_wrong: int | None
+) -> None:
+    cluster = await make_database()
+    await fill(Settings(database_url=cluster.app_url))
+    registry = await make_registry(cluster)
+    asked = f'{{ auditIntegrity(chain: "{CHURN}") {{ events sound firstWrong }} }}'
+    before = (await registry.ask(asked))["auditIntegrity"]
+    assert (before["sound"], before["firstWrong"]) == (True, None)
+    guarded = ["SET session_replication_role = replica", *UNGUARDED]
+    await run_sql(cluster.superuser_url, *guarded, change.format(chain=CHURN))
+    found = (await registry.ask(asked))["auditIntegrity"]
+    assert (found["sound"], found["firstWrong"]) == (False, first_wrong or before["events"] + 1)
+    assert (await registry.ask('{ auditIntegrity(chain: "model_none") { sound } }'))["auditIntegrity"] is None

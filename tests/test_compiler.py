@@ -38,7 +38,14 @@ IN_THE_SUITE, AT_FULL_LENGTH = 500, 10_000
 ALPHA = ["proj_alpha"]
 QUERY: Any = schema._schema.query_type
 # What arguments are given where every field is asked.
-GIVEN = {"targetStage": "PRODUCTION", "first": 3, "name": "auc", "version": "1.0.0", "at": "2026-02-01T00:00:00Z"}
+GIVEN = {
+    "targetStage": "PRODUCTION",
+    "chain": "proj_alpha",
+    "first": 3,
+    "name": "auc",
+    "version": "1.0.0",
+    "at": "2026-02-01T00:00:00Z",
+}
 
 
 class TooMuch(Exception):

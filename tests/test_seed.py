@@ -140,12 +140,13 @@ query History($modelId: ID!, $chain: String!, $at: DateTime!) {
     productionAt(at: $at) { version }
   }
   auditEvents(filter: {chain: $chain, action: ["version.approved"]}) { nodes { actor details } }
+  auditIntegrity(chain: $chain) { events sound firstWrong }
 }
 """
 
 
 async def test_an_auditor_s_questions_have_one_query(people: dict[str, Registry]) -> None:
-    """What serves production, who approved it, and what was in production on that day."""
+    """What serves production, who approved it, what was in production on that day, has anything been altered."""
     found = await people[MARIA].ask(HISTORY, modelId=MODEL, chain=MODEL, at="2000-01-01")
     model = found["model"]
     assert model["productionVersion"]["version"] == "2.1.0"
@@ -158,6 +159,9 @@ async def test_an_auditor_s_questions_have_one_query(people: dict[str, Registry]
     before = await people[MARIA].ask(HISTORY, modelId=MODEL, chain=MODEL, at=step["at"])
     assert before["model"]["productionAt"]["version"] == "2.1.0"
     assert found["auditEvents"]["nodes"][0]["actor"] == JAMES
+    integrity = found["auditIntegrity"]
+    assert (integrity["sound"], integrity["firstWrong"]) == (True, None)
+    assert integrity["events"] > 20
 
 
 async def test_archived_models_cannot_be_deployed_without_going_through_staging(sample: Registry) -> None:

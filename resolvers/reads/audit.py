@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from graphql import get_named_type
 
+import storage
 from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.lineage import by_prefix
@@ -55,3 +57,18 @@ class AuditSubject:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         possible = list(compilation.types.possible(get_named_type(selected.definition.type)))
         return by_prefix(compilation, selected, possible, f"{alias}.subject_id")
+
+
+INTEGRITY = (Path(storage.__file__).parent / "integrity.sql").read_text()
+
+
+@dataclass(frozen=True)
+class ChainIntegrity:
+    """Whether a chain is as it was written, for the chain that the argument names; null where the caller sees none."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        chain = compilation.template("{args[chain]}::text", selected)
+        row = compilation.alias("integrity")
+        rows = INTEGRITY.format(chain=chain, visible=compilation.visible("e", "audit_events"))
+        child = compilation.types[compilation.types.of(selected.definition).name]
+        return f"(SELECT {compilation.object(child, selected, row)} FROM ({rows}) {row})"
