@@ -70,8 +70,8 @@ MUTATIONS = {
 # The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
 READS: dict[str, dict[Need, str]] = {
     "Query": {
-        Need.ANYONE: "apiKeys auditEvents auditIntegrity dataset datasetVersion experiment model models node nodes principals"
-        " project projects searchVersions transitionRequest version viewer"
+        Need.ANYONE: "apiKeys auditEvents auditIntegrity dataset datasetVersion experiment model models node nodes"
+        " principals project projects searchVersions transitionRequest version viewer"
     },
     "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
     "Membership": {Need.VIEWER: "project role"},
