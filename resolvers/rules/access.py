@@ -32,7 +32,7 @@ class Need(StrEnum):
 ROUTES = {
     "/": Need.OPEN,
     "/favicon.ico": Need.OPEN,
-    "/graphiql/{path:path}": Need.OPEN,
+    "/graphiql/{version}/{path:path}": Need.OPEN,
     "/graphql": Need.ANYONE,
     "/healthz": Need.OPEN,
     "/readyz": Need.OPEN,
