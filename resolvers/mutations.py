@@ -64,9 +64,10 @@ async def run_mutation(
             tx.require_instance()
             payload = await write.function(tx, **arguments)
             # Compiled after the write: a refused input must not cost a plan.
-            plan = operation.payload_plan(variables, caller, field.key)
+            reader = tx.reader
+            plan = operation.payload_plan(variables, reader, field.key)
             connection = await driver_connection(session)
-            answer = plan.finish(await connection.fetchval(plan.statement, *plan.arguments(variables, caller, payload)))
+            answer = plan.finish(await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload)))
             if repeat:
                 await repeat.keep(session, answer)
             with perhaps_kept():

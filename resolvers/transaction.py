@@ -1,7 +1,7 @@
 """One mutation's transaction: who acts, what they may see and do, and how a change is recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import insert
@@ -48,6 +48,14 @@ class Transaction:
     caller: Caller
     need: Need
     _allowed: set[str] = field(default_factory=set)
+
+    @property
+    def reader(self) -> Caller:
+        """The caller as it reads what it wrote: a process may not have heard yet that it became a member there."""
+        visible = self.caller.visible
+        if visible is None or self._allowed.issubset(visible):
+            return self.caller
+        return replace(self.caller, visible=sorted(self._allowed.union(visible)))
 
     def require_instance(self) -> None:
         if self.need is Need.INSTANCE and not self.caller.administers:
