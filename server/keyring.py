@@ -64,6 +64,8 @@ class Keyring:
     def __init__(self, database: Database):
         self.database = database
         self._known: LRUCache[str, _Known] = LRUCache(10_000)
+        # By address, and apart: whoever sends an address as a key must not be taken for its owner.
+        self._people: LRUCache[str, _Known] = LRUCache(10_000)
 
     async def principal(self, secret: str) -> Principal | None:
         """The owner of a key; None for an unknown, revoked or expired one."""
@@ -76,13 +78,13 @@ class Keyring:
 
     async def with_email(self, email: str) -> Principal:
         """Who an issuer's token names: known by its address, and without any role where nobody gave it one."""
-        known = self._known.get(email)
+        known = self._people.get(email)
         if known is None or known.until <= time.monotonic():
             asked = time.monotonic()
             async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
                 row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
             principal = Principal(email, ()) if row is None else _principal(row)
-            known = self._known[email] = _Known(principal, asked + TRUSTED_SECONDS)
+            known = self._people[email] = _Known(principal, asked + TRUSTED_SECONDS)
         assert known.principal is not None
         return known.principal
 
