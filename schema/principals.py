@@ -35,7 +35,11 @@ class Principal(Node):
         "Its roles in projects, as far as the caller sees them.", "{c}.principal_id = {t}.id", BY_PROJECT
     )
     created_at: datetime = column("When it was made known.")
-    created_by: str = column("Who made it known.")
+    created_by: str | None = expression(
+        "Who made it known: perhaps an ADMIN of a project that the caller does not see. So null for who does not"
+        " administer the instance.",
+        "CASE WHEN {caller[administers]}::boolean THEN {t}.created_by END",
+    )
 
 
 @strawberry.type(description="Who asks: the owner of the key or token that came with the request.")

@@ -288,6 +288,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Query.principals": listed("principals"),
     "Viewer.memberships": lambda data, _: memberships(data, data.caller.principal_id),
     "Membership.project": oracle.link("projects", "project_id"),
+    "Principal.createdBy": lambda data, row: row["created_by"] if data.caller.administers else None,
     "Principal.memberships": lambda data, row: memberships(data, row["id"]),
     "ApiKey.principal": oracle.link("principals", "principal_id"),
     "ApiKey.project": oracle.link("projects", "project_id"),
