@@ -1,0 +1,385 @@
+"""A project with everything in it, written through the API by its own people; each value in it can be told from any
+other."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import httpx
+from graphql import ExecutionResult, build_schema, execute, get_named_type, parse, print_schema
+
+from schema import schema
+from tests.conftest import Cluster, Registry, run_sql
+from tests.test_compiler import everything
+
+MUTATION: Any = schema._schema.mutation_type
+Input = dict[str, Any]
+# The schema from its text: it completes plain answers as graphql-core does, and finds a null where there must be none.
+PLAIN = build_schema(print_schema(schema._schema))
+# What the numbers of a project begin with.
+DIGITS = count(731)
+FAR = "2999-01-01T00:00:00Z"
+
+
+def mutation_of(name: str, selection: str = "") -> str:
+    """The document that sends a mutation's input; by default it asks for all of the payload, two objects deep."""
+    field = MUTATION.fields[name]
+    selected = selection or everything(get_named_type(field.type).name, depth=2)
+    return f"mutation($input: {field.args['input'].type}) {{ {name}(input: $input) {selected} }}"
+
+
+async def write(registry: Registry, mutation: str, given: Input, selection: str = "") -> Any:
+    """What a mutation answers that must not be refused."""
+    return (await registry.ask(mutation_of(mutation, selection), input=given))[mutation]
+
+
+def assert_well_formed(query: str, response: httpx.Response, **variables: Any) -> None:
+    """That an answer is whole: each field is there, and null only where it may be."""
+    data = response.json()["data"]
+    result = execute(PLAIN, parse(query), data, variable_values=variables)
+    assert isinstance(result, ExecutionResult)
+    assert not result.errors, result.errors
+    assert result.data == data
+
+
+class Filled:
+    """One project. `root` administers the instance, `own` is an ADMIN of the project."""
+
+    def __init__(self, database: Cluster, root: Registry, name: str):
+        self.database, self.name = database, name
+        self.root = self.own = root
+        self.marks: list[str] = []
+        self.digits = next(DIGITS)
+        self._numbers = count(1)
+        self.metric = self.text("metric")
+
+    @classmethod
+    async def opened(cls, database: Cluster, root: Registry, name: str) -> "Filled":
+        made = cls(database, root, name)
+        made.project = made.id("proj")
+        await write(root, "createProject", await create_project(made) | {"id": made.project})
+        made.admin = made.email()
+        made.own = await made.person("ADMIN", email=made.admin)
+        await write(made.own, "updateProjectPolicy", {"projectId": made.project, "allowSelfApproval": True})
+        made.dataset = (await write(made.own, "createDataset", await create_dataset(made)))["dataset"]["id"]
+        made.dataset_version = await made.new_dataset_version()
+        made.experiment = await made.new_experiment()
+        made.model, made.other = await made.new_model(), await made.new_model()
+        plain = {"projectId": made.project, "modelId": made.other}
+        made.version_id = (await write(made.own, "createVersion", plain))["version"]["id"]
+        return made
+
+    project: str
+    admin: str
+    dataset: str
+    dataset_version: str
+    experiment: str
+    model: str
+    other: str
+    version_id: str
+
+    # Values, each unlike any other
+
+    def mark(self) -> str:
+        self.marks.append(f"{self.name}{next(self._numbers):05d}")
+        return self.marks[-1]
+
+    def text(self, of: str = "text") -> str:
+        return f"{of} {self.mark()}"
+
+    def id(self, prefix: str) -> str:
+        return f"{prefix}_{self.mark()}"
+
+    def email(self) -> str:
+        return f"{self.mark()}@example.com"
+
+    def whole(self) -> int:
+        number = self.digits * 1_000_000 + next(self._numbers)
+        self.marks.append(str(number))
+        return number
+
+    def real(self) -> float:
+        number = float(f"0.{self.digits}{next(self._numbers):05d}7")
+        self.marks.append(str(number))
+        return number
+
+    def number(self) -> str:
+        self.marks.append(f"{(n := next(self._numbers))}.{self.digits}{self.digits}.{n}")
+        return self.marks[-1]
+
+    # People and their keys
+
+    async def person(
+        self, role: str | None, *, email: str | None = None, kind: str = "USER", only: str | None = None
+    ) -> Registry:
+        """Somebody with a role, or with none, by a key that reaches all of its owner's projects, or `only` one."""
+        email = email or self.email()
+        key = {"name": self.text("key"), "email": email, "kind": kind, "projectId": only}
+        # A member who is not known yet is taken for a person.
+        member = {"projectId": getattr(self, "project", ""), "email": email, "role": role}
+        if role and kind == "USER":
+            await write(self.own, "setMember", member)
+        made = await write(self.root, "createApiKey", key)
+        if role and kind != "USER":
+            await write(self.own, "setMember", member)
+        return replace(self.root, key=made["secret"])
+
+    # Things that a mutation needs
+
+    async def new_dataset_version(self) -> str:
+        given = await create_dataset_version(self)
+        given["parentIds"] = [id_ for id_ in given["parentIds"] if id_]
+        return str((await write(self.own, "createDatasetVersion", given))["datasetVersion"]["id"])
+
+    async def new_experiment(self) -> str:
+        return str((await write(self.own, "createExperiment", await create_experiment(self)))["experiment"]["id"])
+
+    async def new_model(self) -> str:
+        return str((await write(self.own, "createModel", await create_model(self)))["model"]["id"])
+
+    async def new_version(self, *stages: str, model: str | None = None) -> Input:
+        """A version with the least facts, brought through stages; named as inputs name it."""
+        of = {"modelId": model or self.model}
+        facts = {"projectId": self.project, "metrics": {self.metric: self.real()}, "tags": ["old"]}
+        facts |= {"datasetVersionId": self.dataset_version}
+        made = await write(self.own, "createVersion", of | facts, "{ version { version } }")
+        version = of | {"version": made["version"]["version"]}
+        for stage in stages:
+            await write(self.own, "transitionStage", version | {"targetStage": stage}, "{ __typename }")
+        return version
+
+    async def new_request(self, target: str = "STAGING") -> str:
+        asked = await self.new_version() | {"targetStage": target, "notes": self.text()}
+        return str((await write(self.own, "requestTransition", asked, "{ request { id } }"))["request"]["id"])
+
+    async def new_key(self) -> str:
+        """A key of one who has no other, bound to the project."""
+        given = await create_api_key(self) | {"mayAttest": False}
+        return str((await write(self.root, "createApiKey", given))["id"])
+
+
+# Each mutation's input, with all that can be given
+
+
+async def create_project(of: Filled) -> Input:
+    return {"id": of.id("proj"), "name": of.text(), "description": of.text()}
+
+
+async def create_model(of: Filled) -> Input:
+    return await create_project(of) | {"id": of.id("model"), "projectId": of.project}
+
+
+async def create_dataset(of: Filled) -> Input:
+    return await create_project(of) | {"id": of.id("ds"), "projectId": of.project}
+
+
+async def create_dataset_version(of: Filled) -> Input:
+    return {
+        "id": of.id("dsv"),
+        "datasetId": of.dataset,
+        "label": of.text(),
+        "rowCount": of.whole(),
+        "uri": f"s3://{of.mark()}",
+        "digest": f"sha256:{of.mark()}",
+        "features": [of.text()],
+        "parentIds": [getattr(of, "dataset_version", "")],
+    }
+
+
+async def create_experiment(of: Filled) -> Input:
+    return {
+        "id": of.id("exp"),
+        "projectId": of.project,
+        "name": of.text(),
+        "algorithm": of.text(),
+        "maxModels": of.whole(),
+        "parameters": {of.text(): [of.text(), of.real()]},
+        "datasetVersionId": of.dataset_version,
+        "status": "RUNNING",
+        "trainingDurationSecs": of.real(),
+        "notes": of.text(),
+    }
+
+
+async def create_version(of: Filled) -> Input:
+    return {
+        "projectId": of.project,
+        "modelId": of.model,
+        "version": of.number(),
+        "parentId": of.version_id,
+        "description": of.text(),
+        "experimentId": of.experiment,
+        "datasetVersionId": of.dataset_version,
+        "datasets": [{"role": "TEST", "datasetVersionId": of.dataset_version}],
+        "metrics": {of.metric: of.real(), of.text(): of.real()},
+        "parameters": {"algorithm": of.text(), of.text(): of.text()},
+        "features": [of.text()],
+        "target": of.text(),
+        "artifact": {
+            "uri": f"s3://{of.mark()}",
+            "digest": f"sha256:{of.mark()}",
+            "sizeBytes": of.whole(),
+            "format": of.text(),
+        },
+        "tags": [of.text()],
+        "createModel": False,
+    }
+
+
+async def complete_experiment(of: Filled) -> Input:
+    experiment = await of.new_experiment()
+    return {
+        "experimentId": experiment,
+        "status": "COMPLETED",
+        "trainingDurationSecs": of.real(),
+        "notes": of.text(),
+        "versions": [await create_version(of) | {"experimentId": experiment}],
+    }
+
+
+async def update_version(of: Filled) -> Input:
+    return await of.new_version() | {"description": of.text()}
+
+
+async def add_tags(of: Filled) -> Input:
+    return await of.new_version() | {"tags": [of.text()]}
+
+
+async def remove_tags(of: Filled) -> Input:
+    return await of.new_version() | {"tags": ["old"]}
+
+
+async def transition_stage(of: Filled) -> Input:
+    asked = {"targetStage": "PRODUCTION", "notes": of.text(), "expectedStage": "STAGING"}
+    return await of.new_version("STAGING") | asked
+
+
+async def request_transition(of: Filled) -> Input:
+    return await of.new_version() | {"targetStage": "STAGING", "notes": of.text()}
+
+
+async def review_transition(of: Filled) -> Input:
+    return {"requestId": await of.new_request(), "decision": "APPROVE", "notes": of.text()}
+
+
+async def cancel_transition(of: Filled) -> Input:
+    return {"requestId": await of.new_request(), "notes": of.text()}
+
+
+async def rollback_production(of: Filled) -> Input:
+    model = await of.new_model()
+    first = await of.new_version("STAGING", "PRODUCTION", model=model)
+    await of.new_version("STAGING", "PRODUCTION", model=model)
+    return {"modelId": model, "toVersion": first["version"], "notes": of.text()}
+
+
+async def update_model_card(of: Filled) -> Input:
+    card = {
+        **{name: of.text() for name in ("description", "intendedUse", "limitations", "ethicalConsiderations")},
+        "trainingDataSummary": {
+            "source": of.text(),
+            "dateRange": of.text(),
+            "totalRows": of.whole(),
+            "positiveClassRatio": of.real(),
+            "featureCount": of.whole(),
+            "extra": {of.text(): of.text()},
+        },
+        "performanceBySegment": {of.text(): {of.text(): of.real(), "samples": of.whole()}},
+    }
+    return await of.new_version() | {"modelCard": card, "expectedRevision": 0}
+
+
+async def set_dataset_version_status(of: Filled) -> Input:
+    return {"datasetVersionId": await of.new_dataset_version(), "status": "DEPRECATED", "reason": of.text()}
+
+
+async def create_api_key(of: Filled) -> Input:
+    key = {"name": of.text(), "email": of.email(), "kind": "SERVICE", "expiresAt": FAR}
+    return key | {"projectId": of.project, "mayAttest": True}
+
+
+async def rotate_api_key(of: Filled) -> Input:
+    return {"id": await of.new_key(), "graceSeconds": 60}
+
+
+async def revoke_api_key(of: Filled) -> Input:
+    return {"id": await of.new_key()}
+
+
+async def set_administrator(of: Filled) -> Input:
+    email = of.email()
+    await of.person(None, email=email)
+    return {"email": email, "administers": True}
+
+
+async def set_member(of: Filled) -> Input:
+    return {"projectId": of.project, "email": of.email(), "role": "VIEWER"}
+
+
+async def remove_member(of: Filled) -> Input:
+    given = await set_member(of)
+    await write(of.own, "setMember", given)
+    return {"projectId": of.project, "email": given["email"]}
+
+
+async def update_project_policy(of: Filled) -> Input:
+    return {
+        "projectId": of.project,
+        "requiredApprovals": 1,
+        "allowSelfApproval": True,
+        "requireCompleteCard": False,
+        "blockInvalidData": True,
+        "semver": "WARN",
+        "tags": "WARN",
+        "retentionDays": 731 + next(of._numbers),
+        # Every later version's metric is above: values grow.
+        "minMetrics": [{"name": of.metric, "min": of.real(), "max": of.whole()}],
+        "maxRegression": of.real(),
+        "approvalValidDays": 731,
+    }
+
+
+async def define_tag(of: Filled) -> Input:
+    tag = {"name": of.text(), "description": of.text(), "aliases": [of.text()], "deprecated": True}
+    return {"projectId": of.project} | tag
+
+
+async def apply_retention(of: Filled) -> Input:
+    """There is one version to archive."""
+    await of.new_version(model=(model := await of.new_model()))
+    old = "clock_timestamp() - interval '9999 days'"
+    await run_sql(of.database.owner_url, f"UPDATE versions SET touched_at = {old} WHERE model_id = '{model}'")
+    return {"projectId": of.project, "dryRun": False}
+
+
+INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
+    "addTags": add_tags,
+    "applyRetention": apply_retention,
+    "cancelTransition": cancel_transition,
+    "completeExperiment": complete_experiment,
+    "createApiKey": create_api_key,
+    "createDataset": create_dataset,
+    "createDatasetVersion": create_dataset_version,
+    "createExperiment": create_experiment,
+    "createModel": create_model,
+    "createProject": create_project,
+    "createVersion": create_version,
+    "defineTag": define_tag,
+    "removeMember": remove_member,
+    "removeTags": remove_tags,
+    "requestTransition": request_transition,
+    "reviewTransition": review_transition,
+    "revokeApiKey": revoke_api_key,
+    "rollbackProduction": rollback_production,
+    "rotateApiKey": rotate_api_key,
+    "setAdministrator": set_administrator,
+    "setDatasetVersionStatus": set_dataset_version_status,
+    "setMember": set_member,
+    "transitionStage": transition_stage,
+    "updateModelCard": update_model_card,
+    "updateProjectPolicy": update_project_policy,
+    "updateVersion": update_version,
+}
+# What the inputs leave out: it excludes what they give, or names somebody.
+LEFT_OUT = {"CreateVersionInput.bump", "CreateVersionInput.parentVersion", "TransitionStageInput.approvedBy"}
