@@ -6,10 +6,23 @@ from typing import Any
 
 import orjson
 import rfc8785
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-OLD = text((Path(__file__).parent / "retention.sql").read_text())
+# Of a version, in the row of this name.
+IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
+# Seconds. Looking through a large project takes longer than a request may.
+LONGEST_LOOK = 600
+
+
+def _statement(is_old: str) -> TextClause:
+    asked = (Path(__file__).parent / "retention.sql").read_text()
+    return text(asked.format(is_old_v=is_old.format(v="v"), is_old_c=is_old.format(v="c")))
+
+
+OLD = _statement(IS_OLD)
+# A statement of its own: one that may do without `only` cannot be planned for its few rows.
+OLD_AMONG = _statement(f"{IS_OLD} AND {{v}}.id = ANY (CAST(:only AS text[]))")
 
 
 async def old_versions(
@@ -22,14 +35,16 @@ async def old_versions(
 ) -> list[dict[str, Any]]:
     """Old development versions with the reason why each is kept, if any: all, or those that are kept or not, or none
     but some."""
-    values = {"project": project_id, "kept": kept, "only": only, "limit": limit}
-    return [dict(row) for row in (await session.execute(OLD, values)).mappings()]
+    values = {"project": project_id, "kept": kept, "limit": limit}
+    found = session.execute(OLD, values) if only is None else session.execute(OLD_AMONG, values | {"only": only})
+    return [dict(row) for row in (await found).mappings()]
 
 
-async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> None:
-    """So that no version is derived from one of these meanwhile, in whichever model."""
-    statement = "SELECT FROM versions WHERE id = ANY (CAST(:ids AS text[])) ORDER BY id FOR NO KEY UPDATE"
-    await session.execute(text(statement), {"ids": list(ids)})
+async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> list[str]:
+    """So that no version is derived from these meanwhile, in whichever model. Without those from which one is being
+    derived: who waited for them could be waited for."""
+    statement = "SELECT id FROM versions WHERE id = ANY (CAST(:ids AS text[])) FOR NO KEY UPDATE SKIP LOCKED"
+    return list(await session.scalars(text(statement), {"ids": list(ids)}))
 
 
 async def append_all(session: AsyncSession, chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -45,6 +60,13 @@ APPEND_ALL = text("""
 SELECT audit_append(b ->> 'chain', ARRAY(SELECT jsonb_array_elements_text(b -> 'entries')))
 FROM jsonb_array_elements(CAST(:batch AS jsonb)) WITH ORDINALITY each (b, place) ORDER BY place
 """)
+
+
+async def take_turn(session: AsyncSession) -> bool:
+    """Whether this transaction is the daily run's only one now, with the time that it needs."""
+    await session.execute(text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(LONGEST_LOOK * 1000)})
+    return bool(await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('lineal retention'))")))
+
 
 # The projects with a retention policy; with whether the daily run is due.
 IS_DUE = text("""
