@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from resolvers.idempotency import FORGET, KEPT_HOURS
+from resolvers.retention import run_retention
 from server.checkpointing import Checkpoints, checkpoint
 from server.settings import Settings
 from storage.engine import Database
@@ -32,8 +33,13 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         async with database.sessions() as session, session.begin():
             await session.execute(FORGET, {"hours": KEPT_HOURS})
 
+    async def archive_old_versions() -> None:
+        if archived := await run_retention(database.sessions):
+            log.info("retention", archived=archived)
+
     tasks = [
         asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
+        asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
         asyncio.create_task(every(FORGET_SECONDS, forget)),
     ]
     try:

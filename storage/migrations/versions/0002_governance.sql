@@ -30,7 +30,8 @@ BEGIN
 END
 $$;
 
-UPDATE versions SET touched_at = created_at;
+-- Nobody agreed to retention so far: its days count from now.
+UPDATE versions SET touched_at = clock_timestamp();
 
 -- A version's metrics and data are stated when it is registered, and never added to.
 CREATE FUNCTION keep_registered_facts() RETURNS trigger LANGUAGE plpgsql AS $$
