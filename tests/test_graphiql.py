@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha384
 from html.parser import HTMLParser
@@ -76,7 +77,9 @@ def test_the_variables_of_every_example_fit_its_operation(example: dict[str, str
 
 def test_the_examples_speak_of_what_the_demo_holds() -> None:
     names = [example_id(example) for example in graphiql.examples()]
-    assert names == ["ProductionVersion", "Lineage", "Search", "RegisterVersion", "TransitionStage"]
+    assert names == [
+        "ProductionVersion", "Lineage", "Search", "RegisterVersion", "Promotion", "TransitionStage", "Audit",
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- page and files
@@ -298,6 +301,13 @@ def test_an_example_runs_in_a_browser_that_asks_no_other_host(server: Server, pa
     page.click(".graphiql-execute-button")
     wait_for_text(page, ".result-window", "0.891")
     page.screenshot(tmp_path / "example.png")
+    # The candidate, as a review meeting sees it.
+    page.evaluate("document.querySelectorAll('.graphiql-tab-button')[4].click()")
+    wait_for_text(page, ".graphiql-tab-active", "Promotion")
+    time.sleep(1)  # GraphiQL learns the new operation's name a moment later than it shows it
+    page.click(".graphiql-execute-button")
+    wait_for_text(page, ".result-window", "STAGING may go to PRODUCTION.")
+    page.screenshot(tmp_path / "promotion.png")
     page.click("[aria-label='Open settings dialog']")
     wait_for_text(page, ".graphiql-dialog", "Theme")
 
