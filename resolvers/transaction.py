@@ -1,8 +1,8 @@
 """One mutation's transaction: who acts, what they may see and do, and how a change is recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -19,8 +19,7 @@ from storage.vocabulary import PrincipalKind
 REGISTRY = "registry"
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks: the owner of the key, the projects that the key reaches (None: all), and this request's id."""
 
     actor: str
@@ -55,7 +54,7 @@ class Transaction:
         visible = self.caller.visible
         if visible is None or self._allowed.issubset(visible):
             return self.caller
-        return replace(self.caller, visible=sorted(self._allowed.union(visible)))
+        return self.caller._replace(visible=sorted(self._allowed.union(visible)))
 
     def require_instance(self) -> None:
         if self.need is Need.INSTANCE and not self.caller.administers:

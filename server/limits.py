@@ -44,6 +44,7 @@ MAX_OBJECTS = 20_000
 # The standard introspection of today's schema takes 5,500.
 MAX_INTROSPECTED = 10_000
 MAX_VALUES = 50_000
+FEW = 20
 # Above what any input takes, whose own sentence says more.
 MAX_LIST = 6_000
 
@@ -151,6 +152,8 @@ def check_document(document: DocumentNode) -> None:
 
 def check_variables(variables: Mapping[str, Any]) -> None:
     """Refuse values that would take long to coerce."""
+    if len(variables) <= FEW and not any(isinstance(value, list | dict) for value in variables.values()):
+        return
     waiting: list[Any] = [variables]
     values = 0
     while waiting:

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
@@ -84,7 +84,7 @@ class Data:
     def seen_by(self, visible: Sequence[str] | None) -> "Data":
         if visible is None:
             return self
-        caller = replace(ASKING, visible=visible)
+        caller = ASKING._replace(visible=visible)
         seen = {name: [r for r in rows if _is_seen(name, r, caller)] for name, rows in self.tables.items()}
         return Data(seen, self.whole, caller)
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,7 +75,7 @@ class Compared:
         operation_name: str | None = None,
     ) -> dict[str, Any]:
         request = Request(query, operation_name, variables)
-        answering = self.operations.answer(request, replace(oracle.ASKING, visible=visible))
+        answering = self.operations.answer(request, oracle.ASKING._replace(visible=visible))
         answer: dict[str, Any] = json.loads(self.runner.run(answering).body)
         answer.pop("extensions", None)
         return answer
