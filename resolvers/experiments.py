@@ -73,7 +73,7 @@ async def complete_experiment(
     await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
     ids = [each["version_id"] for each in registered]
     project_id = experiment["project_id"]
-    change = {"before": {"status": experiment["status"]}, "after": ending | {"versions": ids}}
+    change = {"before": {name: experiment[name] for name in ending}, "after": ending | {"versions": ids}}
     await tx.record("experiment.completed", experiment_id, project_id, chain=project_id, **change)
     return {"experiment_id": experiment_id, "version_ids": ids}
 

@@ -1,4 +1,5 @@
 from resolvers.transaction import Transaction
+from storage import load
 from storage.ids import new_id
 from storage.policies import ProjectPolicy
 from storage.principals import Member
@@ -13,7 +14,8 @@ async def create_project(
     facts = {"id": project_id, "name": name, "description": description}
     await tx.keep(Project, facts | {"created_by": tx.caller.actor})
     await tx.keep(ProjectPolicy, {"project_id": project_id, "min_metrics": []})
-    events = [tx.event("project.created", project_id, project_id, after=facts)]
+    after = facts | {"policy": await load.policy(tx.session, project_id)}
+    events = [tx.event("project.created", project_id, project_id, after=after)]
     if maker := tx.caller.principal_id:
         # Who makes a project is its first ADMIN, and may leave it to others.
         role = {"role": Role.ADMIN, "principal_id": maker, "project_id": project_id}

@@ -226,4 +226,5 @@ async def _keep(
 
 def _details(new: NewVersion, number: Number, parent: Parent | None) -> dict[str, Any]:
     stated = {name: value for name, value in new.items() if name not in ("project_id", "bump", "create_model")}
-    return stated | {"version": str(number), "parent_version": None, "parent_id": parent.id if parent else None}
+    line = {"version": str(number), "parent_version": None, "parent_id": parent.id if parent else None}
+    return stated | line | {"stage": Stage.DEVELOPMENT}

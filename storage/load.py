@@ -74,6 +74,14 @@ async def lock_policy(session: AsyncSession, project_id: str, share: bool = Fals
     return row
 
 
+async def policy(session: AsyncSession, project_id: str) -> dict[str, Any]:
+    """A project's policy as the audit log tells of it."""
+    statement = "SELECT to_jsonb(y) - 'project_id' AS policy FROM project_policies y WHERE project_id = :id"
+    row = await one(session, statement, id=project_id)
+    assert row is not None, f"{project_id} has no policy"
+    return dict(row["policy"])
+
+
 async def retention_days(session: AsyncSession, project_id: str) -> int | None:
     row = await one(session, "SELECT retention_days FROM project_policies WHERE project_id = :id", id=project_id)
     return row["retention_days"] if row else None
@@ -185,7 +193,8 @@ async def highest_between(
 
 async def lock_experiment(session: AsyncSession, id_: str, who: Who) -> Row | None:
     role = _role("experiments")
-    statement = f"SELECT id, project_id, status, {role} AS role FROM experiments WHERE id = :id AND {role} IS NOT NULL"
+    facts = "id, project_id, status, training_duration_secs, notes"
+    statement = f"SELECT {facts}, {role} AS role FROM experiments WHERE id = :id AND {role} IS NOT NULL"
     return await one(session, f"{statement} FOR NO KEY UPDATE", id=id_, **who)
 
 
