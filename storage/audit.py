@@ -11,6 +11,9 @@ from sqlmodel import Field, Index, SQLModel
 
 from storage.base import readable_id
 
+# The largest whole number that canonical JSON has a form for.
+MOST_EXACT = 2**53 - 1
+
 
 class AuditChain(SQLModel, table=True):
     """The head of one chain: a model's, a project's, or the registry's."""
@@ -53,13 +56,29 @@ class AuditEvent(SQLModel, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
+def canonical(entry: Mapping[str, Any]) -> str:
+    """An entry as it is hashed and kept. Canonical JSON has no form for whole numbers beyond 2**53 - 1; they are kept as
+    text."""
+    try:
+        return rfc8785.dumps(entry).decode()
+    except rfc8785.IntegerDomainError:
+        return rfc8785.dumps(_in_domain(entry)).decode()
+
+
+def _in_domain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_domain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_domain(each) for each in value]
+    return str(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
+
+
 async def append(session: AsyncSession, chain: str, entries: Sequence[Mapping[str, Any]]) -> None:
     """Add events to the end of a chain, all at one moment, in the session's transaction.
 
     An entry with a `step` also makes that step of the version's history, one with an `approval` that approval.
     """
-    canonical = [rfc8785.dumps(entry).decode() for entry in entries]
-    await session.execute(APPEND, {"chain": chain, "entries": canonical})
+    await session.execute(APPEND, {"chain": chain, "entries": [canonical(entry) for entry in entries]})
 
 
 APPEND = text("SELECT audit_append(:chain, CAST(:entries AS text[]))")

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import rfc8785
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.audit import canonical
 
 # Of a version, in the row of this name.
 IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
@@ -50,7 +51,7 @@ async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> list[str]:
 async def append_all(session: AsyncSession, chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Append events to many chains in one statement."""
     batch = [
-        {"chain": chain, "entries": [rfc8785.dumps(entry).decode() for entry in entries]}
+        {"chain": chain, "entries": [canonical(entry) for entry in entries]}
         for chain, entries in sorted(chains.items())
     ]
     await session.execute(APPEND_ALL, {"batch": orjson.dumps(batch).decode()})

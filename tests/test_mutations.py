@@ -24,3 +24,29 @@ async def test_who_was_made_a_member_a_moment_ago_is_answered_what_it_wrote(
     assert left["removeMember"]["project"] == {"id": project}
     refusal = await caller.refusal(CREATE_MODEL, input={"projectId": project, "name": "Newer"})
     assert refusal["code"] == "NOT_FOUND"
+
+
+CREATE_VERSION = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id parameters } } }"
+CREATE_DATASET = "mutation($input: CreateDatasetInput!) { createDataset(input: $input) { dataset { id } } }"
+CREATE_DATA = """
+mutation($input: CreateDatasetVersionInput!) { createDatasetVersion(input: $input) { datasetVersion { id rowCount } } }
+"""
+DETAILS = "query($id: ID!) { auditEvents(filter: {subjectId: $id}) { nodes { details } } }"
+LARGE = [2**53 - 1, 2**53, 2**63 - 1]
+
+
+async def test_whole_numbers_that_a_float_cannot_hold_are_kept_exactly_and_told_as_text(
+    registry: Registry, project: str
+) -> None:
+    numbers = {"seeds": [*LARGE, -(2**63)], "nested": {"true": True, "seed": 2**60}}
+    asked = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "parameters": numbers}
+    version = (await registry.ask(CREATE_VERSION, input=asked))["createVersion"]["version"]
+    assert version["parameters"] == numbers
+    (event,) = (await registry.ask(DETAILS, id=version["id"]))["auditEvents"]["nodes"]
+    told = {"seeds": [LARGE[0], *map(str, LARGE[1:]), str(-(2**63))], "nested": {"true": True, "seed": str(2**60)}}
+    assert event["details"]["after"]["parameters"] == told
+    dataset = (await registry.ask(CREATE_DATASET, input={"projectId": project, "name": "Large"}))["createDataset"]
+    for place, rows in enumerate(LARGE):
+        facts = {"datasetId": dataset["dataset"]["id"], "label": str(place), "rowCount": rows}
+        made = (await registry.ask(CREATE_DATA, input=facts))["createDatasetVersion"]["datasetVersion"]
+        assert int(made["rowCount"]) == rows
