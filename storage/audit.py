@@ -57,8 +57,7 @@ class AuditEvent(SQLModel, table=True):
 
 
 def canonical(entry: Mapping[str, Any]) -> str:
-    """An entry as it is hashed and kept. Canonical JSON has no form for whole numbers beyond 2**53 - 1; they are kept as
-    text."""
+    """An entry as it is hashed and kept; with whole numbers that canonical JSON has no form for as text."""
     try:
         return rfc8785.dumps(entry).decode()
     except rfc8785.IntegerDomainError:
