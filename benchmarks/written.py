@@ -103,6 +103,7 @@ async def create_version(connection: Connection, given: Given) -> bytes:
         "version": ".".join(map(str, number)),
         "parent_version": None,
         "parent_id": parent_id,
+        "stage": "DEVELOPMENT",
     }
     first = step(version_id, None, "DEVELOPMENT", False)
     created = event(project_id, version_id, "version.created", None, after, step=first)
