@@ -21,6 +21,7 @@ import rfc8785
 from click.testing import CliRunner
 
 from server import checkpointing, command
+from server.audit import database_outcome
 from server.checkpointing import AuditContradiction, Checkpoints
 from server.checkpoints import Checkpoint, CheckpointsBroken, read_checkpoints
 from server.demo import CHURN, DEMAND, PROJECT, fill
@@ -28,7 +29,7 @@ from server.settings import Settings
 from server.signing import KeyUnusable, public_key, signing_key
 from storage import chains
 from storage.engine import short_engine
-from tests.conftest import Cluster, connect, run_sql
+from tests.conftest import Cluster, connect, make_project, run_sql
 from tests.live import LINEAL
 
 SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
@@ -643,3 +644,25 @@ async def test_the_api_tells_where_a_chain_was_altered(
     found = (await registry.ask(asked))["auditIntegrity"]
     assert (found["sound"], found["firstWrong"]) == (False, first_wrong or before["events"] + 1)
     assert (await registry.ask('{ auditIntegrity(chain: "model_none") { sound } }'))["auditIntegrity"] is None
+
+
+async def test_large_numbers_are_written_as_given_and_leave_the_log_sound(
+    make_database: Callable[[], Any], make_registry: Callable[..., Any]
+) -> None:
+    cluster = await make_database()
+    registry = await make_registry(cluster)
+    project = await make_project(registry)
+    asked = """mutation($input: CreateVersionInput!) { createVersion(input: $input) { version {
+        id parameters metric(name: "loss") artifact { sizeBytes } } } }"""
+    facts = {"parameters": {"seed": 2**64 - 1}, "metrics": {"loss": 1e20}}
+    artifact = {"uri": "s3://models/large", "sizeBytes": 2**63 - 1}
+    of = {"projectId": project, "modelId": "model_large", "createModel": True, "artifact": artifact}
+    version = (await registry.ask(asked, input=of | facts))["createVersion"]["version"]
+    kept = (version["parameters"], version["metric"], version["artifact"]["sizeBytes"])
+    assert kept == ({"seed": 2**64 - 1}, 1e20, 2**63 - 1)
+    log = await registry.ask(
+        "query($id: ID!) { auditEvents(filter: {subjectId: $id}) { nodes { details } } }", id=version["id"]
+    )
+    told = log["auditEvents"]["nodes"][0]["details"]["after"]
+    assert (told["parameters"], told["metrics"]) == ({"seed": str(2**64 - 1)}, {"loss": 1e20})
+    assert (await database_outcome(cluster.app_url, None)).code == SOUND

@@ -22,6 +22,8 @@ REPEATED = {
     "subject_id": "subjectId",
     "project_id": "projectId",
 }
+# Whole numbers of fewer digits are the same as doubles.
+EXACT_DIGITS = 16
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
@@ -198,12 +200,17 @@ def _content(event: Event) -> str | None:
 def canonical_object(text: str) -> dict[str, Any] | None:
     """The object that a text is in canonical JSON (RFC 8785); None where it is not."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
         if isinstance(value, dict) and rfc8785.dumps(value) == text.encode():
             return value
     except (ValueError, RecursionError):
         pass
     return None
+
+
+def _whole(digits: str) -> int | float:
+    """All numbers are doubles in RFC 8785, which writes those below 1e21 without an exponent: 1e20 has 21 digits."""
+    return int(digits) if len(digits) < EXACT_DIGITS else float(digits)
 
 
 def contradiction(known: Mapping[str, Head], heads: Mapping[str, Head], followed: Mapping[str, Head]) -> Finding | None:

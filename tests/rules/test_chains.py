@@ -210,6 +210,7 @@ def test_a_column_that_differs_from_the_entry_is_found(column: str, key: str) ->
         '{"a":1.0}',
         '{"a":"\\u0041"}',
         '{"a":"\\ud800"}',
+        f'{{"a":{2**53 + 1}}}',
         f'{{"a":{"9" * 30}}}',
         f'{{"a":{"9" * 5000}}}',
         "[" * 100_000,
@@ -219,6 +220,11 @@ def test_an_entry_that_is_not_canonical_is_found(text: str) -> None:
     assert canonical_object(text) is None
     events = rewritten(altered(1, entry=text))
     assert tampered(events, ends(events))[2] == "Event 2 of model_a has an entry that is not canonical JSON."
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 21).map(lambda power: 10.0**power))
+def test_any_double_in_an_entry_is_canonical(number: float) -> None:
+    assert canonical_object(rfc8785.dumps({"a": number}).decode()) == {"a": number}
 
 
 def test_a_head_that_disagrees_with_the_last_event_is_found() -> None:
