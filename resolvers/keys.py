@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import update
@@ -11,6 +11,9 @@ from storage.ids import new_id
 from storage.keys import ApiKey
 from storage.secrets import hash_of, new_secret
 from storage.vocabulary import PrincipalKind
+
+# The driver hands it to the database as infinity, and reads that as a moment without a time zone.
+INFINITY = datetime.max.replace(tzinfo=UTC)
 
 
 async def create_api_key(
@@ -30,10 +33,17 @@ async def create_api_key(
         raise Conflict(
             f"{email} is a {principal['kind']}, not a {kind}; leave kind as it is.", current=principal["kind"]
         )
-    if expires_at is not None and expires_at <= await load.now(tx.session):
-        raise BadUserInput("input.expiresAt", f"is {expires_at.isoformat()}, which is over; give a later moment.")
+    if expires_at is not None:
+        _refuse_unless_ahead(expires_at, await load.now(tx.session))
     row = {"name": name, "principal_id": principal["id"], "project_id": project_id, "may_attest": may_attest}
     return await _keep(tx, email, row | {"expires_at": expires_at}, "key.created")
+
+
+def _refuse_unless_ahead(expires_at: datetime, now: datetime) -> None:
+    if expires_at <= now:
+        raise BadUserInput("input.expiresAt", f"is {expires_at.isoformat()}, which is over; give a later moment.")
+    if expires_at == INFINITY:
+        raise BadUserInput("input.expiresAt", "is the last moment that there is; leave it out for a key without end.")
 
 
 async def _keep(tx: Transaction, email: str, row: dict[str, Any], action: str, before: Any = None) -> dict[str, str]:

@@ -74,6 +74,7 @@ async def test_two_editors_of_one_card_do_not_lose_each_other_s_words(registry: 
         ({"performanceBySegment": []}, "input.modelCard.performanceBySegment"),
         ({"performanceBySegment": {"a": {"auc": "high"}}}, "input.modelCard.performanceBySegment.a.auc"),
         ({"performanceBySegment": {"a": {"samples": 1.5}}}, "input.modelCard.performanceBySegment.a.samples"),
+        ({"performanceBySegment": {"a": {"samples": 1e300}}}, "input.modelCard.performanceBySegment.a.samples"),
         ({"performanceBySegment": {"a": 1}}, "input.modelCard.performanceBySegment.a"),
         ({"trainingDataSummary": {"positiveClassRatio": 2}}, "input.modelCard.trainingDataSummary.positiveClassRatio"),
         ({"trainingDataSummary": {"totalRows": -1}}, "input.modelCard.trainingDataSummary.totalRows"),

@@ -71,7 +71,8 @@ async def test_a_member_is_set_changed_and_removed_and_each_is_in_the_log(regist
 
 
 @pytest.mark.parametrize(
-    "email", ["bo", "bo@", "@example.com", "b o@example.com", "bö@example.com", "x" * 251 + "@b.c"]
+    "email",
+    ["bo", "bo@", "@example.com", "b o@example.com", "bö@example.com", "x" * 251 + "@b.c", "\u212aim@example.com"],
 )
 async def test_an_address_must_be_one(registry: Registry, email: str) -> None:
     refusal = await registry.refusal(MEMBER, input={"projectId": "proj_x", "email": email, "role": "VIEWER"})
@@ -131,6 +132,16 @@ async def test_a_key_is_rotated_and_the_old_one_works_for_its_grace(registry: Re
     assert [(key["status"], key["expiresAt"][:4]) for key in keys][:2] == [("VALID", "2999"), ("EXPIRED", "2026")]
     refusal = await new.with_key(again["secret"]).refusal(ROTATE, input={"id": made["id"]})
     assert (refusal["code"], refusal["current"]) == ("CONFLICT", "EXPIRED")
+
+
+async def test_a_key_that_ends_in_the_last_year_is_as_any_other(registry: Registry) -> None:
+    given = {"name": "x", "email": "jo@example.com", "kind": "USER", "expiresAt": "9999-12-31T23:59:59.999999Z"}
+    refusal = await registry.refusal(NEW_KEY, input=given)
+    assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.expiresAt")
+    jo, id_ = await with_new_key(registry, "jo@example.com", kind="USER", expiresAt="9999-12-31T23:59:59Z")
+    made = (await jo.ask(ROTATE, input={"id": id_}))["rotateApiKey"]
+    keys = (await jo.with_key(made["secret"]).ask(KEYS))["apiKeys"]["nodes"]
+    assert (keys[0]["id"], keys[0]["expiresAt"]) == (made["id"], "9999-12-31T23:59:59+00:00")
 
 
 async def test_who_does_not_administer_sees_and_ends_only_its_own_keys(registry: Registry) -> None:

@@ -108,7 +108,8 @@ class Email:
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value).lower()
-        if not kept.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
+        # As it was given: some letters are plain ones in form NFC (the Kelvin sign a K), and so somebody else's.
+        if not value.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
             raise BadUserInput(field, f"is {_short(value)}; it must be an email address such as ana@example.com.")
         return kept
 
@@ -220,6 +221,10 @@ class Thresholds:
         return {"name": Text(100).clean(f"{field}.name", value["name"]), "min": low, "max": high}
 
 
+# They are kept as doubles.
+MOST_SAMPLES = 2**53 - 1
+
+
 @dataclass(frozen=True)
 class Segments:
     """Metrics by segment; `samples` among them says how many samples the segment has."""
@@ -247,8 +252,8 @@ class Segments:
     def _segment(self, field: str, value: Any) -> dict[str, float]:
         kept = Metrics().clean(field, value)
         samples = kept.get("samples")
-        if samples is not None and (samples < 0 or samples != int(samples)):
-            raise BadUserInput(f"{field}.samples", f"is {samples:g}; it must be a whole number, 0 or more.")
+        if samples is not None and not (0 <= samples <= MOST_SAMPLES and samples == int(samples)):
+            raise BadUserInput(f"{field}.samples", f"is {samples:g}; it must be a whole number, 0 to {MOST_SAMPLES}.")
         return kept
 
 
