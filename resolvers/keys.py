@@ -80,7 +80,7 @@ async def _usable(tx: Transaction, id_: str) -> Any:
     key = await load.lock_key(tx.session, id_, tx.caller.who)
     if key is None:
         raise NotFound("key", id_, "input.id")
-    if key["may_attest"] and not (tx.caller.may_attest or tx.caller.administers):
+    if key["may_attest"] and not (tx.caller.may_attest or await tx.still_administers()):
         raise Forbidden(f"{id_} may attest approvals, and your key may not; use that key, or ask an administrator.")
     if key["revoked_at"] or key["is_expired"]:
         raise Conflict(f"{id_} has ended already.", current="REVOKED" if key["revoked_at"] else "EXPIRED")

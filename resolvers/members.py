@@ -14,8 +14,7 @@ from storage.vocabulary import PrincipalKind, Role
 
 
 async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role) -> dict[str, str]:
-    await tx.project(project_id)
-    await load.lock_policy(tx.session, project_id)
+    await tx.lock_project(project_id)
     principal = await known_principal(tx, email, PrincipalKind.USER)
     before = await load.member(tx.session, project_id, principal["id"])
     if before is None or before["role"] != role:
@@ -33,8 +32,7 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
 
 
 async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict[str, str]:
-    await tx.project(project_id)
-    await load.lock_policy(tx.session, project_id)
+    await tx.lock_project(project_id)
     principal = await load.principal(tx.session, email)
     before = principal and await load.member(tx.session, project_id, principal["id"])
     if not principal or not before:
@@ -61,6 +59,7 @@ async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> d
 
 async def set_administrator(tx: Transaction, *, email: str, administers: bool) -> dict[str, str]:
     left = await load.administrators(tx.session)
+    await tx.require_instance()  # again: the right may have been taken away while this waited
     found = await load.principal(tx.session, email, lock=True)
     if found is None:
         raise NotFound("principal", email, "input.email")

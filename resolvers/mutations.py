@@ -61,7 +61,7 @@ async def run_mutation(
             if repeat and (kept := await repeat.recall(session)) is not None:
                 return kept
             tx = Transaction(session, caller, need_of(field.name))
-            tx.require_instance()
+            await tx.require_instance()
             payload = await write.function(tx, **arguments)
             # Compiled after the write: a refused input must not cost a plan.
             reader = tx.reader

@@ -4,7 +4,6 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import update
 
 from resolvers.transaction import Transaction
-from storage import load
 from storage.policies import ProjectPolicy
 from storage.vocabulary import PolicyMode
 
@@ -27,8 +26,8 @@ class PolicyChanges(TypedDict, total=False):
 
 
 async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -> dict[str, str]:
-    project_id = await tx.project(new["project_id"])
-    before = await load.lock_policy(tx.session, project_id)
+    project_id = new["project_id"]
+    before = await tx.lock_project(project_id)
     changes = {name: value for name, value in new.items() if name != "project_id" and value != before[name]}
     if changes:
         those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)  # type: ignore[arg-type]

@@ -20,8 +20,7 @@ async def define_tag(
     deprecated: bool | None = None,
 ) -> dict[str, str]:
     """Define a tag, or change what is stated of one."""
-    await tx.project(project_id)
-    await load.lock_policy(tx.session, project_id)
+    await tx.lock_project(project_id)
     rules = await load.registration_rules(tx.session, project_id)
     before = await load.tag_definition(tx.session, project_id, name)
     _refuse_taken(name, aliases or (), rules["deprecated"], rules["aliases"])

@@ -36,7 +36,8 @@ class Caller(NamedTuple):
 
     @property
     def who(self) -> dict[str, Any]:
-        return {"me": self.principal_id, "everything": self.administers, "only": self.only}
+        # Of a principal the database says itself what it may: this process may not know yet that it lost a right.
+        return {"me": self.principal_id, "everything": self.administers and not self.principal_id, "only": self.only}
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ class Transaction:
             return self.caller
         return self.caller._replace(visible=sorted(self._allowed.union(visible)))
 
-    def require_instance(self) -> None:
-        if self.need is Need.INSTANCE and not self.caller.administers:
+    async def require_instance(self) -> None:
+        if self.need is Need.INSTANCE and not (self.caller.administers and await self.still_administers()):
             raise Forbidden(
                 "Only who administers the instance may do this; ask one of them, or have a key without a project.",
                 needed=Need.INSTANCE.value,
             )
+
+    async def still_administers(self) -> bool:
+        """Whether the caller administers the instance now, whatever this process has known for some seconds."""
+        return await load.administers(self.session, self.caller.who)
 
     def allow(self, found: Mapping[str, Any], project_id: str) -> None:
         """Refuse unless the caller's role in the project of what was found is enough for this mutation."""
@@ -79,6 +84,13 @@ class Transaction:
     async def project(self, id_: str, field: str = "input.projectId") -> str:
         self._found(await load.project(self.session, id_, self.caller.who), "project", id_, field, of=id_)
         return id_
+
+    async def lock_project(self, id_: str, field: str = "input.projectId") -> Mapping[str, Any]:
+        """The policy of a project, whose policy, members and tags nobody else changes until this transaction ends."""
+        await self.project(id_, field)
+        policy = await load.lock_policy(self.session, id_)
+        await self.project(id_, field)  # the role may have been taken away while this waited
+        return policy
 
     async def dataset(self, id_: str, field: str = "input.datasetId") -> Mapping[str, Any]:
         found = await load.dataset(self.session, id_, self.caller.who)

@@ -199,6 +199,7 @@ async def rollback_production(
     project_id, found = model["project_id"], await load.version_in_model(tx.session, model_id, target["number"])
     assert found is not None
     promotion = await promotion_of(tx, project_id, found["id"], Stage.PRODUCTION)
+    await tx.lock_model(model_id)  # again: the role, on which this stands, may have been taken away while this waited
     if not (gate := gates.data_gate(promotion)).passed:
         raise GateFailed(f"{Number(*found['number'])} cannot come back: {gate.reason}", gates=[gate._asdict()])
     steps = [stages.Step(found["id"], stage, automatic=False) for stage in stages.way_back(Stage(found["stage"]))]

@@ -13,12 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 Row = Mapping[str, Any]
-# `me` the principal, `everything` whether it acts as ADMIN everywhere, `only` the one project that its key reaches.
+# `me` the principal, `only` the one project that its key reaches; `everything` is for who is no principal, such as a
+# command: what a principal may is asked of the database.
 Who = Mapping[str, Any]
 
 ROLE = """(CASE WHEN CAST(:only AS text) <> {project} THEN NULL WHEN CAST(:everything AS boolean) THEN 'ADMIN' ELSE (
     SELECT CASE WHEN p.administers THEN 'ADMIN' ELSE m.role END FROM principals p
     LEFT JOIN members m ON m.principal_id = p.id AND m.project_id = {project} WHERE p.id = CAST(:me AS text)) END)"""
+ADMINISTERS = """(CAST(:everything AS boolean) OR CAST(:only AS text) IS NULL
+    AND EXISTS (SELECT FROM principals me WHERE me.id = CAST(:me AS text) AND me.administers))"""
 STORAGE = Path(__file__).parent
 FACTS = (STORAGE / "facts.sql").read_text()
 REVIEWED = (STORAGE / "reviewed.sql").read_text()
@@ -268,10 +271,10 @@ async def lock_key(session: AsyncSession, id_: str, who: Who) -> Row | None:
     return await one(session, LOCK_KEY, id=id_, **who)
 
 
-LOCK_KEY = """
+LOCK_KEY = f"""
 SELECT k.*, p.email, clock_timestamp() AS now, coalesce(k.expires_at <= clock_timestamp(), false) AS is_expired
 FROM api_keys k JOIN principals p ON p.id = k.principal_id
-WHERE k.id = :id AND (CAST(:everything AS boolean) OR k.principal_id = CAST(:me AS text)
+WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
     AND (CAST(:only AS text) IS NULL OR k.project_id = CAST(:only AS text))) FOR NO KEY UPDATE OF k
 """
 
@@ -280,6 +283,11 @@ async def now(session: AsyncSession) -> datetime:
     """The database's clock."""
     moment: datetime = await session.scalar(text("SELECT clock_timestamp()"))
     return moment
+
+
+async def administers(session: AsyncSession, who: Who) -> bool:
+    """Whether who asks administers the instance, with a key that is not bound to a project."""
+    return bool(await session.scalar(text(f"SELECT {ADMINISTERS}"), dict(who)))
 
 
 async def administrators(session: AsyncSession) -> int:

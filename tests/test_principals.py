@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from storage.vocabulary import PrincipalKind, Role
-from tests.conftest import Cluster, Registry, make_key, make_project
+from tests.conftest import Cluster, Registry, connect, make_key, make_project
 
 NEW_KEY = "mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) { id secret } }"
 ROTATE = "mutation($input: RotateApiKeyInput!) { rotateApiKey(input: $input) { id secret } }"
@@ -26,9 +26,15 @@ VIEWER = """{ viewer { principal email kind administers mayAttest memberships { 
 
 
 @pytest_asyncio.fixture(scope="module")
-async def registry(make_database: Callable[[], Any], make_registry: Callable[..., Any]) -> Registry:
+async def own(make_database: Callable[[], Any]) -> Cluster:
+    made: Cluster = await make_database()
+    return made
+
+
+@pytest_asyncio.fixture(scope="module")
+async def registry(own: Cluster, make_registry: Callable[..., Any]) -> Registry:
     """A registry of its own, whose one administrator is ana@example.com."""
-    made: Registry = await make_registry(await make_database())
+    made: Registry = await make_registry(own)
     return made
 
 
@@ -188,6 +194,54 @@ async def test_administration_is_handed_on_but_never_lost(registry: Registry) ->
     assert refusal["code"] == "CONFLICT"
     refusal = await registry.refusal(HAND_ON, input={"email": "nobody@example.com", "administers": True})
     assert refusal["code"] == "NOT_FOUND"
+
+
+async def test_who_no_longer_administers_writes_no_more_at_once(registry: Registry) -> None:
+    lea, _ = await with_new_key(registry, "lea@example.com", kind="USER")
+    await registry.ask(HAND_ON, input={"email": "lea@example.com", "administers": True})
+    lea, own = await with_new_key(registry, "lea@example.com", kind="USER")
+    project, (_, other) = await make_project(registry), await with_new_key(registry, "svc@example.com")
+    assert (await lea.ask("{ viewer { administers } }"))["viewer"]["administers"]
+    await registry.ask(HAND_ON, input={"email": "lea@example.com", "administers": False})
+    for mutation, asked, code in (
+        (HAND_ON, {"email": "lea@example.com", "administers": True}, "FORBIDDEN"),
+        (NEW_KEY, {"name": "x", "email": "ana@example.com", "kind": "USER"}, "FORBIDDEN"),
+        (MEMBER, {"projectId": project, "email": "lea@example.com", "role": "ADMIN"}, "NOT_FOUND"),
+        (REVOKE, {"id": other}, "NOT_FOUND"),
+    ):
+        assert (await lea.refusal(mutation, input=asked))["code"] == code
+    assert (await lea.ask(REVOKE, input={"id": own}))["revokeApiKey"]["id"] == own
+
+
+async def test_who_is_removed_while_it_waits_does_not_come_back(registry: Registry, own: Cluster) -> None:
+    project = await make_project(registry)
+    member = {"projectId": project, "email": "max@example.com", "role": "ADMIN"}
+    await registry.ask(MEMBER, input=member)
+    max_, _ = await with_new_key(registry, "max@example.com", kind="USER")
+    connection = await connect(own.app_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM project_policies WHERE project_id = $1 FOR NO KEY UPDATE", project)
+            leaves = asyncio.create_task(registry.send(LEAVE, input={name: member[name] for name in list(member)[:2]}))
+            await waiting(own, 1)
+            comes_back = asyncio.create_task(max_.send(MEMBER, input=member))
+            await waiting(own, 2)
+    finally:
+        await connection.close()
+    assert "errors" not in (await leaves).json()
+    assert (await comes_back).json()["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def waiting(cluster: Cluster, count: int) -> None:
+    """Until so many of the database's sessions wait for a lock."""
+    connection = await connect(cluster.app_url)
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    try:
+        async with asyncio.timeout(10):
+            while await connection.fetchval(asked) < count:
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
 
 
 async def test_the_viewer_is_who_asks(registry: Registry) -> None:
