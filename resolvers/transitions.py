@@ -159,10 +159,17 @@ async def step_events(
         stage_of[version_id] = step.to_stage
     for request in found["requests"]:
         if request["version"] in {step.version_id for step in steps}:
-            reached = stage_of[request["version"]] == request["target"]
-            status = TransitionRequestStatus.APPLIED if reached else TransitionRequestStatus.CANCELLED
+            status = _answered(request, stage_of[request["version"]])
             events.append(await close_request(tx, project_id, request["id"], status))
     return events
+
+
+def _answered(request: Mapping[str, Any], reached: Stage) -> TransitionRequestStatus:
+    """What becomes of a request whose version has gone on. One whose time was over before has not brought it there."""
+    if request["is_over"]:
+        return TransitionRequestStatus.EXPIRED
+    is_applied = reached == request["target"]
+    return TransitionRequestStatus.APPLIED if is_applied else TransitionRequestStatus.CANCELLED
 
 
 def step_event(

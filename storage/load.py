@@ -125,7 +125,8 @@ async def version_in_model(session: AsyncSession, model_id: str, number: Sequenc
 VERSION_IN_MODEL = """
 SELECT v.id, v.model_id, v.number, v.stage, v.stage_position, v.created_by, v.description, p.id AS production_id,
     (SELECT coalesce(array_agg(g.tag), '{}') FROM tags g WHERE g.version_id = v.id) AS tags,
-    (SELECT coalesce(json_agg(json_build_object('id', q.id, 'version', q.version_id, 'target', q.target_stage)), '[]')
+    (SELECT coalesce(json_agg(json_build_object('id', q.id, 'version', q.version_id, 'target', q.target_stage,
+            'is_over', q.expires_at <= clock_timestamp())), '[]')
         FROM transition_requests q WHERE q.version_id IN (v.id, p.id) AND q.status = 'OPEN') AS requests
 FROM versions v
 LEFT JOIN versions p ON p.model_id = v.model_id AND p.stage = 'PRODUCTION'

@@ -390,6 +390,19 @@ async def test_a_request_whose_time_is_over_makes_room(team: Team) -> None:
     assert {"id": request} in (await team.admin.ask(listed, p=PROJECT))["project"]["transitionRequests"]["nodes"]
 
 
+async def test_a_request_whose_time_is_over_is_not_applied_by_a_later_step(team: Team) -> None:
+    await team.policy(requiredApprovals=2)
+    asked = await team.at_the_door_of("PRODUCTION")
+    request = await team.approved(asked)
+    await run_sql(team.database.owner_url, f"UPDATE transition_requests SET expires_at = now() WHERE id = '{request}'")
+    await team.policy(requiredApprovals=1)
+    done = (await team.keys[MARIA].ask(MOVE, input=asked))["transitionStage"]["transition"]
+    valid = {approval["reviewer"]: approval["valid"] for approval in done["approvals"]}
+    assert (done["approvedBy"], valid) == (MARIA, {JAMES: False, MARIA: True})
+    seen = await team.admin.ask("query($id: ID!) { transitionRequest(id: $id) { status } }", id=request)
+    assert seen["transitionRequest"]["status"] == "EXPIRED"
+
+
 async def test_a_request_is_closed_when_its_version_goes_another_way(team: Team) -> None:
     asked = await team.at_the_door_of("PRODUCTION")
     request = (await team.keys[PIPELINE].ask(ASK, input=asked))["requestTransition"]["request"]["id"]
