@@ -1,4 +1,5 @@
--- The first place where the history of stages and the audit log disagree: chain, seq, id of the step, what is wrong.
+-- The first place where the history of stages and the audit log disagree, or a version's stage with its history: chain,
+-- seq, id of the step, what is wrong.
 -- Each row of stage_transitions has one event whose entry holds it as its "step", and the other way round. Events from
 -- before entries held steps are only counted: as many as there are steps that no other event tells.
 WITH told AS (
@@ -31,6 +32,12 @@ WHERE t.id IS NULL OR copy > 1
     OR step -> 'automatic' IS DISTINCT FROM to_jsonb(automatic)
     OR step ->> 'approvedBy' IS DISTINCT FROM approved_by
     OR entry ->> 'notes' IS DISTINCT FROM notes
+UNION ALL
+SELECT v.model_id, NULL, v.id, 'is in another stage than its history ends in'
+FROM versions v LEFT JOIN LATERAL (
+    SELECT s.position, s.to_stage FROM stage_transitions s WHERE s.version_id = v.id ORDER BY s.position DESC LIMIT 1
+) s ON true
+WHERE (v.stage_position, v.stage) IS DISTINCT FROM (s.position, s.to_stage)
 UNION ALL
 SELECT coalesce(e.chain, a.project_id), e.seq, coalesce(a.id, e.approval ->> 'id'),
     CASE WHEN e.chain IS NULL THEN 'is among the approvals, but not in the audit log'

@@ -271,6 +271,14 @@ def test_an_event_without_its_transition_is_found(kept: Kept) -> None:
     assert (code, "is in the audit log, but not in the history of stages" in said) == (TAMPERED, True)
 
 
+def test_a_version_that_was_set_back_in_its_history_is_found(kept: Kept) -> None:
+    back = f"""UPDATE versions v SET stage = s.to_stage, stage_position = s.position FROM stage_transitions s
+        WHERE s.version_id = v.id AND s.to_stage = 'STAGING' AND v.stage = 'PRODUCTION' AND v.model_id = '{CHURN}'"""
+    asyncio.run(run_sql(kept.cluster.owner_url, back))
+    code, said = kept.verify()
+    assert (code, "is in another stage than its history ends in." in said) == (TAMPERED, True)
+
+
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
