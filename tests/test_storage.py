@@ -199,10 +199,13 @@ async def test_facts_are_not_added_to_a_registered_version(sample: Sample, table
         "metrics": "project_id, id, 'forged', 1.0",
         "dataset_uses": "project_id, id, 'TEST', 'dsv_q2_2025'",
     }[table.split(maxsplit=1)[0]]
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is not added to"):
-        await sample.app.execute(
-            f"INSERT INTO {table} SELECT {values} FROM versions WHERE model_id = 'model_xgb_churn' LIMIT 1"
-        )
+    for before in ("SELECT 1", "UPDATE versions SET touched_at = now()"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is not added to"):
+            async with sample.app.transaction():
+                await sample.app.execute(before)
+                await sample.app.execute(
+                    f"INSERT INTO {table} SELECT {values} FROM versions WHERE model_id = 'model_xgb_churn' LIMIT 1"
+                )
 
 
 async def test_references_cannot_leave_their_project(sample: Sample) -> None:

@@ -33,12 +33,13 @@ $$;
 -- Nobody agreed to retention so far: its days count from now.
 UPDATE versions SET touched_at = clock_timestamp();
 
--- A version's metrics and data are stated when it is registered, and never added to.
+-- A version's metrics and data are stated when it is registered, and never added to. Its first step tells when that was:
+-- the row of the version itself is newer, whenever somebody has touched it.
 CREATE FUNCTION keep_registered_facts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM versions v JOIN (SELECT DISTINCT version_id FROM added) a ON a.version_id = v.id
-        WHERE v.xmin <> pg_current_xact_id()::xid
+        SELECT FROM stage_transitions s JOIN (SELECT DISTINCT version_id FROM added) a ON a.version_id = s.version_id
+        WHERE s.from_stage IS NULL AND s.xmin <> pg_current_xact_id()::xid
     ) THEN
         RAISE EXCEPTION 'What is known of a registered version is not added to.'
             USING ERRCODE = 'integrity_constraint_violation';
