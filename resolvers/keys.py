@@ -46,13 +46,15 @@ def _refuse_unless_ahead(expires_at: datetime, now: datetime) -> None:
         raise BadUserInput("input.expiresAt", "is the last moment that there is; leave it out for a key without end.")
 
 
-async def _keep(tx: Transaction, email: str, row: dict[str, Any], action: str, before: Any = None) -> dict[str, str]:
-    """Keep a new key; its secret is answered, and known to nobody afterwards."""
+async def _keep(
+    tx: Transaction, email: str, row: dict[str, Any], action: str, before: Any = None, **also: Any
+) -> dict[str, str]:
+    """Keep a new key; its secret is answered, and known to nobody afterwards. `also` is what else the event tells."""
     id_, secret = new_id("key"), new_secret()
     await tx.keep(ApiKey, row | {"id": id_, "secret_hash": hash_of(secret), "created_by": tx.caller.actor})
     expires_at = row["expires_at"] and row["expires_at"].isoformat()
     facts = {"name": row["name"], "email": email, "projectId": row["project_id"], "mayAttest": row["may_attest"]}
-    await tx.record(action, id_, None, chain=REGISTRY, before=before, after=facts | {"expiresAt": expires_at})
+    await tx.record(action, id_, None, chain=REGISTRY, before=before, after=facts | {"expiresAt": expires_at} | also)
     return {"key_id": id_, "secret": secret}
 
 
@@ -71,8 +73,9 @@ async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) ->
     ends = min(ends, key["expires_at"]) if key["expires_at"] else ends
     await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(expires_at=ends))  # type: ignore[arg-type]
     row = {name: key[name] for name in ("name", "principal_id", "project_id", "may_attest", "expires_at")}
-    before = {"rotated": id, "expiresAt": ends.isoformat()}
-    return await _keep(tx, key["email"], row, "key.rotated", before)
+    expires_at = key["expires_at"] and key["expires_at"].isoformat()
+    change = {"before": {"rotated": id, "expiresAt": expires_at}, "rotated": {"id": id, "expiresAt": ends.isoformat()}}
+    return await _keep(tx, key["email"], row, "key.rotated", **change)
 
 
 async def _usable(tx: Transaction, id_: str) -> Any:

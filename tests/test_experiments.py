@@ -97,6 +97,20 @@ async def test_failed_experiments_are_kept_with_their_notes(registry: Registry, 
     assert (done["status"], done["notes"]) == ("FAILED", "Overfits.\nNot again.")
 
 
+async def test_the_log_says_what_the_end_of_an_experiment_wrote_over(registry: Registry, project: str) -> None:
+    experiment = await running(registry, project, notes="Queued.", trainingDurationSecs=1.5)
+    await registry.ask(COMPLETE, input={"experimentId": experiment, "status": "FAILED", "notes": "Out of memory."})
+    asked = "query($id: ID!) { auditEvents(filter: {subjectId: $id}) { nodes { action details } } }"
+    event = (await registry.ask(asked, id=experiment))["auditEvents"]["nodes"][0]
+    assert event == {
+        "action": "experiment.completed",
+        "details": {
+            "before": {"status": "RUNNING", "notes": "Queued."},
+            "after": {"status": "FAILED", "notes": "Out of memory.", "versions": []},
+        },
+    }
+
+
 async def test_an_experiment_ends_once_and_not_running(registry: Registry, project: str) -> None:
     experiment = await running(registry, project)
     refusal = await registry.refusal(COMPLETE, input={"experimentId": experiment, "status": "RUNNING"})

@@ -133,6 +133,12 @@ async def test_a_key_is_rotated_and_the_old_one_works_for_its_grace(registry: Re
     new = old.with_key(made["secret"])
     assert (await new.ask(VIEWER))["viewer"]["email"] == "dan@example.com"
     assert (await old.send("{ __typename }")).status_code == 200
+    asked = "query($id: ID!) { auditEvents(filter: {subjectId: $id}) { nodes { action details } } }"
+    (event,) = (await registry.ask(asked, id=made["id"]))["auditEvents"]["nodes"]
+    before, after = event["details"]["before"], event["details"]["after"]
+    assert (event["action"], before) == ("key.rotated", {"rotated": id_, "expiresAt": "2999-01-01T00:00:00+00:00"})
+    assert (after["expiresAt"], after["rotated"]["id"]) == ("2999-01-01T00:00:00+00:00", id_)
+    assert after["rotated"]["expiresAt"] < "2999"
     again = (await new.ask(ROTATE, input={"id": made["id"]}))["rotateApiKey"]
     keys = (await new.with_key(again["secret"]).ask(KEYS))["apiKeys"]["nodes"]
     assert [(key["status"], key["expiresAt"][:4]) for key in keys][:2] == [("VALID", "2999"), ("EXPIRED", "2026")]
