@@ -103,7 +103,7 @@ async def test_a_session_that_plays_the_replica_does_not_get_past_the_triggers(s
         "DROP TRIGGER append_only ON audit_events",
         "SET session_replication_role = replica",
         "SELECT keep_step('x', '{}', now())",
-        "SELECT keep_approval('{}', now())",
+        "SELECT keep_approval('x', '{}', now())",
         "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE sql AS ''",
     ],
 )
@@ -190,6 +190,54 @@ async def test_an_event_cannot_tell_a_step_that_the_history_does_not_allow(
     step = {"id": "tra_forged", "versionId": version, "from": "DEVELOPMENT", "to": "STAGING", "automatic": False}
     entry = told | {"subjectId": version} | event | {"step": step | event["step"]}
     with pytest.raises(asyncpg.PostgresError, match=wrong):
+        await sample.app.execute("SELECT audit_append('model_xgb_churn', $1)", [json.dumps(entry)])
+
+
+WAITING = """SELECT v.id, v.stage_position, p.id AS james FROM versions v, principals p
+WHERE v.model_id = 'model_xgb_churn' AND v.number = '{2,1,0}' AND v.stage = 'STAGING' AND p.email LIKE 'james%'"""
+STRANGER = {"reviewer": "eve@example.com", "reviewerId": "prin_eve"}
+
+
+@pytest.mark.parametrize(
+    ("event", "approval"),
+    [
+        ({"actor": "x"}, {}),
+        ({"subjectId": "ver_none"}, {}),
+        ({}, {"stagePosition": 1}),
+        ({}, {"reviewer": "eve@example.com"}),
+        ({"actor": "eve@example.com"}, STRANGER),
+        ({"actor": "pipeline@company.com"}, {"attestedBy": "pipeline@company.com"} | STRANGER),
+    ],
+)
+async def test_an_event_cannot_tell_an_approval_by_who_may_not_give_it(
+    sample: Sample, event: dict[str, Any], approval: dict[str, Any]
+) -> None:
+    version = await sample.app.fetchrow(WAITING)
+    assert version is not None
+    given = {"id": "apr_forged", "targetStage": "PRODUCTION", "stagePosition": version["stage_position"]}
+    given |= {"reviewer": "james.wu@company.com", "reviewerId": version["james"], "decision": "APPROVE"}
+    given |= {"meaning": "Forged.", "reviewed": {"cardRevision": 0, "data": {}}}
+    told = {
+        "id": "evt_forged",
+        "projectId": "proj_abc123",
+        "actor": "james.wu@company.com",
+        "action": "version.approved",
+    }
+    entry = told | {"subjectId": version["id"]} | event | {"approval": given | approval}
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is not one of the next step"):
+        async with sample.app.transaction():
+            eve = "('prin_eve', 'eve@example.com', 'USER', 'x')"
+            await sample.app.execute(f"INSERT INTO principals (id, email, kind, created_by) VALUES {eve}")
+            await sample.app.execute("SELECT audit_append('model_xgb_churn', $1)", [json.dumps(entry)])
+
+
+async def test_an_event_cannot_bring_a_version_into_production_that_too_few_have_approved(sample: Sample) -> None:
+    version = await sample.app.fetchrow(WAITING)
+    assert version is not None
+    step = {"id": "tra_forged", "versionId": version["id"], "from": "STAGING", "to": "PRODUCTION", "automatic": False}
+    told = {"id": "evt_forged", "projectId": "proj_abc123", "actor": "x", "action": "version.transitioned"}
+    entry = told | {"subjectId": version["id"], "step": step}
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="too few have approved"):
         await sample.app.execute("SELECT audit_append('model_xgb_churn', $1)", [json.dumps(entry)])
 
 

@@ -33,8 +33,8 @@ $$;
 -- Nobody agreed to retention so far: its days count from now.
 UPDATE versions SET touched_at = clock_timestamp();
 
--- A version's metrics and data are stated when it is registered, and never added to. Its first step tells when that was:
--- the row of the version itself is newer, whenever somebody has touched it.
+-- A version's metrics and data are stated when it is registered, and never added to. Its first step tells when that
+-- was: the row of the version itself is newer, whenever somebody has touched it.
 CREATE FUNCTION keep_registered_facts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
@@ -81,6 +81,16 @@ BEGIN
         CASE WHEN step ->> 'from' IS NOT NULL THEN version.stage_position END,
         step ->> 'from', step ->> 'to', p_at, p_event ->> 'actor', step ->> 'approvedBy', p_event ->> 'notes',
         (step ->> 'automatic')::boolean);
+    IF step ->> 'to' = 'PRODUCTION' AND NOT EXISTS (
+        SELECT FROM stage_transitions s WHERE s.version_id = version.id AND s.to_stage = 'PRODUCTION'
+            AND s.position < place
+    ) AND (
+        SELECT count(DISTINCT a.reviewer_id) FROM approvals a WHERE a.version_id = version.id
+            AND a.stage_position = version.stage_position AND a.target_stage = 'PRODUCTION' AND a.decision = 'APPROVE'
+    ) < (SELECT y.required_approvals FROM project_policies y WHERE y.project_id = version.project_id) THEN
+        RAISE EXCEPTION '% was never in production, and too few have approved that it goes there.', version.id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
     IF step ->> 'from' IS NULL THEN -- only its place: nothing that an index knows changes
         UPDATE versions SET stage_position = place WHERE id = version.id;
     ELSE
@@ -89,17 +99,28 @@ BEGIN
 END
 $$;
 
--- Keeps the decision that an event tells of.
-CREATE FUNCTION keep_approval(p_event jsonb, p_at timestamptz) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, public, pg_temp
+-- Keeps the decision that an event tells of: of the next step of the version, by a person who may review.
+CREATE FUNCTION keep_approval(p_chain text, p_event jsonb, p_at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
+BEGIN
     INSERT INTO approvals (id, project_id, version_id, request_id, target_stage, stage_position, reviewer, reviewer_id,
         attested_by, decision, meaning, notes, at, reviewed)
-    SELECT a.id, p_event ->> 'projectId', p_event ->> 'subjectId', a."requestId", a."targetStage", a."stagePosition",
-        a.reviewer, a."reviewerId", a."attestedBy", a.decision, a.meaning, p_event ->> 'notes', p_at, a.reviewed
+    SELECT a.id, v.project_id, v.id, a."requestId", a."targetStage", a."stagePosition", a.reviewer, a."reviewerId",
+        a."attestedBy", a.decision, a.meaning, p_event ->> 'notes', p_at, a.reviewed
     FROM jsonb_to_record(p_event -> 'approval') AS a (id text, "requestId" text, "targetStage" text,
         "stagePosition" bigint, reviewer text, "reviewerId" text, "attestedBy" text, decision text, meaning text,
         reviewed json)
+    JOIN versions v ON v.id = p_event ->> 'subjectId' AND v.model_id = p_chain
+        AND v.project_id = p_event ->> 'projectId' AND v.stage_position = a."stagePosition"
+    JOIN principals p ON p.id = a."reviewerId" AND p.email = a.reviewer AND p.kind = 'USER'
+    JOIN members m ON m.project_id = v.project_id AND m.principal_id = p.id AND m.role IN ('REVIEWER', 'ADMIN')
+    WHERE p_event ->> 'actor' = coalesce(a."attestedBy", a.reviewer);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'The approval of % is not one of the next step of a version of % by a reviewer.',
+            p_event ->> 'subjectId', p_chain USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+END
 $$;
 
 DROP FUNCTION audit_append(text, text);
@@ -141,7 +162,7 @@ BEGIN
             PERFORM keep_step(p_chain, event, moment);
         END IF;
         IF event ? 'approval' THEN
-            PERFORM keep_approval(event, moment);
+            PERFORM keep_approval(p_chain, event, moment);
         END IF;
     END LOOP;
     UPDATE audit_chains SET seq = head.seq, hash = head.hash, at = moment WHERE chain = p_chain;
@@ -149,8 +170,8 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION audit_append(text, text[]), keep_step(text, jsonb, timestamptz), keep_approval(jsonb, timestamptz)
-    FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit_append(text, text[]), keep_step(text, jsonb, timestamptz),
+    keep_approval(text, jsonb, timestamptz) FROM PUBLIC;
 
 DO $$
 DECLARE
