@@ -176,6 +176,8 @@ Count = int | Estimate
 # Lists without pages: how many entries they are counted as. Those not named here are short by nature.
 SHORT_LIST = 5
 LIST_SIZES = {"LineageGraph.nodes": 500, "LineageGraph.edges": 500, "CompleteExperimentPayload.versions": 100}
+# What one object takes that is computed from whatever many rows: all hashes of a chain.
+WEIGHTS = {"Query.auditIntegrity": 1_000}
 MAX_PAGE = 1_000
 
 
@@ -264,7 +266,7 @@ def _default_size(name: str, definition: GraphQLField, of: GraphQLNamedType) -> 
         return default if isinstance(default, int) else DEFAULT_PAGE
     # A connection has been counted as its page.
     if not is_list_type(get_nullable_type(definition.type)) or of.name.endswith("Connection"):
-        return 1
+        return WEIGHTS.get(f"{of.name}.{name}", 1)
     return LIST_SIZES.get(f"{of.name}.{name}", SHORT_LIST)
 
 

@@ -35,11 +35,15 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_in_flight: int = Field(500, ge=1, description="Requests a process works on at once; more are answered 503.")
     rate_per_second: float = Field(
-        50_000.0, ge=0, description="Cost that a principal gains back each second, in each process; 0: no limit."
+        50_000.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Cost that a principal gains back each second, in each process; 0: no limit.",
     )
     rate_burst: float = Field(
         500_000.0,
         ge=20_100,
+        allow_inf_nan=False,
         description="Cost that a principal may spend at once, in objects its operations may answer.",
     )
     checkpoint_seconds: float = Field(

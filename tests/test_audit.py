@@ -29,7 +29,7 @@ from server.settings import Settings
 from server.signing import KeyUnusable, public_key, signing_key
 from storage import chains
 from storage.engine import short_engine
-from tests.conftest import Cluster, connect, make_project, run_sql
+from tests.conftest import Cluster, Registry, connect, make_project, run_sql
 from tests.live import LINEAL
 
 SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
@@ -674,3 +674,13 @@ async def test_large_numbers_are_written_as_given_and_leave_the_log_sound(
     told = log["auditEvents"]["nodes"][0]["details"]["after"]
     assert (told["parameters"], told["metrics"]) == ({"seed": str(2**64 - 1)}, {"loss": 1e20})
     assert (await database_outcome(cluster.app_url, None)).code == SOUND
+
+
+async def test_to_ask_whether_chains_are_sound_costs_more_than_other_objects(registry: Registry, project: str) -> None:
+    def asked(times: int) -> str:
+        field = f'auditIntegrity(chain: "{project}") {{ sound }}'
+        return f"{{ {' '.join(f'a{number}: {field}' for number in range(times))} }}"
+
+    answer = (await registry.send(asked(2))).json()
+    assert answer["extensions"]["cost"]["requested"] == 2_000
+    assert (await registry.refusal(asked(21)))["code"] == "QUERY_TOO_COMPLEX"
