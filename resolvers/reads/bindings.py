@@ -12,6 +12,7 @@ import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
 
 from resolvers.reads.compilation import TYPENAME, Compilation, Selected, build_object
+from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 
 MARK = "computed"
@@ -62,7 +63,7 @@ class One:
     order: str | None = None
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        child, source, name = _child(compilation, selected, alias, self.where)
+        child, source, name = _child(compilation, of, selected, alias, self.where)
         first = f" ORDER BY {compilation.template(self.order, selected, c=name)} LIMIT 1" if self.order else ""
         item, rows = compilation.rows(child, selected, name, source + first)
         return f"(SELECT {item} FROM {rows})"
@@ -76,19 +77,21 @@ class Many:
     order: str
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        child, source, name = _child(compilation, selected, alias, self.where)
+        child, source, name = _child(compilation, of, selected, alias, self.where)
         # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
         order = compilation.template(self.order, selected, c=name)
         item, rows = compilation.rows(child, selected, name, f"{source} ORDER BY {order}")
         return f"(SELECT coalesce(json_agg({item}), '[]'::json) FROM {rows})"
 
 
-def _child(compilation: Compilation, selected: Selected, alias: str, where: str) -> tuple[BoundType, str, str]:
+def _child(
+    compilation: Compilation, of: BoundType, selected: Selected, alias: str, where: str
+) -> tuple[BoundType, str, str]:
     child = compilation.types[compilation.types.of(selected.definition).name]
     assert child.table is not None, f"{child.name} has no table"
     name = compilation.alias(child.table)
     condition = compilation.template(where, selected, t=alias, c=name)
-    visible = compilation.visible(name, child.table)
+    visible = "true" if kept_in_project(child.table, of.table, where) else compilation.visible(name, child.table)
     return child, f"{child.table} {name} WHERE {condition} AND {visible}", name
 
 

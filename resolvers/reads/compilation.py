@@ -196,7 +196,8 @@ class Compilation:
     def visible(self, alias: str, table: str) -> str:
         """The rows that the caller may see: every table that a field leads to carries this.
 
-        What is only looked up beside a visible row, such as a name or a tag, is in its project by foreign key.
+        Except where the database keeps the row in the project of a visible one, by foreign key: where a binding's
+        condition is such a key (`scopes`), and in what is only looked up beside a row, such as a name or a tag.
         """
         if not self.restricted:
             return "true"

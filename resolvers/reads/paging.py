@@ -21,6 +21,7 @@ from resolvers.reads.compilation import (
     build_plain_object,
     part_of,
 )
+from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 
 DEFAULT_PAGE = 20
@@ -143,7 +144,7 @@ class Connection:
     search: Callable[[Compilation, Selected, str], tuple[list[str], Order | None]] | None = None
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        return _Paged(self, compilation, selected, alias).sql()
+        return _Paged(self, compilation, of, selected, alias).sql()
 
 
 class _Paged:
@@ -153,8 +154,8 @@ class _Paged:
     counts the rows from the border where reading began.
     """
 
-    def __init__(self, connection: Connection, compilation: Compilation, selected: Selected, alias: str):
-        self.compilation, self.selected, self.alias = compilation, selected, alias
+    def __init__(self, connection: Connection, compilation: Compilation, of: BoundType, selected: Selected, alias: str):
+        self.compilation, self.of, self.selected, self.alias = compilation, of, selected, alias
         graphql = compilation.types.of(selected.definition)
         self.type = compilation.types[graphql.name]
         self.child = compilation.types[compilation.types.of(self.type.graphql.fields["nodes"]).name]
@@ -173,7 +174,9 @@ class _Paged:
             searched, asked = connection.search(self.compilation, self.selected, self.name)
             conditions += searched
             order = asked or order
-        return [*conditions, self.compilation.visible(self.name, self.table)], order
+        if not kept_in_project(self.table, self.of.table, connection.where):
+            conditions.append(self.compilation.visible(self.name, self.table))
+        return conditions, order
 
     def sql(self) -> str:
         fields = self.compilation.selection(self.selected, self.type.graphql)

@@ -1,0 +1,33 @@
+"""Which rows are in the project of the row that leads to them, by the database's own foreign keys."""
+
+import re
+from functools import cache
+
+from storage.tables import metadata
+
+LINK = re.compile(r"\{c\}\.(\w+) = \{t\}\.(\w+)(?: AND (?!.* OR ).*)?")
+
+
+@cache
+def kept_in_project(child: str, parent: str | None, where: str) -> bool:
+    """Whether a condition leads from a row to rows of its own project alone: then who sees the one sees the others.
+
+    So it is where both columns belong to a foreign key that holds the project too, or are the project itself.
+    """
+    link = LINK.fullmatch(where)
+    if link is None or parent is None:
+        return False
+    ends = (child, link[1]), (parent, link[2])
+    return _refers(*ends) or _refers(*ends[::-1])
+
+
+def _refers(source: tuple[str, str], target: tuple[str, str]) -> bool:
+    (table, column), (referred, key) = source, target
+    if column == "project_id" and (referred, key) == ("projects", "id"):
+        return table in metadata.tables and not metadata.tables[table].c.project_id.nullable
+    return any(
+        [element.parent.name for element in constraint.elements] == ["project_id", column]
+        and [element.target_fullname for element in constraint.elements]
+        == [f"{referred}.project_id", f"{referred}.{key}"]
+        for constraint in (metadata.tables[table].foreign_key_constraints if table in metadata.tables else ())
+    )
