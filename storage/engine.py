@@ -1,12 +1,13 @@
 """Connections: a pool of plain asyncpg connections for compiled reads, SQLAlchemy sessions for writes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 READ_ONLY_SERVER = "25006"
@@ -40,6 +41,7 @@ def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **
         **options,
     )
     event.listen(engine.sync_engine, "handle_error", _leave_a_demoted_server)
+    event.listen(engine.sync_engine, "checkout", _leave_what_has_ended)
     return engine
 
 
@@ -57,6 +59,12 @@ def _leave_a_demoted_server(context: ExceptionContext) -> None:
     # A ping still passes on a primary that became a replica: only the refused write tells.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SERVER:
         context.is_disconnect = True
+
+
+def _leave_what_has_ended(connection: Any, *_: Any) -> None:
+    # The driver has heard of it already, while the connection lay in the pool: no ping is needed.
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 async def _keep_session(connection: Any) -> None:
@@ -109,9 +117,10 @@ class Reads:
     async def _take(self) -> Any:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-            await self.pool.release(connection)
+            # One that has ended meanwhile the pool has taken back by itself, and says so instead of answering.
+            with suppress(asyncpg.InterfaceError):
+                if not connection.is_closed():
+                    return connection
         self._waiting += 1
         try:
             return await self.pool.acquire()
