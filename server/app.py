@@ -45,6 +45,8 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         await database.open()
         # What is loaded by now stays: the collector need not go through it for every large request.
         gc.freeze()
+        # And what a request makes goes with it, by counting references: looking for circles can wait.
+        gc.set_threshold(20_000, 20, 20)
         try:
             async with housekeeping(settings, database) if keeps_house else nullcontext():
                 yield
