@@ -1,35 +1,38 @@
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.rules import limits
-from resolvers.rules.cards import completeness, missing_sections
-from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
-from schema.fields import column, computed, embedded, expression, given, many, one, optional
+from schema.fields import column, computed, given, many, one, optional
 from schema.scalars import BigInt, SemVer
 from storage.cards import ModelCardRevision as RevisionRow
 from storage.cards import VersionCard
+from storage.load import CARD_FACTS
 
-SUMMARY = "({t}.training_data_summary ->> '%s')%s"
 CARD = {"card": "to_json({t})"}
+FACTS = {"facts": f"(SELECT {CARD_FACTS.format(v='v')} FROM versions v WHERE v.id = {{t}}.version_id)"}
+BOTH = CARD | FACTS
 
 
-@strawberry.type(description="What is known of the data that a version was trained on, as people wrote it.")
+@strawberry.type(
+    description="What is known of the data that a version was trained on: as people wrote it, and where they did not,"
+    " as it was stated when the version was registered."
+)
 class TrainingDataSummary:
-    source: str | None = expression("Where it comes from.", SUMMARY % ("source", ""))
-    date_range: str | None = expression("The time it covers.", SUMMARY % ("date_range", ""))
-    total_rows: BigInt | None = expression("How many rows it has.", SUMMARY % ("total_rows", "::bigint"))
-    positive_class_ratio: float | None = expression(
-        "The share of the positive class, from 0 to 1.", SUMMARY % ("positive_class_ratio", "::float8")
+    source: str | None = column("Where it comes from, as people wrote it.")
+    date_range: str | None = column("The time it covers, as people wrote it.")
+    total_rows: BigInt | None = column(
+        "How many rows it has; where nobody wrote it, the rows of the one data set version that it was trained on."
     )
-    feature_count: int | None = expression("How many features it has.", SUMMARY % ("feature_count", "::int"))
-    extra: JSON = expression(
-        "Whatever else was written.", "coalesce({t}.training_data_summary -> 'extra', json_build_object())"
+    positive_class_ratio: float | None = column("The share of the positive class, from 0 to 1, as people wrote it.")
+    feature_count: int | None = column(
+        "How many features it has; where nobody wrote it, how many the version was registered with."
     )
+    extra: JSON = column("Whatever else was written.")
 
 
 @strawberry.type(description="How a version performs on a part of its data.")
@@ -49,26 +52,18 @@ class ModelCardRevision:
     changed: list[str] = column("The sections that it changed.")
 
 
-def segments(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The segments of a card by name, each metric beside the direction that is known of it."""
-    written: Mapping[str, Mapping[str, float]] = card["performance_by_segment"] or {}
-    return [
-        {
-            "segment": name,
-            "samples": None if (samples := metrics.get("samples")) is None else int(samples),
-            "metrics": [
-                {"name": metric, "value": value, "higherIsBetter": higher_is_better(metric)}
-                for metric, value in sorted(metrics.items())
-                if metric != "samples"
-            ],
-        }
-        for name, metrics in sorted(written.items())
-    ]
+@strawberry.type(description="The segment in which a version does worst by one metric, beside the whole.")
+class SegmentGap:
+    metric: str = column("The metric's name.")
+    segment: str = column("The segment's name.")
+    value: float = column("The metric in the segment.")
+    whole: float = column("The metric on the whole, as it was registered.")
+    gap: float = column("How much worse the segment is than the whole, in the metric's unit; below 0: it is better.")
 
 
 @strawberry.type(
-    description="What people wrote of a version: for whom it is, what it must not be used for. Every version has one;"
-    " one that nobody wrote in is at revision 0."
+    description="What is known of a version: what it was registered with, filled in by the registry and never guessed,"
+    " and what people wrote, which is kept. Every version has one; one that nobody wrote in is at revision 0."
 )
 class ModelCard:
     table: ClassVar = VersionCard
@@ -77,15 +72,31 @@ class ModelCard:
     intended_use: str | None = column("What it is for.")
     limitations: str | None = column("What it must not be used for, and where it is weak.")
     ethical_considerations: str | None = column("Which harms and biases were considered.")
-    training_data_summary: TrainingDataSummary = embedded("What it was trained on.")
+    training_data_summary: TrainingDataSummary = computed("What it was trained on.", BOTH, training_data_summary)
     performance_by_segment: list[SegmentPerformance] = computed("How it performs by segment.", CARD, segments)
+    worst_segments: list[SegmentGap] = computed(
+        "For each metric whose direction is known, and that was measured on the whole too, the segment that does"
+        " worst.",
+        BOTH,
+        worst_segments,
+    )
+    generated: JSON = computed(
+        "What the registry filled in from what the version was registered with: model, version, algorithm, parameters,"
+        " metrics, target, features, featureCount, trainingData, evaluationData, experiment, artifact, parent,"
+        " registeredAt, registeredBy. What was not stated is not there.",
+        FACTS,
+        generated,
+    )
     completeness: float = computed(
-        "Written sections / all six sections, from 0 to 1: description, intendedUse, limitations,"
-        " ethicalConsiderations, trainingDataSummary and performanceBySegment.",
-        CARD,
+        "(Written sections + stated facts) / 13, from 0 to 1. Sections: description, intendedUse, limitations,"
+        " ethicalConsiderations, trainingDataSummary, performanceBySegment. Facts: algorithm, parameters, metrics,"
+        " features, target, trainingData, experiment.",
+        BOTH,
         completeness,
     )
-    missing: list[str] = computed("The sections that nobody has written.", CARD, missing_sections)
+    missing: list[str] = computed(
+        "The sections that nobody has written, then the facts that nobody has stated.", BOTH, missing
+    )
     revision: int = column("How often it was edited. Approvals are bound to it.")
     updated_at: datetime = column("When it was last edited; for one never edited, when the version was registered.")
     updated_by: str = column("Who edited it last; for one never edited, who registered the version.")

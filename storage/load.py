@@ -27,6 +27,7 @@ FACTS = (STORAGE / "facts.sql").read_text()
 REVIEWED = (STORAGE / "reviewed.sql").read_text()
 REVIEW = (STORAGE / "review.sql").read_text()
 PROMOTION = (STORAGE / "promotion.sql").read_text()
+CARD_FACTS = (STORAGE / "card.sql").read_text()
 VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 
 

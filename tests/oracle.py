@@ -574,6 +574,6 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "LineageGraph.mermaid": mermaid,
 }
 
-from tests import oracle_governance  # noqa: E402 - it builds on what is above
+from tests import oracle_governance, oracle_knowledge  # noqa: E402 - they build on what is above
 
-RESOLVERS |= oracle_governance.RESOLVERS
+RESOLVERS |= oracle_governance.RESOLVERS | oracle_knowledge.RESOLVERS

@@ -8,7 +8,6 @@ from typing import Any
 
 from resolvers.rules import gates
 from resolvers.rules.approvals import Asked, Person, problem
-from resolvers.rules.cards import completeness, missing_sections
 from resolvers.rules.gates import Promotion
 from storage.vocabulary import Stage
 from tests import oracle
@@ -77,21 +76,6 @@ def card(data: Data, version: Row) -> Row:
     )
     registered = {"updated_at": version["created_at"], "updated_by": version["created_by"]}
     return {**empty, "performance_by_segment": None, "version_id": version["id"], "revision": 0, **registered}
-
-
-def summary(data: Data, row: Row) -> Row:
-    written = row["training_data_summary"] or {}
-    names = ("source", "date_range", "total_rows", "positive_class_ratio", "feature_count")
-    return {**{name: written.get(name) for name in names}, "extra": written.get("extra", {})}
-
-
-def segments(data: Data, row: Row) -> list[Row]:
-    found = []
-    for name, metrics in sorted((row["performance_by_segment"] or {}).items()):
-        measured = {key: value for key, value in metrics.items() if key != "samples"}
-        rows = [{"name": key, "value": value} for key, value in sorted(measured.items())]
-        found.append({"segment": name, "samples": metrics.get("samples"), "metrics": rows})
-    return found
 
 
 def revisions(data: Data, row: Row) -> list[Row]:
@@ -314,10 +298,6 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "ModelVersion.approvals": lambda data, row: decisions(data, version_id=row["id"]),
     "ModelVersion.transitionRequests": oracle.connection("transition_requests", "version_id", oracle.NEWEST_FIRST),
     "ModelVersion.promotion": promotion,
-    "ModelCard.trainingDataSummary": summary,
-    "ModelCard.performanceBySegment": segments,
-    "ModelCard.completeness": lambda data, row: completeness(row),
-    "ModelCard.missing": lambda data, row: missing_sections(row),
     "ModelCard.revisions": revisions,
     "SegmentPerformance.metrics": lambda data, row: row["metrics"],
     "AuditEvent.subject": lambda data, row: data.node(row["subject_id"]),

@@ -12,7 +12,7 @@ UPDATE = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $in
     revision completeness missing updatedBy description limitations intendedUse
     trainingDataSummary { source totalRows positiveClassRatio extra featureCount dateRange }
     performanceBySegment { segment samples metrics { name value higherIsBetter } }
-    revisions { revision by changed } } version { version } } }"""
+    worstSegments { segment metric value whole gap } revisions { revision by changed } } version { version } } }"""
 
 
 async def registered(registry: Registry, project: str) -> dict[str, Any]:
@@ -35,7 +35,8 @@ async def test_every_version_has_a_card_that_says_what_is_missing(registry: Regi
         "revision": 0, "completeness": 0, "updatedAt": card["createdAt"], "updatedBy": "ana@example.com",
         "revisions": [], "trainingDataSummary": {"extra": {}},
         "missing": ["description", "intendedUse", "limitations", "ethicalConsiderations", "trainingDataSummary",
-                    "performanceBySegment"],
+                    "performanceBySegment", "algorithm", "parameters", "metrics", "features", "target", "trainingData",
+                    "experiment"],
     }  # fmt: skip
 
 
@@ -45,7 +46,7 @@ async def test_sections_are_written_kept_and_emptied(registry: Registry, project
     segments = {"starter": {"log_loss": 0.3, "samples": 12}, "enterprise": {"own": 1}}
     written = {"limitations": "US only.", "trainingDataSummary": summary, "performanceBySegment": segments}
     card = (await registry.ask(UPDATE, input=which | {"modelCard": written}))["updateModelCard"]["modelCard"]
-    assert (card["revision"], card["completeness"], card["limitations"]) == (1, 0.5, "US only.")
+    assert (card["revision"], card["completeness"], card["limitations"]) == (1, 3 / 13, "US only.")
     assert card["trainingDataSummary"] == summary | {"featureCount": None, "dateRange": None}
     assert card["performanceBySegment"] == [
         {"segment": "enterprise", "samples": None, "metrics": [{"name": "own", "value": 1, "higherIsBetter": None}]},

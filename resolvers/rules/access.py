@@ -113,10 +113,11 @@ READS: dict[str, dict[Need, str]] = {
     "PromotionCheck": {Need.VIEWER: "allowed gates wouldArchive"},
     "Gate": {Need.VIEWER: "name passed reason"},
     "ModelCard": {
-        Need.VIEWER: "completeness description ethicalConsiderations intendedUse limitations missing"
-        " performanceBySegment revision revisions trainingDataSummary updatedAt updatedBy"
+        Need.VIEWER: "completeness description ethicalConsiderations generated intendedUse limitations missing"
+        " performanceBySegment revision revisions trainingDataSummary updatedAt updatedBy worstSegments"
     },
     "TrainingDataSummary": {Need.VIEWER: "dateRange extra featureCount positiveClassRatio source totalRows"},
+    "SegmentGap": {Need.VIEWER: "gap metric segment value whole"},
     "SegmentPerformance": {Need.VIEWER: "metrics samples segment"},
     "ModelCardRevision": {Need.VIEWER: "at by changed revision"},
     "Experiment": {
