@@ -2,10 +2,11 @@ from typing import Annotated, Union
 
 import strawberry
 
-from resolvers.reads.lineage import MERMAID_NEEDS
+from resolvers.reads.bindings import Each
+from resolvers.reads.lineage import MAX_NODES, MERMAID_NEEDS, GraphNodes
 from resolvers.rules.mermaid import draw
 from schema import links, words
-from schema.fields import column, computed
+from schema.fields import bound, column, computed, expression
 
 LineageNode = Annotated[
     Union[links.ModelVersion, links.Experiment, links.DatasetVersion],  # noqa: UP007 - strawberry.union wants a Union
@@ -22,7 +23,12 @@ class LineageEdge:
 
 @strawberry.type(description="What something came from and what came from it.")
 class LineageGraph:
-    nodes: list[LineageNode] = column("What the graph connects, the nearest first, the start included.")
-    edges: list[LineageEdge] = column("The connections between its nodes.")
-    truncated: bool = column("Whether more lies beyond the depth asked for or the limit of nodes.")
+    nodes: list[LineageNode] = bound("What the graph connects, the nearest first, the start included.", GraphNodes())
+    edges: list[LineageEdge] = bound(
+        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id")
+    )
+    truncated: bool = expression(
+        "Whether more lies beyond the depth asked for or the limit of nodes.",
+        f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
+    )
     mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw)

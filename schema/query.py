@@ -1,6 +1,7 @@
 import strawberry
 
-from resolvers.reads.audit import LATEST_FIRST, ChainIntegrity
+from resolvers.reads.audit import INTEGRITY, LATEST_FIRST
+from resolvers.reads.bindings import FromQuery
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from schema.audit import FILTER as AUDIT_FILTER
@@ -61,7 +62,7 @@ class Query:
     )
     audit_integrity: AuditIntegrity | None = bound(
         "Whether anything in a chain of the audit log was altered; null where the caller sees no such chain.",
-        ChainIntegrity(),
+        FromQuery(INTEGRITY, "integrity"),
         (argument("chain", str, "A model's id, with all its versions, a project's id, or `registry`."),),
     )
     api_keys: Connection[ApiKey] = connection(

@@ -5,7 +5,15 @@ from typing import ClassVar
 
 import strawberry
 
-from resolvers.reads.reviews import REVIEW_NEEDS, invalid_reason, is_valid
+from resolvers.reads.reviews import (
+    DRY_RUN_NEEDS,
+    REVIEW_NEEDS,
+    WOULD_ARCHIVE,
+    all_gates,
+    invalid_reason,
+    is_allowed,
+    is_valid,
+)
 from resolvers.rules import limits
 from schema import links, words
 from schema.fields import column, computed, expression, given, many, one, optional
@@ -28,9 +36,11 @@ class Gate:
     description="A dry run of a step: what `transitionStage` would say to the caller now. Nothing is done."
 )
 class PromotionCheck:
-    allowed: bool = column("Whether all gates are passed.")
-    gates: list[Gate] = column("Each condition, into PRODUCTION all of them, elsewhere the stage machine alone.")
-    would_archive: links.ModelVersion | None = column("The version that the step would archive, or null.")
+    allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed)
+    gates: list[Gate] = computed(
+        "Each condition, into PRODUCTION all of them, elsewhere the stage machine alone.", DRY_RUN_NEEDS, all_gates
+    )
+    would_archive: links.ModelVersion | None = one("The version that the step would archive, or null.", WOULD_ARCHIVE)
 
 
 @strawberry.type(description="A reviewer's decision on one step of a version. Decisions are added, never changed.")

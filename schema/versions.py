@@ -4,10 +4,11 @@ from typing import ClassVar
 import strawberry
 from strawberry.scalars import JSON
 
+from resolvers.reads.bindings import FromQuery
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, DEFAULT_DEPTH, Chain, Lineage
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.reads.reviews import PromotionDryRun
+from resolvers.reads.reviews import DRY_RUN
 from resolvers.rules import limits
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
@@ -168,7 +169,7 @@ class ModelVersion(Node):
     )
     promotion: links.PromotionCheck = bound(
         "A dry run of the step to a stage, for the caller.",
-        PromotionDryRun(),
+        FromQuery(DRY_RUN, "dry"),
         (argument("targetStage", words.Stage, "The stage to go to."),),
     )
 

@@ -32,7 +32,7 @@ def facts(data: Data, card: Row) -> Row:
         "model": {name: model[name] for name in ("id", "name", "description")},
         "project": {name: project[name] for name in ("id", "name")},
         "artifact": artifact if version["artifact_uri"] is not None else None,
-        "metrics": metrics(data, version),
+        "metrics": dict(sorted(metrics(data, version).items())),
         "tags": sorted(row["tag"] for row in data.all("tags", version_id=version["id"])),
         "data": [used(data, use) for use in oracle.uses(data, version)],
         "experiment": experiment(data.by_id("experiments", version["experiment_id"])),

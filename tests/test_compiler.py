@@ -215,7 +215,8 @@ def test_every_field_answers(compared: Compared, visible: Sequence[str] | None) 
         of = get_named_type(field.type).name
         selected = everything(of, depth=2 if "after" in field.args else int(name == "viewer"))
         compared.check(f"{{ {name}{arguments(field, given | {'id': of_type.get(of, 'x')})} {selected} }}", {}, visible)
-    deep = "modelCard { performanceBySegment { segment metrics { name value higherIsBetter } } }"
+    deep = """modelCard { performanceBySegment { segment metrics { name value higherIsBetter } }
+        worstSegments { metric segment value whole gap } }"""
     compared.check(f"{{ searchVersions(first: 50) {{ nodes {{ {deep} }} }} }}", {}, visible)
     assert readable_fields() <= compared.oracle.asked
 

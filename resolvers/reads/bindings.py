@@ -11,11 +11,9 @@ from typing import Any, Protocol
 import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
 
-from resolvers.reads.compilation import TYPENAME, Compilation, Selected, build_object
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
-
-MARK = "computed"
 
 
 class Binding(Protocol):
@@ -78,10 +76,28 @@ class Many:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, of, selected, alias, self.where)
-        # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
-        order = compilation.template(self.order, selected, c=name)
-        item, rows = compilation.rows(child, selected, name, f"{source} ORDER BY {order}")
-        return f"(SELECT coalesce(json_agg({item}), '[]'::json) FROM {rows})"
+        return _all(compilation, child, selected, name, source, self.order)
+
+
+@dataclass(frozen=True)
+class Each:
+    """All rows that `rows` names {c}, in an order: of something in the query around the field, such as a CTE."""
+
+    rows: str
+    order: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child = compilation.types[compilation.types.of(selected.definition).name]
+        name = compilation.alias("each")
+        source = compilation.template(self.rows, selected, t=alias, c=name)
+        return _all(compilation, child, selected, name, source, self.order)
+
+
+def _all(compilation: Compilation, child: BoundType, selected: Selected, name: str, source: str, order: str) -> str:
+    # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
+    ordered = f"{source} ORDER BY {compilation.template(order, selected, c=name)}"
+    item, rows = compilation.rows(child, selected, name, ordered)
+    return f"(SELECT coalesce(json_agg({item}), '[]'::json) FROM {rows})"
 
 
 def _child(
@@ -107,13 +123,22 @@ class Computed:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         project = projection(compilation, selected)
-        mark = compilation.fill(selected, lambda needs: project(self.compute(**needs)))
-        return computed(mark, [(n, compilation.template(each, selected, t=alias)) for n, each in self.needs.items()])
+        needs = {name: compilation.template(each, selected, t=alias) for name, each in self.needs.items()}
+        compilation.fill(selected, needs, lambda **values: project(self.compute(**values)))
+        return "NULL::json"
 
 
-def computed(mark: int, needs: list[tuple[str, str]]) -> str:
-    """What the statement answers in the place of a value that Python computes."""
-    return build_object([(MARK, str(mark)), *needs])
+@dataclass(frozen=True)
+class FromQuery:
+    """An object that a query of its own answers, `{answer}` in its text; its fields are read from the row it names."""
+
+    template: str
+    row: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child = compilation.types[compilation.types.of(selected.definition).name]
+        answer = compilation.object(child, selected, self.row)
+        return compilation.template(self.template, selected, t=alias, answer=answer)
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,19 @@ class Selected:
 
 @dataclass(frozen=True)
 class Fill:
-    """A value that Python computes: where it stands, and from what is there to what is answered."""
+    """A value that Python computes: where it stands, from which keys of its object, to what is answered."""
 
     path: tuple[str, ...]
-    mark: int
-    compute: Callable[[Any], Any]
+    needs: Mapping[str, str]
+    compute: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an object tells for Python alone: where it stands, and under which keys."""
+
+    path: tuple[str, ...]
+    keys: Sequence[str]
 
 
 @dataclass
@@ -151,7 +159,11 @@ class Compilation:
         ]
     )
     fills: list[Fill] = field(default_factory=list)
+    needs: list[Needs] = field(default_factory=list)
+    # Of the object at hand: what its computed fields need, each expression once, by the key that tells it.
+    _needed: dict[str, str] = field(default_factory=dict)
     _aliases: int = 0
+    _keys: int = 0
 
     def root(self) -> list[Selected]:
         root_type = self.types.schema.get_root_type(self.operation.operation)
@@ -205,14 +217,30 @@ class Compilation:
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""
-        return build_object([(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)])
+        return build_object(self._pairs(of, parent, alias))
 
     def rows(self, of: BoundType, parent: Selected, alias: str, source: str) -> tuple[str, str]:
         """The objects that answer a selection on the rows of a source: each object, and the FROM item it stands in."""
-        pairs = [(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)]
+        pairs = self._pairs(of, parent, alias)
         if _fit_a_row(pairs):
             return ROW, f"(SELECT {_columns(pairs)} FROM {source}) {ROW}"
         return f"{ROW}.object", f"(SELECT {build_plain_object(pairs)} AS object FROM {source}) {ROW}"
+
+    def _pairs(self, of: BoundType, parent: Selected, alias: str) -> list[tuple[str, str]]:
+        """The fields of a selection on one row by their keys, and behind them what Python needs to compute some."""
+        around, self._needed = self._needed, {}
+        pairs = [(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)]
+        needed, self._needed = self._needed, around
+        if needed:
+            self.needs.append(Needs(parent.path, list(needed.values())))
+        return pairs + [(key, expression) for expression, key in needed.items()]
+
+    def need(self, expression: str) -> str:
+        """The key under which the object at hand tells Python the value of an expression."""
+        if expression not in self._needed:
+            self._keys += 1
+            self._needed[expression] = f"#{self._keys}"
+        return self._needed[expression]
 
     def value(self, of: BoundType, selected: Selected, alias: str) -> str:
         if selected.name == TYPENAME:
@@ -220,15 +248,18 @@ class Compilation:
         return of.binding(selected.name).sql(self, of, selected, alias)
 
     def template(self, template: str, selected: Selected, **aliases: str) -> str:
-        """Fill in aliases, and as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`."""
+        """Fill in aliases, as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`, and
+        `{visible[row table]}` for whether the caller may see a row of a table."""
         arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
         payload = _Parameters(self, lambda name: lambda given: given.payload[name])
         caller = _Parameters(self, lambda name: lambda given: getattr(given.caller, name))
-        return template.format(args=arguments, payload=payload, caller=caller, **aliases)
+        visible = _Visible(self)
+        return template.format(args=arguments, payload=payload, caller=caller, visible=visible, **aliases)
 
-    def fill(self, selected: Selected, compute: Callable[[Any], Any]) -> int:
-        self.fills.append(Fill(selected.path, len(self.fills), compute))
-        return len(self.fills) - 1
+    def fill(self, selected: Selected, needs: Mapping[str, str], compute: Callable[..., Any]) -> None:
+        """Have Python compute a field from expressions, which the object tells beside it."""
+        keys = {name: self.need(expression) for name, expression in needs.items()}
+        self.fills.append(Fill(selected.path, keys, compute))
 
 
 def part_of(values: Values, path: str) -> Any:
@@ -246,6 +277,14 @@ class _Parameters:
 
     def __getitem__(self, name: str) -> str:
         return self.compilation.parameter(self.reader(name))
+
+
+@dataclass
+class _Visible:
+    compilation: Compilation
+
+    def __getitem__(self, row_and_table: str) -> str:
+        return self.compilation.visible(*row_and_table.split())
 
 
 def build_object(pairs: Sequence[tuple[str, str]]) -> str:

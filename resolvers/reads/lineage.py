@@ -6,7 +6,7 @@ from pathlib import Path
 from graphql import get_named_type
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values, build_object
+from resolvers.reads.compilation import Compilation, Selected, Values
 from resolvers.reads.paging import bounded
 from resolvers.reads.types import BoundType
 from storage.vocabulary import LineageDirection
@@ -59,8 +59,6 @@ class Lineage:
         depth = bounded(selected.arguments.values, "depth", DEFAULT_DEPTH, MAX_DEPTH)
         direction = selected.arguments.values.get("direction") or LineageDirection.UPSTREAM
         graph = compilation.types[compilation.types.of(selected.definition).name]
-        fields = compilation.selection(selected, graph.graphql)
-        answer = build_object([(each.key, self._field(compilation, graph, each)) for each in fields])
         return GRAPH.format(
             start=f"{alias}.id",
             depth=depth,
@@ -68,31 +66,18 @@ class Lineage:
             upstream=direction is not LineageDirection.DOWNSTREAM,
             downstream=direction is not LineageDirection.UPSTREAM,
             visible=compilation.visible("e", "lineage_edges"),
-            answer=answer,
+            answer=compilation.object(graph, selected, "reached"),
         )
 
-    def _field(self, compilation: Compilation, graph: BoundType, each: Selected) -> str:
-        if each.name == TYPENAME:
-            return f"'{graph.name}'::text"
-        if each.name == "truncated":
-            return f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)"
-        if each.name == "edges":
-            return self._edges(compilation, each)
-        if each.name == "nodes":
-            return self._nodes(compilation, each)
-        return graph.binding(each.name).sql(compilation, graph, each, "graph")
 
-    def _nodes(self, compilation: Compilation, each: Selected) -> str:
-        union = get_named_type(each.definition.type)
-        answer = by_prefix(compilation, each, list(compilation.types.possible(union)), "found.id")
+@dataclass(frozen=True)
+class GraphNodes:
+    """What the graph at hand has found, each of its own type."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        union = get_named_type(selected.definition.type)
+        answer = by_prefix(compilation, selected, list(compilation.types.possible(union)), "found.id")
         return f"(SELECT json_agg({answer} ORDER BY found.distance, found.id) FROM found)"
-
-    def _edges(self, compilation: Compilation, each: Selected) -> str:
-        edge = compilation.types[compilation.types.of(each.definition).name]
-        columns = {"from": "edge.from_id", "to": "edge.to_id", "kind": "edge.kind", TYPENAME: f"'{edge.name}'::text"}
-        answer = build_object([(f.key, columns[f.name]) for f in compilation.selection(each, edge.graphql)])
-        order = "edge.from_id, edge.kind, edge.to_id"
-        return f"(SELECT coalesce(json_agg({answer} ORDER BY {order}), '[]'::json) FROM edge)"
 
 
 def by_prefix(compilation: Compilation, selected: Selected, possible: list[BoundType], id_: str) -> str:

@@ -1,7 +1,7 @@
 """From a validated operation to its answer: plans are compiled once for each shape of the variables, and kept."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,12 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
-from resolvers.reads.bindings import MARK
 from resolvers.reads.compilation import (
     Asking,
     Compilation,
     Fill,
     Given,
+    Needs,
     Parameter,
     Selected,
     Values,
@@ -52,6 +52,7 @@ class Plan:
     statement: str
     parameters: Sequence[Parameter]
     fills: Sequence[Fill]
+    needs: Sequence[Needs]
     answers: bool = True
     introspects: bool = False
     cost: int = 0
@@ -66,22 +67,28 @@ class Plan:
             return answer
         data = orjson.loads(answer)
         for fill in reversed(self.fills):
-            _fill(data, fill.path, fill)
+            for found in objects_at(data, fill.path[:-1]):
+                # Other members of a union may answer something else under the same key: they do not tell the needs.
+                if all(key in found for key in fill.needs.values()):
+                    needed = {name: found[key] for name, key in fill.needs.items()}
+                    found[fill.path[-1]] = fill.compute(**needed)
+        for needs in self.needs:
+            for found in objects_at(data, needs.path):
+                for key in needs.keys:
+                    found.pop(key, None)
         return orjson.dumps(data)
 
 
-def _fill(value: Any, path: Sequence[str], fill: Fill) -> None:
+def objects_at(value: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """All objects that stand at a path, in lists or not."""
     if isinstance(value, list):
         for item in value:
-            _fill(item, path, fill)
-    elif isinstance(value, dict) and path[0] in value:
-        found = value[path[0]]
-        if len(path) > 1:
-            _fill(found, path[1:], fill)
-        elif isinstance(found, dict) and found.get(MARK) == fill.mark:
-            # Other members of a union may answer something else under the same key: the mark tells.
-            del found[MARK]
-            value[path[0]] = fill.compute(found)
+            yield from objects_at(item, path)
+    elif isinstance(value, dict):
+        if not path:
+            yield value
+        elif path[0] in value:
+            yield from objects_at(value[path[0]], path[1:])
 
 
 class Operation:
@@ -149,7 +156,8 @@ def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     used = sorted({int(number) for number in PARAMETER.findall(statement)})
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
     statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
-    return Plan(statement, tuple(compilation.parameters[number - 1] for number in used), tuple(compilation.fills))
+    parameters = tuple(compilation.parameters[number - 1] for number in used)
+    return Plan(statement, parameters, tuple(compilation.fills), tuple(compilation.needs))
 
 
 Shape = Callable[[Mapping[str, Any]], Any]
