@@ -34,8 +34,10 @@ async def update_model_card(
     changed = changed_sections(before, sections)
     if changed:
         await _keep(tx, project_id, found, before["revision"] + 1, sections, changed)
-        change = {part: {"revision": n, **_only(card, changed)} for part, n, card in (
-            ("before", before["revision"], before), ("after", before["revision"] + 1, sections))}  # fmt: skip
+        change = {
+            "before": {"revision": before["revision"], **_only(before, changed)},
+            "after": {"revision": before["revision"] + 1, **_only(sections, changed)},
+        }
         await tx.record("card.updated", found["id"], project_id, chain=model_id, **change)
     return {"version_id": found["id"]}
 

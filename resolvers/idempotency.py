@@ -1,6 +1,6 @@
 """Mutations that may be sent again: under an idempotency key a change is made once, and its answer kept beside it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from resolvers.errors import Conflict
 
 KEPT_HOURS = 24
-LONGEST_KEY = 255
 
 
 @dataclass
@@ -23,9 +22,6 @@ class Repeatable:
     place: int
     body_hash: bytes
     extensions: bytes
-
-    def at(self, place: int) -> "Repeatable":
-        return replace(self, place=place)
 
     async def recall(self, session: AsyncSession) -> bytes | None:
         """What was answered before, if anything was; waits for who is sending the same now. CONFLICT for another

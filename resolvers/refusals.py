@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from resolvers.errors import AlreadyExists, BadUserInput, Refusal, Unavailable
+from resolvers.errors import AlreadyExists, BadUserInput, NotFound, Refusal, Unavailable
 
 # A unique constraint that two callers can race for, and what the slower one is told.
 TAKEN = {
@@ -24,6 +24,8 @@ TAKEN = {
     "versions_number": ("input.version", "The model has a version with this number already; numbers are never reused."),
 }
 CUT_OFF = "The database went away while the change was being kept; look whether it was before you try again."
+# What a read raises that names what there is not (the database's function not_found).
+NOT_FOUND = "LN404"
 UNAVAILABLE = "The database cannot be reached or is busy; nothing was kept, try again."
 
 
@@ -66,6 +68,8 @@ def meaning(error: BaseException) -> Refusal | None:
     if isinstance(cause, asyncpg.UniqueViolationError) and constraint in TAKEN:
         field, sentence = TAKEN[constraint]
         return AlreadyExists(sentence, field=field)
+    if getattr(cause, "sqlstate", None) == NOT_FOUND:
+        return NotFound(cause.args[0], cause.detail, cause.hint)
     if isinstance(cause, asyncpg.QueryCanceledError):
         return Unavailable("The statement took longer than its time limit; ask for less, or try again.", retry_after=5)
     if isinstance(cause, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):

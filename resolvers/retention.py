@@ -44,7 +44,7 @@ async def archive(tx: Transaction, project_id: str, found: Sequence[Mapping[str,
         return []
     await tx.lock_models(sorted({version["model_id"] for version in found}))
     ids = await retention.lock_versions(tx.session, [version["id"] for version in found])
-    days = (await load.retention_days(tx.session, project_id)) or 0
+    days = (await load.policy(tx.session, project_id))["retention_days"] or 0
     # Those alone, so that a child that is not among them keeps its parent.
     still = await retention.old_versions(tx.session, project_id, len(ids), kept=False, only=ids)
     notes = f"Not touched for more than {days} days."

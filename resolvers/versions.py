@@ -15,6 +15,8 @@ from storage.versions import Tag, Version
 
 
 async def create_version(tx: Transaction, **new: Unpack[NewVersion]) -> dict[str, Any]:
+    if "experiment_id" in new:
+        await load.share_experiment(tx.session, new["project_id"], new["experiment_id"])
     models = await models_of(tx, [new])
     registered = await register(tx, models[new["model_id"]], new)
     return {"version_id": registered["version_id"], "warnings": registered["warnings"]}

@@ -11,7 +11,7 @@ from schema.nodes import Connection, Node
 from schema.policies import ProjectPolicy
 from schema.principals import Member
 from schema.tags import TagDefinition
-from schema.transitions import STATUS
+from storage.load import request_status
 from storage.projects import Project as ProjectRow
 
 
@@ -40,7 +40,7 @@ class Project(Node):
     transition_requests: Connection[links.TransitionRequest] = connection(
         "The steps that were asked for, the newest first.",
         "{c}.project_id = {t}.id AND ({args[status]}::text[] IS NULL OR"
-        f" {STATUS.replace('{t}', '{c}')} = ANY ({{args[status]}}::text[]))",
+        f" {request_status('{c}')} = ANY ({{args[status]}}::text[]))",
         NEWEST_FIRST,
         argument(
             "status", list[words.TransitionRequestStatus] | None, "With one of these; absent: all.",

@@ -2,10 +2,12 @@ import strawberry
 
 from resolvers.reads.audit import INTEGRITY, LATEST_FIRST
 from resolvers.reads.bindings import FromQuery
+from resolvers.reads.comparison import OF_MODEL, numbers_asked
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from schema.audit import FILTER as AUDIT_FILTER
 from schema.audit import AuditEvent, AuditIntegrity
+from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.datasets import Dataset, DatasetVersion
 from schema.experiments import Experiment
 from schema.fields import argument, bound, connection, embedded, events, one, search
@@ -14,6 +16,7 @@ from schema.models import OF_NUMBER, Model
 from schema.nodes import Connection, Node
 from schema.principals import Principal, Viewer
 from schema.projects import Project
+from schema.scalars import SemVer
 from schema.transitions import TransitionRequest
 from schema.versions import FILTER, ORDER_BY, ModelVersion
 
@@ -53,6 +56,16 @@ class Query:
     experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID)
     dataset: Dataset | None = one("A data set by its id, or null.", BY_ID, ID)
     dataset_version: DatasetVersion | None = one("A data set version by its id, or null.", BY_ID, ID)
+    compare_versions: VersionComparison = bound(
+        "Two to ten versions of a model side by side; the first is the baseline, and differences are the last one's"
+        " against it. NOT_FOUND where there is no such version.",
+        FromQuery(OF_MODEL, "compared", {"numbers": numbers_asked}),
+        (
+            argument("modelId", strawberry.ID, "The model's id."),
+            argument("versions", list[SemVer], "Their numbers, each once."),
+            ONLY_CHANGED,
+        ),
+    )
     transition_request: TransitionRequest | None = one("A request by its id, or null.", BY_ID, ID)
     viewer: Viewer = embedded("Who asks.")
     audit_events: Connection[AuditEvent] = events(

@@ -21,8 +21,7 @@ from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.approvals import Approval as ApprovalRow
 from storage.approvals import TransitionRequest as RequestRow
-
-STATUS = "CASE WHEN {t}.status = 'OPEN' AND {t}.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE {t}.status END"
+from storage.load import request_status
 
 
 @strawberry.type(description="One condition of a step, and whether it holds.")
@@ -73,7 +72,7 @@ class TransitionRequest(Node):
     notes: str | None = column("Why.")
     at: datetime = column("When it was asked for.", "created_at")
     expires_at: datetime = column("When its time is over.")
-    status: words.TransitionRequestStatus = expression("What became of it.", STATUS)
+    status: words.TransitionRequestStatus = expression("What became of it.", request_status("{t}"))
     approvals: list[Approval] = many("Its reviews, the oldest first.", "{c}.request_id = {t}.id", "{c}.at, {c}.id")
     required_approvals: int = expression(
         "How many reviewers must approve.",

@@ -5,6 +5,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.bindings import FromQuery
+from resolvers.reads.comparison import WITH_ANOTHER
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, DEFAULT_DEPTH, Chain, Lineage
 from resolvers.reads.paging import NEWEST_FIRST
@@ -13,6 +14,7 @@ from resolvers.rules import limits
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import links, words
+from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.fields import (
     argument,
     bound,
@@ -161,6 +163,15 @@ class ModelVersion(Node):
     created_at: datetime = column("When it was registered.")
     created_by: str = column("Who registered it: the owner of the API key.")
     model_card: links.ModelCard = one("What people wrote of it.", "{c}.version_id = {t}.id")
+    compare_to: VersionComparison = bound(
+        "This version against another, which is the baseline. NOT_FOUND where there is no such version.",
+        FromQuery(WITH_ANOTHER, "compared"),
+        (
+            argument("version", SemVer, "The other's number."),
+            ONLY_CHANGED,
+            argument("modelId", strawberry.ID | None, "The other's model; absent: the same.", default=strawberry.UNSET),
+        ),
+    )
     approvals: list[links.Approval] = many(
         "What reviewers decided of its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.at, {c}.id"
     )
@@ -183,6 +194,11 @@ class MetricCondition:
 
 @strawberry.input(description="Which versions are meant. All given conditions hold together.")
 class VersionFilter:
+    query: str | None = optional(
+        "With all of these words in their model's name, id or description, their description, tags, card, the notes of"
+        ' their steps or their experiment: whole words in any case, "in quotes" side by side, the last one perhaps'
+        " unfinished. At most 500 characters and 20 words."
+    )
     project_id: strawberry.ID | None = optional("Of this project.")
     model_id: strawberry.ID | None = optional("Of this model.")
     stage: list[words.Stage] | None = optional("In one of these stages.")

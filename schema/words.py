@@ -102,6 +102,7 @@ words(
     CREATED_AT="When they were registered.",
     VERSION="Their numbers, part by part as numbers.",
     METRIC="The metric that `metric` names; versions without it come last.",
+    RELEVANCE="How well the filter's `query` matches; the usual order where there is one.",
 )
 words(
     Role,

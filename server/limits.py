@@ -175,7 +175,13 @@ Count = int | Estimate
 
 # Lists without pages: how many entries they are counted as. Those not named here are short by nature.
 SHORT_LIST = 5
-LIST_SIZES = {"LineageGraph.nodes": 500, "LineageGraph.edges": 500, "CompleteExperimentPayload.versions": 100}
+LIST_SIZES = {
+    "LineageGraph.nodes": 500,
+    "LineageGraph.edges": 500,
+    "CompleteExperimentPayload.versions": 100,
+    "VersionComparison.versions": 10,
+    "VersionComparison.datasets": 10,
+}
 # What one object takes that is computed from whatever many rows: all hashes of a chain.
 WEIGHTS = {"Query.auditIntegrity": 1_000}
 MAX_PAGE = 1_000

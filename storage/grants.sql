@@ -1,5 +1,6 @@
 -- What the app's role may do, and no more: it reads everything, adds rows, and changes only what may change.
--- The history of stages, the approvals and the audit log are written through audit_append alone.
+-- The history of stages, the approvals and the audit log are written through audit_append alone, and the words by which
+-- versions are found through keep_words.
 GRANT USAGE ON SCHEMA public TO :app;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO :app;
 REVOKE INSERT ON stage_transitions FROM :app;
@@ -23,4 +24,4 @@ GRANT UPDATE (revision, description, intended_use, limitations, ethical_consider
 GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
-GRANT EXECUTE ON FUNCTION audit_append(text, text[]) TO :app
+GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]) TO :app

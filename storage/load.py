@@ -31,9 +31,15 @@ CARD_FACTS = (STORAGE / "card.sql").read_text()
 VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 
 
+def request_status(request: str) -> str:
+    """What became of the request in the row of this name, by now."""
+    over = f"{request}.status = 'OPEN' AND {request}.expires_at <= clock_timestamp()"
+    return f"CASE WHEN {over} THEN 'EXPIRED' ELSE {request}.status END"
+
+
 def review(approval: str) -> str:
     """A recorded decision beside what holds now, as JSON, for the row of this name."""
-    return REVIEW.format(a=approval, reviewed_now=REVIEWED.format(v="v"))
+    return REVIEW.format(a=approval, reviewed_now=REVIEWED.format(v="v"), request_status=request_status("r"))
 
 
 def promotion_facts(version: str, target: str) -> str:
@@ -84,11 +90,6 @@ async def policy(session: AsyncSession, project_id: str) -> dict[str, Any]:
     row = await one(session, statement, id=project_id)
     assert row is not None, f"{project_id} has no policy"
     return dict(row["policy"])
-
-
-async def retention_days(session: AsyncSession, project_id: str) -> int | None:
-    row = await one(session, "SELECT retention_days FROM project_policies WHERE project_id = :id", id=project_id)
-    return row["retention_days"] if row else None
 
 
 async def registration_rules(session: AsyncSession, project_id: str) -> Row:
@@ -203,6 +204,13 @@ async def lock_experiment(session: AsyncSession, id_: str, who: Who) -> Row | No
     return await one(session, f"{statement} FOR NO KEY UPDATE", id=id_, **who)
 
 
+async def share_experiment(session: AsyncSession, project_id: str, id_: str) -> None:
+    """Lock an experiment, before its version's model as its completion does: its notes, by which the version is found,
+    stay as they are until the transaction ends."""
+    statement = "SELECT FROM experiments WHERE project_id = :project_id AND id = :id FOR SHARE"
+    await session.execute(text(statement), {"project_id": project_id, "id": id_})
+
+
 async def experiment_in(session: AsyncSession, project_id: str, id_: str) -> Row | None:
     statement = "SELECT algorithm, dataset_version_id FROM experiments WHERE project_id = :project_id AND id = :id"
     return await one(session, statement, project_id=project_id, id=id_)
@@ -234,10 +242,8 @@ async def locked_request(session: AsyncSession, id_: str) -> Row:
     return row
 
 
-LOCKED_REQUEST = """
-SELECT q.id, q.project_id, q.version_id, q.target_stage, q.stage_position, q.created_by, q.notes,
-    CASE WHEN q.status = 'OPEN' AND q.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE q.status END AS status,
-    q.status AS kept_status, v.model_id, v.number, v.stage, v.created_by AS author
+LOCKED_REQUEST = f"""
+SELECT q.id, q.project_id, q.target_stage, q.created_by, q.notes, {request_status("q")} AS status, v.model_id, v.number
 FROM transition_requests q JOIN versions v ON v.id = q.version_id WHERE q.id = :id
 """
 

@@ -1,8 +1,7 @@
 json_build_object(
     'reviewer', {a}.reviewer, 'decision', {a}.decision, 'target', {a}.target_stage, 'position', {a}.stage_position,
     'reviewed', {a}.reviewed, 'request', {a}.request_id,
-    'request_status', (SELECT CASE WHEN r.status = 'OPEN' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED'
-        ELSE r.status END FROM transition_requests r WHERE r.id = {a}.request_id),
+    'request_status', (SELECT {request_status} FROM transition_requests r WHERE r.id = {a}.request_id),
     'role', (SELECT m.role FROM members m
         WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
     'kind', (SELECT p.kind FROM principals p WHERE p.id = {a}.reviewer_id),

@@ -13,6 +13,7 @@ from storage.policies import ProjectPolicy
 from storage.principals import Member, Principal
 from storage.projects import Project
 from storage.tags import TagAlias, TagDefinition
+from storage.texts import VersionText
 from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "TagDefinition",
     "TransitionRequest",
     "Version",
+    "VersionText",
     "metadata",
 ]

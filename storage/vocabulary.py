@@ -59,6 +59,7 @@ class VersionOrderField(StrEnum):
     CREATED_AT = "CREATED_AT"
     VERSION = "VERSION"
     METRIC = "METRIC"
+    RELEVANCE = "RELEVANCE"
 
 
 class PrincipalKind(StrEnum):

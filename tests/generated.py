@@ -30,7 +30,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-from tests import oracle, oracle_governance
+from tests import oracle, oracle_governance, oracle_knowledge
 from tests.oracle import Data, Order, Row
 
 DEPTH = 7
@@ -145,6 +145,18 @@ class Values:
         part = found[start : start + 1 + self.below(8)]
         return part.upper() if self.rarely(4) else part
 
+    def query(self) -> str:
+        """Words, phrases and beginnings that occur in versions' texts, and some that do not."""
+        words = [self.word() for _ in self.some(2)] or ["churn"]
+        if self.rarely(4):
+            return f'"{" ".join(words)}"'
+        last = words[-1][: 1 + self.below(len(words[-1]))]
+        return " ".join([*words[:-1], last.upper() if self.rarely(3) else last])
+
+    def word(self) -> str:
+        source = self.one_of(("models", "name"), ("models", "id"), ("tags", "tag"), ("versions", "description"))
+        return str(self.one_of(*oracle_knowledge.words(self.column(*source) or ""), "churn"))
+
     def tag(self) -> str:
         return str(self.column("tags", "tag", "none", "A ", "日"))
 
@@ -159,6 +171,7 @@ class Values:
     def conditions(self) -> dict[str, Callable[[], Any]]:
         """How each part of a VersionFilter is drawn."""
         return {
+            "query": self.query,
             "projectId": lambda: self.id("proj"),
             "modelId": lambda: self.id("model"),
             "stage": lambda: [Word(self.column("versions", "stage")) for _ in self.some(3)],
@@ -204,8 +217,9 @@ class Values:
     def metric(self) -> str:
         return str(self.column("metrics", "name", "none", "Auc"))
 
-    def order(self) -> Row:
-        order: Row = {"by": Word(self.one_of("CREATED_AT", "VERSION", "METRIC", "METRIC"))}
+    def order(self, asked: Row | None) -> Row:
+        relevance = ["RELEVANCE"] * 3 if asked and asked.get("query") is not None else []
+        order: Row = {"by": Word(self.one_of("CREATED_AT", "VERSION", "METRIC", "METRIC", *relevance))}
         if order["by"] == "METRIC":
             order["metric"] = self.metric()
         if not self.rarely(3):
@@ -410,7 +424,21 @@ class Writer:
             # A model and a number that belong together.
             version = self.values.row("versions")
             return {"modelId": Value(version["model_id"]), "version": Value(oracle.number_text(version))}
+        if path in ("Query.compareVersions", "ModelVersion.compareTo"):
+            return self.compared(path)
         return {name: self.plain(path, name) for name in names}
+
+    def compared(self, path: str) -> dict[str, Value]:
+        """A model, and numbers that it mostly has."""
+        version = self.values.row("versions")
+        of_model = {"modelId": Value(version["model_id"]), "version": Value(oracle.number_text(version))}
+        found = {"onlyChanged": Value(self.values.one_of(True, False, None))} if self.values.rarely(2) else {}
+        if path == "ModelVersion.compareTo":
+            return of_model | found
+        others = [row for row in self.data.tables["versions"] if row["model_id"] == version["model_id"]]
+        numbers = [oracle.number_text(row) for row in others[: 2 + self.values.below(4)]]
+        numbers = numbers if len(numbers) > 1 else [*numbers, "9.9.9"]
+        return {"modelId": of_model["modelId"], "versions": Value(numbers)} | found
 
     def plain(self, path: str, name: str) -> Value:
         draws: dict[str, Callable[[], Any]] = {
@@ -437,7 +465,8 @@ class Writer:
             found |= {"filter": Value(self.values.events(), self.values.events)} if self.values.rarely(2) else {}
         elif "filter" in definition.args:
             found |= {"filter": Value(self.values.filter(), self.values.filter)} if self.values.rarely(2) else {}
-            found |= {"orderBy": Value(self.values.order())} if self.values.rarely(2) else {}
+            asked = found["filter"].value if "filter" in found else None
+            found |= {"orderBy": Value(self.values.order(asked))} if self.values.rarely(2) else {}
         if "status" in definition.args and self.values.rarely(2):
             found["status"] = Value(self.values.statuses(), self.values.statuses)
         if "query" in definition.args:
@@ -463,8 +492,11 @@ class Writer:
         connection: Any = get_named_type(definition.type)
         of = get_named_type(connection.fields["nodes"].type).name
         table = next(table for table, name in oracle.NODES.values() if name == of)
+        query = found["filter"].value.get("query") if path != "Query.auditEvents" and "filter" in found else None
         if "orderBy" in found:
-            return table, oracle.version_order(found["orderBy"].value)
+            return table, oracle.version_order(found["orderBy"].value, query)
+        if query is not None:
+            return table, oracle.by_relevance(query)
         if path == "Model.versions":
             return table, oracle.HIGHEST_FIRST
         if path == "Query.auditEvents":

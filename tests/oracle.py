@@ -80,13 +80,15 @@ class Data:
     tables: Mapping[str, Sequence[Row]]
     whole: Mapping[str, Sequence[Row]]
     caller: Caller = ASKING
+    # How well each version matches a text, by its id: PostgreSQL's own ranks.
+    ranks: Callable[[str], Mapping[str, float]] = lambda query: {}
 
     def seen_by(self, visible: Sequence[str] | None) -> "Data":
         if visible is None:
             return self
         caller = ASKING._replace(visible=visible)
         seen = {name: [r for r in rows if _is_seen(name, r, caller)] for name, rows in self.tables.items()}
-        return Data(seen, self.whole, caller)
+        return Data(seen, self.whole, caller, self.ranks)
 
     def all(self, table: str, **columns: Any) -> list[Row]:
         return [row for row in self.tables[table] if all(row[name] == value for name, value in columns.items())]
@@ -231,8 +233,15 @@ def by_metric(name: str, descending: bool) -> Order:
     return Order("METRIC", key, descending, name)
 
 
-def version_order(asked: Mapping[str, Any]) -> Order:
+def by_relevance(query: str, descending: bool = True) -> Order:
+    return Order("RELEVANCE", lambda data, row: data.ranks(query)[row["id"]], descending, query)
+
+
+def version_order(asked: Mapping[str, Any], query: str | None = None) -> Order:
     descending = asked.get("direction") != "ASC"
+    if asked["by"] == "RELEVANCE":
+        assert query is not None
+        return by_relevance(query, descending)
     if asked["by"] == "METRIC":
         return by_metric(asked["metric"], descending)
     return (HIGHEST_FIRST if asked["by"] == "VERSION" else NEWEST_FIRST)._replace(descending=descending)
@@ -254,6 +263,7 @@ def read_cursor(order: Order, given: str) -> tuple[Any, str]:
     reads: dict[str, Callable[[str], Any]] = {
         "NAME": str,
         "METRIC": float,
+        "RELEVANCE": float,
         "CREATED_AT": datetime.fromisoformat,
         "AT": datetime.fromisoformat,
         "VERSION": lambda text: [int(part) for part in text[1:-1].split(",")],
@@ -342,6 +352,7 @@ CONDITIONS: dict[str, Callable[[Data, Row, Any], bool]] = {
     "algorithm": lambda data, v, value: v["algorithm"] == value,
     "experimentId": lambda data, v, value: v["experiment_id"] == value,
     "datasetVersionId": _trained_on,
+    "query": lambda data, v, value: oracle_knowledge.has_words(data, v, value),  # noqa: PLW0108 - imported below
     "createdAfter": lambda data, v, value: v["created_at"] >= moment(value),
     "createdBefore": lambda data, v, value: v["created_at"] < moment(value),
 }
@@ -482,7 +493,9 @@ def search(rows: Callable[[Data, Row], Sequence[Row]], default: Order) -> Callab
     def answer(data: Data, row: Row, **given: Any) -> Row:
         asked, order = given.pop("filter", None) or {}, given.pop("order_by", None)
         found = [version for version in rows(data, row) if matches(data, version, asked)]
-        return page(data, found, version_order(order) if order else default, Paging(**given))
+        query = asked.get("query")
+        usual = default if query is None else by_relevance(query)
+        return page(data, found, version_order(order, query) if order else usual, Paging(**given))
 
     return answer
 

@@ -1,10 +1,12 @@
 """What reads must answer of cards, comparisons, search and impact: part of the oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from resolvers.rules import cards
-from tests import oracle
+from graphql import GraphQLError
+
+from resolvers.rules import cards, comparison
+from tests import oracle, oracle_governance
 from tests.oracle import Data, Row
 from tests.oracle_governance import metrics
 
@@ -71,7 +73,105 @@ def of_card(rule: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return lambda data, card: rule(card, facts(data, card))
 
 
+# Search
+
+
+def has_words(data: Data, version: Row, query: str) -> bool:
+    """Whether all words and phrases of a query occur, each phrase within one text."""
+    texts = [words(text) for text in texts_of(data, version) if text]
+    parts = [part for place, text in enumerate(query.split('"')) for part in ([text] if place % 2 else text.split())]
+    phrases = [phrase for part in parts if (phrase := words(part))]
+    unfinished = not query.rstrip().endswith('"')
+    return all(
+        any(occurs(phrase, text, unfinished and place == len(phrases) - 1) for text in texts)
+        for place, phrase in enumerate(phrases)
+    )
+
+
+def words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+
+
+def occurs(phrase: list[str], text: list[str], unfinished: bool) -> bool:
+    def is_meant(found: list[str]) -> bool:
+        return found == phrase or (
+            unfinished and len(found) == len(phrase) and found[:-1] == phrase[:-1] and found[-1].startswith(phrase[-1])
+        )
+
+    return any(is_meant(text[start : start + len(phrase)]) for start in range(len(text)))
+
+
+def texts_of(data: Data, version: Row) -> list[str | None]:
+    model = data.by_id("models", version["model_id"]) or {}
+    written = data.one("model_cards", version_id=version["id"]) or {}
+    summary = written.get("training_data_summary") or {}
+    experiment = data.by_id("experiments", version["experiment_id"]) or {}
+    return [
+        *(model[name] for name in ("name", "id", "description")),
+        version["description"],
+        *(row["tag"] for row in data.all("tags", version_id=version["id"])),
+        *(written.get(name) for name in ("description", "intended_use", "limitations", "ethical_considerations")),
+        *(summary.get(name) for name in ("source", "date_range")),
+        *(experiment.get(name) for name in ("name", "notes")),
+        *(step["notes"] for step in data.all("stage_transitions", version_id=version["id"])),
+    ]
+
+
+# Comparison
+
+
+def compare_versions(data: Data, _: Row, model_id: str, versions: list[str], only_changed: bool | None = True) -> Row:
+    found = [data.one("versions", model_id=model_id, number=oracle.number(each)) for each in versions]
+    return compared(data, found, only_changed)
+
+
+def compare_to(
+    data: Data, row: Row, version: str, only_changed: bool | None = True, model_id: str | None = None
+) -> Row:
+    other = data.one("versions", model_id=model_id or row["model_id"], number=oracle.number(version))
+    return compared(data, [other, row], only_changed)
+
+
+def compared(data: Data, versions: Sequence[Row | None], only_changed: bool | None) -> Row:
+    found = [version for version in versions if version is not None]
+    if len(found) < len(versions):
+        raise GraphQLError("There is no version.")
+    told = [side(data, version) for version in found]
+    lines = [oracle.chain(data, version, 10**6) for version in found]
+    common = [each for each in lines[0] if all(each in line for line in lines)]
+    return {
+        "versions": found,
+        "metricDiffs": comparison.metric_diffs(told),
+        "parameterDiffs": comparison.parameter_diffs(told, only_changed is not False),
+        "datasets": [data.by_id("dataset_versions", version["dataset_version_id"]) for version in found],
+        "featureDiff": comparison.feature_diff(told),
+        "tagDiff": comparison.tag_diff(told),
+        "segmentDiffs": comparison.segment_diffs(told),
+        "requiredBump": comparison.required_bump(told),
+        "reasons": comparison.reasons(told),
+        "commonAncestor": common[0] if common else None,
+    }
+
+
+def side(data: Data, version: Row) -> Row:
+    trained_on = data.by_id("dataset_versions", version["dataset_version_id"])
+    written = data.one("model_cards", version_id=version["id"]) or {}
+    return {
+        "change": oracle_governance.compared(data, version),
+        "model": version["model_id"],
+        "version": oracle.number_text(version),
+        "stage": version["stage"],
+        "metrics": metrics(data, version),
+        "tags": sorted(row["tag"] for row in data.all("tags", version_id=version["id"])),
+        "segments": written.get("performance_by_segment"),
+        "trainingData": trained_on
+        and {"name": oracle.dataset_version_name(data, trained_on), "rowCount": trained_on["row_count"]},
+    }
+
+
 RESOLVERS: dict[str, Callable[..., Any]] = {
+    "Query.compareVersions": compare_versions,
+    "ModelVersion.compareTo": compare_to,
     "ModelCard.trainingDataSummary": of_card(cards.training_data_summary),
     "ModelCard.performanceBySegment": lambda data, card: cards.segments(card),
     "ModelCard.worstSegments": of_card(cards.worst_segments),

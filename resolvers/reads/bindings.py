@@ -5,13 +5,13 @@ always a bind parameter.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
 
-from resolvers.reads.compilation import TYPENAME, Compilation, Selected
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 
@@ -93,6 +93,23 @@ class Each:
         return _all(compilation, child, selected, name, source, self.order)
 
 
+@dataclass(frozen=True)
+class OnePerRow:
+    """For each row of `rows`, in an order, the row of another type that the condition finds, or null."""
+
+    rows: str
+    where: str
+    order: str
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        child, source, name = _child(compilation, of, selected, alias, self.where)
+        item, found = compilation.rows(child, selected, name, source)
+        rows = compilation.template(self.rows, selected, t=alias)
+        return (
+            f"(SELECT coalesce(json_agg((SELECT {item} FROM {found}) ORDER BY {self.order}), '[]'::json) FROM {rows})"
+        )
+
+
 def _all(compilation: Compilation, child: BoundType, selected: Selected, name: str, source: str, order: str) -> str:
     # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
     ordered = f"{source} ORDER BY {compilation.template(order, selected, c=name)}"
@@ -130,15 +147,20 @@ class Computed:
 
 @dataclass(frozen=True)
 class FromQuery:
-    """An object that a query of its own answers, `{answer}` in its text; its fields are read from the row it names."""
+    """An object that a query of its own answers, `{answer}` in its text; its fields are read from the row it names.
+
+    `read` makes further parameters from the arguments, `{read[name]}`; what it raises refuses them.
+    """
 
     template: str
     row: str
+    read: Mapping[str, Callable[[Values], Any]] = field(default_factory=dict)
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child = compilation.types[compilation.types.of(selected.definition).name]
         answer = compilation.object(child, selected, self.row)
-        return compilation.template(self.template, selected, t=alias, answer=answer)
+        read = compilation.parameters_of(lambda name: selected.arguments.reader(self.read[name]))
+        return compilation.template(self.template, selected, t=alias, answer=answer, read=read)
 
 
 @dataclass(frozen=True)

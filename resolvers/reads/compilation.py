@@ -247,14 +247,17 @@ class Compilation:
             return f"'{of.name}'::text"
         return of.binding(selected.name).sql(self, of, selected, alias)
 
-    def template(self, template: str, selected: Selected, **aliases: str) -> str:
+    def template(self, template: str, selected: Selected, **names: Any) -> str:
         """Fill in aliases, as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`, and
         `{visible[row table]}` for whether the caller may see a row of a table."""
-        arguments = _Parameters(self, lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
-        payload = _Parameters(self, lambda name: lambda given: given.payload[name])
-        caller = _Parameters(self, lambda name: lambda given: getattr(given.caller, name))
-        visible = _Visible(self)
-        return template.format(args=arguments, payload=payload, caller=caller, visible=visible, **aliases)
+        arguments = self.parameters_of(lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
+        payload = self.parameters_of(lambda name: lambda given: given.payload[name])
+        caller = self.parameters_of(lambda name: lambda given: getattr(given.caller, name))
+        return template.format(args=arguments, payload=payload, caller=caller, visible=_Visible(self), **names)
+
+    def parameters_of(self, reader: Callable[[str], Parameter]) -> "_Parameters":
+        """Parameters by name, each made where a template asks for it."""
+        return _Parameters(self, reader)
 
     def fill(self, selected: Selected, needs: Mapping[str, str], compute: Callable[..., Any]) -> None:
         """Have Python compute a field from expressions, which the object tells beside it."""

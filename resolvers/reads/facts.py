@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
-from resolvers.rules.semver import Number
+from resolvers.rules.bumps import declared_change
 from storage.load import VERSION_FACTS
 
 CHANGE_NEEDS = {
@@ -15,11 +14,10 @@ CHANGE_NEEDS = {
 def version_change(parent: dict[str, Any] | None, child: dict[str, Any]) -> dict[str, Any] | None:
     if parent is None:
         return None
-    change = required_change(Facts(**parent["facts"]), Facts(**child["facts"]))
-    bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
+    change = declared_change(parent, child)
     return {
         "requiredBump": change.required,
         "reasons": change.reasons,
-        "declaredBump": bump,
-        "sufficient": is_sufficient(bump, change.required),
+        "declaredBump": change.declared,
+        "sufficient": change.sufficient,
     }

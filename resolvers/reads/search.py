@@ -1,4 +1,4 @@
-"""What a VersionFilter and a VersionOrder ask of the versions table. Tags, features and metrics are semi-joins."""
+"""What a VersionFilter and a VersionOrder ask of the versions table. Tags, metrics and words are semi-joins."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Arguments, Compilation, Selected
 from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, finite
+from resolvers.rules.search import tsquery
 from storage.vocabulary import OrderDirection, VersionOrderField
 
 MAX_CONDITIONS = 20
@@ -26,6 +27,13 @@ CONDITIONS = {
 HAS_TAG = "EXISTS (SELECT FROM tags g WHERE g.version_id = {c}.id AND g.tag = {value})"
 IN_STAGE = "{c}.stage = {value}"
 HAS_METRIC = "EXISTS (SELECT FROM metrics m WHERE m.version_id = {c}.id AND m.name = {name}{bounds})"
+HAS_WORDS = (
+    "EXISTS (SELECT FROM version_texts x WHERE x.version_id = {c}.id AND x.words @@ to_tsquery('simple', {value}))"
+)
+# PostgreSQL's ts_rank, by default weights: a word in the model's name counts ten times one in a note.
+RELEVANCE = (
+    "(SELECT ts_rank(x.words, to_tsquery('simple', {query}))::float8 FROM version_texts x WHERE x.version_id = {c}.id)"
+)
 METRIC_VALUE = "(SELECT m.value FROM metrics m WHERE m.version_id = {c}.id AND m.name = {args[orderBy.metric]})"
 
 
@@ -44,7 +52,7 @@ class _Search:
         for field, value in asked.items():
             if value is not None:
                 conditions += self._condition(field, value)
-        return conditions, self._order(self.arguments.values.get("orderBy"))
+        return conditions, self._order(self.arguments.values.get("orderBy"), asked.get("query") is not None)
 
     def _value(self, read: Callable[[Any], Any]) -> str:
         return self.compilation.parameter(self.arguments.reader(lambda now: read(now["filter"])))
@@ -56,6 +64,8 @@ class _Search:
             return [self._one(HAS_TAG, _tag(place)) for place in range(len(value))]
         if field == "metrics":
             return [self._metric(i, condition) for i, condition in enumerate(value)]
+        if field == "query":
+            return [self._one(HAS_WORDS, lambda now: tsquery(now["query"], "filter.query"))]
         if field == "stage" and len(value) == 1:
             # One stage as an equality lets an index keep the order.
             return [self._one(IN_STAGE, lambda now: now["stage"][0])]
@@ -73,14 +83,23 @@ class _Search:
         name = self._value(_metric_part(i, "name"))
         return HAS_METRIC.format(c=self.name, name=name, bounds=bounds)
 
-    def _order(self, asked: dict[str, Any] | None) -> Order | None:
+    def _order(self, asked: dict[str, Any] | None, has_query: bool) -> Order | None:
         if asked is None:
-            return None
+            return self._by_relevance(descending=True) if has_query else None
         by, descending = asked["by"], asked.get("direction") is not OrderDirection.ASC
+        if by is VersionOrderField.RELEVANCE:
+            if not has_query:
+                raise BadUserInput("orderBy.by", "is RELEVANCE, which needs a filter.query to be relevant to.")
+            return self._by_relevance(descending)
         if by is VersionOrderField.METRIC:
             return self._by_metric(asked, descending)
         key = NUMBER if by is VersionOrderField.VERSION else CREATED_AT
         return Order(by.value, key, descending)
+
+    def _by_relevance(self, descending: bool) -> Order:
+        query = self._value(lambda now: tsquery(now["query"], "filter.query"))
+        key = Key(RELEVANCE.replace("{query}", query), "float8", finite)
+        return Order(VersionOrderField.RELEVANCE.value, key, descending, by="filter.query")
 
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
         if asked.get("metric") is None:

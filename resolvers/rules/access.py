@@ -70,8 +70,8 @@ MUTATIONS = {
 # The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
 READS: dict[str, dict[Need, str]] = {
     "Query": {
-        Need.ANYONE: "apiKeys auditEvents auditIntegrity dataset datasetVersion experiment model models node nodes"
-        " principals project projects searchVersions transitionRequest version viewer"
+        Need.ANYONE: "apiKeys auditEvents auditIntegrity compareVersions dataset datasetVersion experiment model models"
+        " node nodes principals project projects searchVersions transitionRequest version viewer"
     },
     "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
     "Membership": {Need.VIEWER: "project role"},
@@ -101,13 +101,23 @@ READS: dict[str, dict[Need, str]] = {
         " versions"
     },
     "ModelVersion": {
-        Need.VIEWER: "allowedTransitions approvals artifact change children createdAt createdBy datasetVersion datasets"
-        " description experiment features id lineage metric metrics model modelCard parameters parent promotion stage"
+        Need.VIEWER: "allowedTransitions approvals artifact change children compareTo createdAt createdBy"
+        " datasetVersion datasets description experiment features id lineage metric metrics model modelCard parameters"
+        " parent promotion stage"
         " stageHistory tags target transitionRequests version versionChain"
     },
     "Metric": {Need.VIEWER: "higherIsBetter name value"},
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
     "DatasetUse": {Need.VIEWER: "datasetVersion role"},
+    "VersionComparison": {
+        Need.VIEWER: "commonAncestor datasets featureDiff metricDiffs parameterDiffs reasons requiredBump segmentDiffs"
+        " tagDiff versions"
+    },
+    "MetricDiff": {Need.VIEWER: "delta higherIsBetter improved name relativeDelta values"},
+    "ParameterDiff": {Need.VIEWER: "changed name values"},
+    "FeatureDiff": {Need.VIEWER: "added removed"},
+    "TagDiff": {Need.VIEWER: "added removed"},
+    "SegmentDiff": {Need.VIEWER: "metricDiffs segment"},
     "VersionChange": {Need.VIEWER: "declaredBump reasons requiredBump sufficient"},
     "StageTransition": {Need.VIEWER: "actor approvals approvedBy at automatic fromStage id notes toStage"},
     "PromotionCheck": {Need.VIEWER: "allowed gates wouldArchive"},

@@ -53,6 +53,21 @@ def required_change(parent: Facts, child: Facts) -> Change:
     return Change(reasons[0].bump, [reason.sentence for reason in reasons])
 
 
+class DeclaredChange(NamedTuple):
+    required: Bump
+    reasons: list[str]
+    declared: Bump
+    sufficient: bool
+
+
+def declared_change(parent: Mapping[str, Any], child: Mapping[str, Any]) -> DeclaredChange:
+    """What changed between two versions, each with its `model`, its `number` and its `facts`, and what the number of
+    the second says of it."""
+    change = required_change(Facts(**parent["facts"]), Facts(**child["facts"]))
+    bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
+    return DeclaredChange(change.required, change.reasons, bump, is_sufficient(bump, change.required))
+
+
 def is_sufficient(declared: Bump, required: Bump) -> bool:
     return WEIGHT.index(declared) >= WEIGHT.index(required)
 

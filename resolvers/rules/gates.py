@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from resolvers.rules.approvals import Asked, Person, Review, Tally, tally
-from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
+from resolvers.rules.bumps import declared_change
 from resolvers.rules.cards import Card, missing_sections
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.semver import Number
-from resolvers.rules.stages import TRANSITIONS, allowed
+from resolvers.rules.stages import TRANSITIONS, no_way
 from storage.vocabulary import ExperimentStatus, PolicyMode, Stage
 
 TRANSITION, APPROVALS = "transition", "approvals"
@@ -90,8 +90,7 @@ def _transition(promotion: Promotion, target: Stage) -> Gate:
     current = Stage(promotion.stage)
     if target in TRANSITIONS[current]:
         return Gate(TRANSITION, True, f"{current} may go to {target}.")
-    ways = " or ".join(allowed(current))
-    return Gate(TRANSITION, False, f"A version in {current} cannot go to {target}, only to {ways}.")
+    return Gate(TRANSITION, False, no_way(current, target))
 
 
 def _approvals(counted: Tally, required: int) -> Gate:
@@ -144,11 +143,11 @@ def _bump(promotion: Promotion) -> Gate:
     parent, child = promotion.parent, promotion.child
     if parent is None or promotion.policy["semver"] == PolicyMode.OFF:
         return Gate("bump", True, "There is no parent to compare with." if parent is None else "The policy is OFF.")
-    change = required_change(Facts(**parent["facts"]), Facts(**child["facts"]))
-    bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
-    if is_sufficient(bump, change.required):
-        return Gate("bump", True, f"The number declares a {bump} change; {change.required} is required.")
-    short = f"The number declares a {bump} change, but {change.required} is required: {' '.join(change.reasons)}"
+    change = declared_change(parent, child)
+    declares = f"The number declares a {change.declared} change"
+    if change.sufficient:
+        return Gate("bump", True, f"{declares}; {change.required} is required.")
+    short = f"{declares}, but {change.required} is required: {' '.join(change.reasons)}"
     return Gate("bump", promotion.policy["semver"] != PolicyMode.ENFORCE, short)
 
 

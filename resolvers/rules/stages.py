@@ -23,6 +23,10 @@ def allowed(stage: str) -> list[str]:
     return [target.value for target in TRANSITIONS[Stage(stage)]]
 
 
+def no_way(current: Stage, target: Stage) -> str:
+    return f"A version in {current} cannot go to {target}, only to {' or '.join(allowed(current))}."
+
+
 class Step(NamedTuple):
     """One entry of the history to be: which version goes to which stage, and whether somebody asked for it."""
 
@@ -42,11 +46,8 @@ def transition(
             expected=expected,
         )
     if target not in TRANSITIONS[current]:
-        ways = " or ".join(allowed(current))
-        raise IllegalTransition(
-            f"A version in {current} cannot go to {target}, only to {ways}.",
-            **{"from": current, "to": target, "allowed": allowed(current)},
-        )
+        facts = {"from": current, "to": target, "allowed": allowed(current)}
+        raise IllegalTransition(no_way(current, target), **facts)
     step = Step(version_id, target, automatic=False)
     if target is Stage.PRODUCTION and in_production is not None:
         return [Step(in_production, Stage.ARCHIVED, automatic=True), step]

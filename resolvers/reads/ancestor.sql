@@ -1,0 +1,8 @@
+-- The id of the nearest version that all of some come from, themselves included: walks up each one's line of parents.
+(WITH RECURSIVE line (place, id, parent_id, distance) AS (
+    SELECT a.place, v.id, v.parent_id, 0
+    FROM unnest({ids}) WITH ORDINALITY a (id, place) JOIN versions v ON v.id = a.id
+    UNION ALL
+    SELECT l.place, p.id, p.parent_id, l.distance + 1 FROM line l JOIN versions p ON p.id = l.parent_id
+)
+SELECT id FROM line GROUP BY id HAVING count(*) = cardinality({ids}) ORDER BY sum(distance), id LIMIT 1)

@@ -1,0 +1,43 @@
+"""Versions side by side: which are asked for, and what they have in common."""
+
+from functools import reduce
+from pathlib import Path
+
+from resolvers.errors import BadUserInput
+from resolvers.reads.compilation import Values
+from resolvers.rules.comparison import MOST
+from storage.load import VERSION_FACTS
+
+HERE = Path(__file__).parent
+COMPARED = (HERE / "compared.sql").read_text()
+ANCESTOR = (HERE / "ancestor.sql").read_text().format(ids="{t}.ids")
+VERSIONS = {"versions": "{t}.versions"}
+PARAMETERS = VERSIONS | {"only_changed": "{t}.only_changed"}
+
+
+def comparison(asked: str, field: str) -> str:
+    """The query that compares the versions which another lists: place, model and number of each, from that argument."""
+    filled = {"{change}": VERSION_FACTS.format(v="v"), "{asked}": asked, "{field}": field}
+    return reduce(lambda text, name: text.replace(name, filled[name]), filled, COMPARED)
+
+
+OF_MODEL = comparison(
+    "SELECT n.place, {args[modelId]}::text, n.number"
+    " FROM unnest({read[numbers]}::text[]) WITH ORDINALITY n (number, place)",
+    "versions",
+)
+WITH_ANOTHER = comparison(
+    "VALUES (1, coalesce({args[modelId]}::text, {t}.model_id), array_to_string({args[version]}::int[], '.')),"
+    " (2, {t}.model_id, array_to_string({t}.number, '.'))",
+    "version",
+)
+
+
+def numbers_asked(now: Values) -> list[str]:
+    numbers = [str(number) for number in now["versions"]]
+    if not 2 <= len(numbers) <= MOST:
+        raise BadUserInput("versions", f"has {len(numbers)} entries; 2 to {MOST} versions can be compared.")
+    twice = [number for number in numbers if numbers.count(number) > 1]
+    if twice:
+        raise BadUserInput("versions", f"names {twice[0]} twice; name each version once.")
+    return numbers

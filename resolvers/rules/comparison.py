@@ -1,0 +1,131 @@
+"""What differs between two to ten versions, the first of them the baseline (product description, "Comparing Model
+Versions").
+
+A difference is the last version's value less the baseline's. What either does not state is unknown, and so is what
+would follow from it. Parameters are compared leaf by leaf, objects within objects by dotted names; lists are leaves.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from resolvers.rules.bumps import Change, Facts, required_change
+from resolvers.rules.metrics import higher_is_better
+
+MOST = 10
+
+# One version as compared.sql tells it.
+Version = Mapping[str, Any]
+
+
+class _Absent:
+    """Stands where a version has no such parameter, which is not the same as null."""
+
+
+ABSENT = _Absent()
+
+
+def metric_diffs(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    return _metric_diffs([version["metrics"] for version in versions])
+
+
+def _metric_diffs(measured: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    names = sorted({name for metrics in measured for name in metrics})
+    return [_metric_diff(name, [metrics.get(name) for metrics in measured]) for name in names]
+
+
+def _metric_diff(name: str, values: Sequence[float | None]) -> dict[str, Any]:
+    first, last, better = values[0], values[-1], higher_is_better(name)
+    delta = None if first is None or last is None else _finite(last - first)
+    return {
+        "name": name,
+        "values": values,
+        "delta": delta,
+        "relativeDelta": _finite(delta / abs(first)) if delta is not None and first else None,
+        "higherIsBetter": better,
+        "improved": None if delta is None or better is None else (delta > 0 if better else delta < 0),
+    }
+
+
+def _finite(number: float) -> float | None:
+    """Numbers at the ends of what a double holds may differ by more than it does."""
+    return number if math.isfinite(number) else None
+
+
+def parameter_diffs(versions: Sequence[Version], only_changed: bool) -> list[dict[str, Any]]:
+    flat = [dict(leaves(_facts(version)["parameters"])) for version in versions]
+    found = []
+    for name in sorted({name for parameters in flat for name in parameters}):
+        values = [parameters.get(name, ABSENT) for parameters in flat]
+        changed = not all(same(values[0], value) for value in values[1:])
+        if changed or not only_changed:
+            shown = [None if value is ABSENT else value for value in values]
+            found.append({"name": name, "values": shown, "changed": changed})
+    return found
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """All that is not an object in itself, by its dotted name; names that hold dots or blanks stand in quotes."""
+    if not isinstance(value, Mapping) or (path and not value):
+        yield path, value
+        return
+    for name, inner in value.items():
+        part = name if re.fullmatch(r'[^.\s"]+', name) else json.dumps(name, ensure_ascii=False)
+        yield from leaves(inner, f"{path}.{part}" if path else part)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: 1 and 1.0 are, true and 1 are not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def feature_diff(versions: Sequence[Version]) -> dict[str, list[str]]:
+    first, last = _facts(versions[0])["features"], _facts(versions[-1])["features"]
+    return _set_diff(first, last) if first and last else {"added": [], "removed": []}
+
+
+def tag_diff(versions: Sequence[Version]) -> dict[str, list[str]]:
+    return _set_diff(versions[0]["tags"], versions[-1]["tags"])
+
+
+def _set_diff(first: Sequence[str], last: Sequence[str]) -> dict[str, list[str]]:
+    return {"added": sorted(set(last) - set(first)), "removed": sorted(set(first) - set(last))}
+
+
+def segment_diffs(versions: Sequence[Version]) -> list[dict[str, Any]]:
+    written = [version["segments"] or {} for version in versions]
+    return [
+        {"segment": name, "metricDiffs": _metric_diffs([_measured(segments.get(name, {})) for segments in written])}
+        for name in sorted({name for segments in written for name in segments})
+    ]
+
+
+def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name != "samples"}
+
+
+def required_bump(versions: Sequence[Version]) -> str | None:
+    """Unknown between models: each counts its own versions."""
+    same_model = versions[0]["change"]["model"] == versions[-1]["change"]["model"]
+    return _change(versions).required if same_model else None
+
+
+def reasons(versions: Sequence[Version]) -> list[str]:
+    return _change(versions).reasons
+
+
+def _change(versions: Sequence[Version]) -> Change:
+    return required_change(Facts(**_facts(versions[0])), Facts(**_facts(versions[-1])))
+
+
+def _facts(version: Version) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = version["change"]["facts"]
+    return facts
