@@ -35,6 +35,8 @@ ROUTES = {
     "/graphiql/{version}/{path:path}": Need.OPEN,
     "/graphql": Need.ANYONE,
     "/healthz": Need.OPEN,
+    "/lineage/{id}.svg": Need.ANYONE,
+    "/models/{id}/metrics/{name:path}.svg": Need.ANYONE,
     "/readyz": Need.OPEN,
 }
 
