@@ -7,6 +7,7 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
 from schema.fields import column, connection, expression, given, many, one, optional
+from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.scalars import BigInt
 from storage.datasets import Dataset as DatasetRow
@@ -56,6 +57,8 @@ class DatasetVersion(Node):
         " WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",
         NEWEST_FIRST,
     )
+    lineage: LineageGraph = lineage_graph()
+    lineage_url: str = lineage_picture()
 
 
 @strawberry.input(description="A data set to make known.")

@@ -53,8 +53,10 @@ def many(description: str, where: str, order: str) -> Any:
     return bound(description, Many(where, order))
 
 
-def computed(description: str, needs: Mapping[str, str], compute: Callable[..., Any]) -> Any:
-    return bound(description, Computed(needs, compute))
+def computed(
+    description: str, needs: Mapping[str, str], compute: Callable[..., Any], *arguments: StrawberryArgument
+) -> Any:
+    return bound(description, Computed(needs, compute), arguments)
 
 
 def payload(description: str, name: str | None = None) -> Any:

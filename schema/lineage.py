@@ -1,12 +1,12 @@
-from typing import Annotated, Union
+from typing import Annotated, Any, Union
 
 import strawberry
 
 from resolvers.reads.bindings import Each
-from resolvers.reads.lineage import MAX_NODES, MERMAID_NEEDS, GraphNodes
+from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
 from resolvers.rules.mermaid import draw
 from schema import links, words
-from schema.fields import bound, column, computed, expression
+from schema.fields import argument, bound, column, computed, expression
 
 LineageNode = Annotated[
     Union[links.ModelVersion, links.Experiment, links.DatasetVersion],  # noqa: UP007 - strawberry.union wants a Union
@@ -32,3 +32,23 @@ class LineageGraph:
         f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
     )
     mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw)
+
+
+def lineage_graph() -> Any:
+    """What leads from a thing to the graph around it."""
+    return bound(
+        "What it came from, or what came from it, as a graph of at most 500 nodes.",
+        Lineage(),
+        (
+            argument("direction", words.LineageDirection | None, "Which way.", default=words.LineageDirection.UPSTREAM),
+            argument("depth", int | None, "How many steps away at most: 1 to 100.", default=DEFAULT_DEPTH),
+        ),
+    )
+
+
+def lineage_picture() -> Any:
+    return expression(
+        "Where its lineage is drawn: the path of an SVG, which a GET with an API key answers. It takes `direction`"
+        " (UPSTREAM, DOWNSTREAM or BOTH, by default BOTH) and `depth` (1 to 100, by default 10).",
+        "'/lineage/' || {t}.id || '.svg'",
+    )

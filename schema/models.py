@@ -5,8 +5,9 @@ import strawberry
 
 from resolvers.reads.paging import HIGHEST_FIRST
 from resolvers.rules import limits
+from resolvers.rules.metrics import metric_path
 from schema import links
-from schema.fields import argument, column, given, one, optional, search
+from schema.fields import argument, column, computed, given, one, optional, search
 from schema.nodes import Connection, Node
 from schema.scalars import SemVer
 from schema.versions import FILTER, ORDER_BY
@@ -47,6 +48,12 @@ class Model(Node):
         " WHERE s.model_id = {t}.id AND (s.to_stage = 'PRODUCTION' OR s.from_stage = 'PRODUCTION')"
         " AND s.at <= {args[at]}::timestamptz ORDER BY s.at DESC, s.position DESC LIMIT 1)",
         argument("at", datetime, "The instant."),
+    )
+    metric_url: str = computed(
+        "Where a metric's course over its versions is drawn: the path of an SVG, which a GET with an API key answers.",
+        {"model": "{t}.id", "metric": "{args[name]}::text"},
+        metric_path,
+        argument("name", str, "The metric's name."),
     )
 
 

@@ -7,7 +7,7 @@ from strawberry.scalars import JSON
 from resolvers.reads.bindings import FromQuery
 from resolvers.reads.comparison import WITH_ANOTHER
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
-from resolvers.reads.lineage import DEFAULT_CHAIN, DEFAULT_DEPTH, Chain, Lineage
+from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.reviews import DRY_RUN
 from resolvers.rules import limits
@@ -29,7 +29,7 @@ from schema.fields import (
     optional,
     payload,
 )
-from schema.lineage import LineageGraph
+from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.scalars import BigInt, SemVer
 from storage.versions import DatasetUse as DatasetUseRow
@@ -143,14 +143,8 @@ class ModelVersion(Node):
         Chain("parent_id"),
         (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_CHAIN),),
     )
-    lineage: LineageGraph = bound(
-        "What it came from, or what came from it, as a graph of at most 500 nodes.",
-        Lineage(),
-        (
-            argument("direction", words.LineageDirection | None, "Which way.", default=words.LineageDirection.UPSTREAM),
-            argument("depth", int | None, "How many steps away at most: 1 to 100.", default=DEFAULT_DEPTH),
-        ),
-    )
+    lineage: LineageGraph = lineage_graph()
+    lineage_url: str = lineage_picture()
     change: VersionChange | None = computed(
         "What changed against the parent; null for a version without one.", CHANGE_NEEDS, version_change
     )

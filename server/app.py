@@ -16,12 +16,13 @@ from server.documents import Documents
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
 from server.housekeeping import housekeeping
-from server.http import GraphQLEndpoint
+from server.http import JSON, GraphQLEndpoint, Refused
 from server.keyring import Keyring
 from server.logs import configure_logs
 from server.oidc import Tokens
 from server.operations import Operations
 from server.parent import die_with_parent
+from server.pictures import Pictures
 from server.rates import Buckets
 from server.settings import Settings
 from storage.engine import Database
@@ -64,8 +65,9 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             *graphiql.routes,
+            *Pictures(operations, settings.request_timeout).routes,
         ],
-        exception_handlers={404: not_found, 405: wrong_method},
+        exception_handlers={404: not_found, 405: wrong_method, Refused: told},
         lifespan=lifespan,
     )
     app.state.database = database
@@ -96,3 +98,10 @@ async def wrong_method(request: Request, error: Exception) -> Response:
     headers = getattr(error, "headers", None)
     body = {"errors": [{"message": sentence, "extensions": {"code": "BAD_USER_INPUT"}}]}
     return JSONResponse(body, status_code=405, headers=headers)
+
+
+async def told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return Response(error.body(), error.status, headers, JSON)

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
+from resolvers.rules.access import ROUTES, Need
 from server.http import JSON, Headers, Refused, busy, defect, respond
 from server.issuer import KeysUnavailable
 from server.keyring import Keyring, Principal
@@ -16,8 +17,9 @@ from server.settings import Settings
 from storage.secrets import PREFIX
 
 API = "/graphql"
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/favicon.ico"})
-OPEN_PREFIX = "/graphiql/"
+OPEN = [path for path, need in ROUTES.items() if need is Need.OPEN]
+OPEN_PATHS = frozenset(path for path in OPEN if "{" not in path)
+OPEN_PREFIXES = tuple(path.partition("{")[0] for path in OPEN if "{" in path)
 # Asked by address, of a process that may be overloaded but must not be taken for dead.
 PROBES = frozenset({"/healthz", "/readyz"})
 # What a browser may send from a listed origin, and what its page may read.
@@ -114,7 +116,7 @@ class Gate:
 
     def _is_open(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         path = scope["path"]
-        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return True
         return path == API and wants_page(scope["method"], headers, scope["query_string"])
 

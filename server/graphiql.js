@@ -42,8 +42,12 @@
     }
   }
 
+  // What the last operation was sent with: its pictures are for the same caller.
+  let authorization = null;
+
   async function answer(operation, pane) {
     const headers = requestHeaders(pane);
+    authorization = headers.get("authorization");
     const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(operation) });
     tell(response, headers);
     const text = await response.text();
@@ -53,6 +57,51 @@
       throw new Error(`${response.status} ${response.statusText}: ${text.slice(0, 500)}`);
     }
   }
+
+  const PICTURE = /^\/(lineage\/[\w.-]+|models\/[\w.-]+\/metrics\/[^/]*)\.svg$/;
+  const prefix = location.pathname.replace(/\/graphql$/, "");
+  let shown = null;
+
+  async function draw(path, image, link, words) {
+    const headers = authorization ? { authorization } : {};
+    const response = await fetch(prefix + path, { headers });
+    if (!response.ok) {
+      words.textContent = (await response.json()).errors[0].message;
+      return;
+    }
+    if (shown) URL.revokeObjectURL(shown);
+    shown = URL.createObjectURL(await response.blob());
+    link.href = image.src = shown;
+    words.remove();
+    image.hidden = link.hidden = false;
+  }
+
+  /** What is shown beside a result's value under the mouse: the picture that it is the path of. */
+  function preview(token) {
+    const path = token.type === "string" && token.string.endsWith('"') ? JSON.parse(token.string) : "";
+    if (!PICTURE.test(path)) return undefined;
+    const box = document.createElement("div");
+    const [image, link, words] = ["img", "a", "p"].map((tag) => box.appendChild(document.createElement(tag)));
+    box.className = "picture";
+    image.hidden = link.hidden = true;
+    image.alt = "";
+    words.textContent = "Drawing …";
+    Object.assign(link, { textContent: "Open", target: "_blank", rel: "noopener" });
+    // What was opened stays, to be loaded again.
+    link.addEventListener("click", () => (shown = null));
+    draw(path, image, link, words).catch((error) => (words.textContent = String(error)));
+    return box;
+  }
+
+  // Not by GraphiQL's responseTooltip: beside it GraphiQL shows each path of an image itself, and asks without a key.
+  place.addEventListener(
+    "mouseover",
+    ({ target }) => {
+      const editor = target.closest(".result-window .CodeMirror")?.CodeMirror;
+      if (editor?.getOption("info") === true) editor.setOption("info", { render: preview });
+    },
+    { capture: true },
+  );
 
   // GraphiQL's history keeps the headers pane, and with it a key, in localStorage whatever shouldPersistHeaders says.
   const withoutHeaders = (name, value) =>

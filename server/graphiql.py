@@ -174,7 +174,7 @@ def _policy(foreign: list[str]) -> str:
             "default-src 'none'",
             f"script-src 'self'{scripts}",
             f"style-src 'self' 'unsafe-inline'{styles}",  # GraphiQL's dialogs insert a style element
-            "img-src 'self' data:",
+            "img-src 'self' data: blob:",  # pictures are fetched with the key
             "font-src 'self' data:",
             "connect-src 'self'",
             "base-uri 'none'",

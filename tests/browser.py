@@ -151,12 +151,20 @@ class Page:
         return value
 
     def click(self, selector: str) -> None:
-        element = f"document.querySelector({json.dumps(selector)})"
-        self.wait_for(f"{element} !== null")
-        box = f"{element}.getBoundingClientRect()"
-        x, y = self.evaluate(f"[{box}.x + {box}.width / 2, {box}.y + {box}.height / 2]")
+        x, y = self._middle(f"document.querySelector({json.dumps(selector)})")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def point_at(self, element: str) -> None:
+        """Moves the mouse there; the element as a JavaScript expression."""
+        x, y = self._middle(element)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def _middle(self, element: str) -> list[float]:
+        self.wait_for(f"({element} ?? null) !== null")
+        box = f"{element}.getBoundingClientRect()"
+        middle: list[float] = self.evaluate(f"[{box}.x + {box}.width / 2, {box}.y + {box}.height / 2]")
+        return middle
 
     def type(self, text: str) -> None:
         """Into whatever has the focus."""
@@ -174,6 +182,21 @@ class Page:
         """Every host that the page has asked for anything, refused or not."""
         requests = self._events("Network.requestWillBeSent")
         return {urlsplit(event["request"]["url"]).netloc for event in requests} - {""}
+
+    def opened(self, seconds: float = 15) -> str:
+        """The address of a tab that shows what the page has made, once it is open."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for target in self._browser.call("Target.getTargets")["targetInfos"]:
+                if target["type"] == "page" and target["url"].startswith("blob:"):
+                    return str(target["url"])
+            time.sleep(0.05)
+        raise BrowserError("no tab was opened")
+
+    def addresses(self, type_: str) -> list[str]:
+        """What was asked for as images, by scripts (Fetch) and so on."""
+        requests = self._events("Network.requestWillBeSent")
+        return [event["request"]["url"] for event in requests if event.get("type") == type_]
 
     def violations(self) -> list[str]:
         """What the content security policy has blocked since the page was loaded, from all who tell of it."""

@@ -415,7 +415,7 @@ class Writer:
             return self.paging(path, definition, rows)
         if path == "ModelVersion.versionChain":
             return {} if rows * 100 < ROWS and self.values.rarely(3) else {"first": self.count(1, 6)}
-        if path == "ModelVersion.lineage":
+        if path.endswith(".lineage"):
             found = {"depth": self.count(1, 4)} if self.values.rarely(2) else {}
             words = [*self.schema.type_map["LineageDirection"].values, None]  # type: ignore[attr-defined]
             direction = self.values.one_of(*words)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import asyncpg
 from graphql import ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute, parse, print_schema
@@ -458,6 +459,10 @@ def _distances(edges: Sequence[Row], start: str, ahead: str, behind: str) -> dic
     return distances
 
 
+def lineage_url(data: Data, row: Row) -> str:
+    return f"/lineage/{row['id']}.svg"
+
+
 def mermaid(data: Data, graph: Row) -> str:
     nodes = [{"id": n["id"], "label": _label(data, n), "stage": n.get("stage")} for n in graph["nodes"]]
     edges = [{"from_id": e["from"], "to_id": e["to"], "kind": e["kind"]} for e in graph["edges"]]
@@ -550,9 +555,13 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Dataset.project": link("projects", "project_id"),
     "Dataset.versions": connection("dataset_versions", "dataset_id", NEWEST_FIRST),
     "DatasetVersion.dataset": link("datasets", "dataset_id"),
+    "DatasetVersion.lineage": lineage,
+    "DatasetVersion.lineageUrl": lineage_url,
     "DatasetVersion.name": dataset_version_name,
     "DatasetVersion.parents": parents,
     "DatasetVersion.trained": trained,
+    "Experiment.lineage": lineage,
+    "Experiment.lineageUrl": lineage_url,
     "Experiment.project": link("projects", "project_id"),
     "Experiment.datasetVersion": link("dataset_versions", "dataset_version_id"),
     "Experiment.versions": connection("versions", "experiment_id", NEWEST_FIRST),
@@ -562,6 +571,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Model.latestVersion": latest,
     "Model.productionVersion": lambda data, row: data.one("versions", model_id=row["id"], stage="PRODUCTION"),
     "Model.productionAt": production_at,
+    "Model.metricUrl": lambda data, row, name: f"/models/{row['id']}/metrics/{quote(name, '')}.svg",
     "ModelVersion.model": link("models", "model_id"),
     "ModelVersion.version": lambda data, row: number_text(row),
     "ModelVersion.tags": _tags,
@@ -577,6 +587,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "ModelVersion.children": connection("versions", "parent_id", NEWEST_FIRST),
     "ModelVersion.versionChain": chain,
     "ModelVersion.lineage": lineage,
+    "ModelVersion.lineageUrl": lineage_url,
     "ModelVersion.change": change,
     "ModelVersion.stageHistory": lambda data, row: sorted(
         data.all("stage_transitions", version_id=row["id"]), key=lambda step: step["position"]

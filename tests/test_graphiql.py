@@ -125,7 +125,7 @@ def test_the_page_allows_no_inline_script_and_no_other_host() -> None:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self' 'unsafe-inline'",
-        "img-src": "'self' data:",
+        "img-src": "'self' data: blob:",
         "font-src": "'self' data:",
         "connect-src": "'self'",
         "base-uri": "'none'",
@@ -335,6 +335,43 @@ def test_a_key_in_the_headers_pane_is_sent_and_never_kept(server: Server, page: 
     page.reload()
     wait_for_text(page, "#key-status", "An API key is needed.")
     assert server.key not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+# Under the name that the tab has: GraphiQL learns of another only later.
+PICTURES = """query ProductionVersion { model(id: "model_xgb_churn") {
+  metricUrl(name: "auc") productionVersion { lineageUrl }
+} }"""
+
+
+@needs_bundles
+@needs_chromium
+@pytest.mark.parametrize("path", ["/lineage/", "/models/model_xgb_churn/metrics/auc.svg"])
+def test_the_path_of_a_picture_shows_it_under_the_mouse_and_opens_it(
+    server: Server, page: Page, tmp_path: Path, path: str
+) -> None:
+    use_key(page, server.key)
+    wait_for_text(page, "#key-status", "Key accepted.")
+    page.evaluate(
+        f"document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.setValue({json.dumps(PICTURES)})"
+    )
+    page.click(".graphiql-execute-button")
+    wait_for_text(page, ".result-window", path)
+    page.point_at(
+        f"[...document.querySelectorAll('.result-window .cm-string')].find((e) => e.innerText.includes('{path}'))"
+    )
+    page.wait_for("document.querySelector('.picture img')?.naturalWidth > 0")
+    time.sleep(0.5)  # until it has faded in
+    page.screenshot(tmp_path / "picture.png")
+    assert [address for address in page.addresses("Fetch") if path in address]
+    # Nothing asks for it but with the key, and the key is in no address.
+    assert all(address.startswith(("blob:", "data:")) for address in page.addresses("Image"))
+    assert not [
+        address for kind in ("Document", "Fetch", "Image") for address in page.addresses(kind) if "lnl_" in address
+    ]
+    page.click(".picture a")
+    assert page.opened().startswith(f"blob:http://{server.address}/")
+    assert page.violations() == []
+    assert page.errors() == []
 
 
 @needs_chromium

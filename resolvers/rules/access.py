@@ -35,6 +35,8 @@ ROUTES = {
     "/graphiql/{version}/{path:path}": Need.OPEN,
     "/graphql": Need.ANYONE,
     "/healthz": Need.OPEN,
+    "/lineage/{id}.svg": Need.ANYONE,
+    "/models/{id}/metrics/{name:path}.svg": Need.ANYONE,
     "/readyz": Need.OPEN,
 }
 
@@ -97,14 +99,13 @@ READS: dict[str, dict[Need, str]] = {
         Need.VIEWER: "at attestedBy decision id invalidReason meaning notes request reviewer targetStage valid"
     },
     "Model": {
-        Need.VIEWER: "createdAt description id latestVersion name productionAt productionVersion project version"
-        " versions"
+        Need.VIEWER: "createdAt description id latestVersion metricUrl name productionAt productionVersion project"
+        " version versions"
     },
     "ModelVersion": {
         Need.VIEWER: "allowedTransitions approvals artifact change children compareTo createdAt createdBy"
-        " datasetVersion datasets description experiment features id lineage metric metrics model modelCard parameters"
-        " parent promotion stage"
-        " stageHistory tags target transitionRequests version versionChain"
+        " datasetVersion datasets description experiment features id lineage lineageUrl metric metrics model modelCard"
+        " parameters parent promotion stage stageHistory tags target transitionRequests version versionChain"
     },
     "Metric": {Need.VIEWER: "higherIsBetter name value"},
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
@@ -131,12 +132,13 @@ READS: dict[str, dict[Need, str]] = {
     "SegmentPerformance": {Need.VIEWER: "metrics samples segment"},
     "ModelCardRevision": {Need.VIEWER: "at by changed revision"},
     "Experiment": {
-        Need.VIEWER: "algorithm createdAt datasetVersion id maxModels name notes parameters project status"
-        " trainingDurationSecs versions"
+        Need.VIEWER: "algorithm createdAt datasetVersion id lineage lineageUrl maxModels name notes parameters project"
+        " status trainingDurationSecs versions"
     },
     "Dataset": {Need.VIEWER: "createdAt description id name project versions"},
     "DatasetVersion": {
-        Need.VIEWER: "createdAt dataset digest features id label name parents rowCount status statusReason trained uri"
+        Need.VIEWER: "createdAt dataset digest features id label lineage lineageUrl name parents rowCount status"
+        " statusReason trained uri"
     },
     "LineageGraph": {Need.VIEWER: "edges mermaid nodes truncated"},
     "LineageEdge": {Need.VIEWER: "from kind to"},

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
+from resolvers.rules.colours import STAGES, Look
+
 
 class LineageNode(TypedDict):
     id: str
@@ -16,11 +18,13 @@ class LineageEdge(TypedDict):
     kind: str
 
 
-CLASSES = """  classDef DEVELOPMENT fill:#e8eef7,stroke:#5b7db1
-  classDef STAGING fill:#fff4d6,stroke:#c79a1b
-  classDef PRODUCTION fill:#dff3e3,stroke:#2e8b57,stroke-width:3px
-  classDef ARCHIVED fill:#eeeeee,stroke:#999999,color:#666666
-"""
+def _style(look: Look) -> str:
+    width = f",stroke-width:{look.width}px" if look.width > 1 else ""
+    text = f",color:{look.text}" if look.text else ""
+    return f"fill:{look.fill},stroke:{look.stroke}{width}{text}"
+
+
+CLASSES = "".join(f"  classDef {stage} {_style(look)}\n" for stage, look in STAGES.items())
 SHAPES = {"ver": ("[", "]"), "exp": ("([", "])"), "dsv": ("[(", ")]")}
 
 

@@ -4,6 +4,7 @@ Names are compared in lower case without blanks, dashes and underscores, after a
 """
 
 import re
+from urllib.parse import quote
 
 HIGHER_IS_BETTER = frozenset({
     "auc", "rocauc", "aucroc", "prauc", "aucpr", "averageprecision", "accuracy", "balancedaccuracy", "precision",
@@ -23,3 +24,8 @@ def higher_is_better(name: str) -> bool | None:
     if plain in HIGHER_IS_BETTER:
         return True
     return False if plain in LOWER_IS_BETTER else None
+
+
+def metric_path(model: str, metric: str) -> str:
+    """Where the course of a metric over a model's versions is drawn."""
+    return f"/models/{model}/metrics/{quote(metric, safe='')}.svg"
