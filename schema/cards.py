@@ -5,6 +5,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.rules import limits
+from resolvers.rules.card_cyclone_dx import card_cyclone_dx
+from resolvers.rules.card_hugging_face import card_hugging_face
+from resolvers.rules.card_markdown import card_markdown
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
 from schema.fields import column, computed, given, many, one, optional
@@ -96,6 +99,24 @@ class ModelCard:
     )
     missing: list[str] = computed(
         "The sections that nobody has written, then the facts that nobody has stated.", BOTH, missing
+    )
+    markdown: str = computed(
+        "The card as Markdown for people. What people wrote stands in it as text: it makes no markup, tables or HTML.",
+        BOTH,
+        card_markdown,
+    )
+    hugging_face: str = computed(
+        "The card as Hugging Face has them: YAML with the metrics as `model-index`, the segments among them, then the"
+        " Markdown. The task is `other`; the data set is the one that the version used as TEST, and where it used none"
+        " or several, `unknown`.",
+        BOTH,
+        card_hugging_face,
+    )
+    cyclone_dx: JSON = computed(
+        "The card as a bill of materials in CycloneDX 1.6, with the data sets as components. Its serial number is"
+        " always the same for a version, its version the card's revision + 1, its timestamp the card's `updatedAt`.",
+        BOTH,
+        card_cyclone_dx,
     )
     revision: int = column("How often it was edited. Approvals are bound to it.")
     updated_at: datetime = column("When it was last edited; for one never edited, when the version was registered.")

@@ -6,6 +6,9 @@ from typing import Any
 from graphql import GraphQLError
 
 from resolvers.rules import cards, comparison
+from resolvers.rules.card_cyclone_dx import card_cyclone_dx
+from resolvers.rules.card_hugging_face import card_hugging_face
+from resolvers.rules.card_markdown import card_markdown
 from tests import oracle, oracle_governance
 from tests.oracle import Data, Row
 from tests.oracle_governance import metrics
@@ -70,7 +73,10 @@ def experiment(row: Row | None) -> Row | None:
 
 
 def of_card(rule: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda data, card: rule(card, facts(data, card))
+    def answer(data: Data, card: Row) -> Any:
+        return rule(card | {"updated_at": oracle.moment_text(card["updated_at"])}, facts(data, card))
+
+    return answer
 
 
 # Search
@@ -178,4 +184,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "ModelCard.generated": lambda data, card: cards.generated(facts(data, card)),
     "ModelCard.completeness": of_card(cards.completeness),
     "ModelCard.missing": of_card(cards.missing),
+    "ModelCard.markdown": of_card(card_markdown),
+    "ModelCard.huggingFace": of_card(card_hugging_face),
+    "ModelCard.cycloneDx": of_card(card_cyclone_dx),
 }

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from tests.conftest import Registry
 from tests.test_versions import CREATE
@@ -86,3 +87,42 @@ async def test_bad_sections_are_refused_by_name(registry: Registry, project: str
     which = await registered(registry, project)
     refusal = await registry.refusal(UPDATE, input=which | {"modelCard": card})
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", field)
+
+
+async def test_a_card_is_exported_for_people_and_for_other_registries(registry: Registry, project: str) -> None:
+    model = f"model_{project[5:]}"
+    facts = {"metrics": {"auc": 0.912}, "parameters": {"depth": 6}, "artifact": {"uri": "s3://bucket/a.onnx"}}
+    await registry.ask(CREATE, input={"projectId": project, "modelId": model, "createModel": True} | facts)
+    which = {"modelId": model, "version": "1.0.0"}
+    written = {"limitations": "US | only.", "performanceBySegment": {"starter": {"auc": 0.5, "samples": 12}}}
+    update = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard {
+        markdown huggingFace cycloneDx updatedAt } } }"""
+    card = (await registry.ask(update, input=which | {"modelCard": written}))["updateModelCard"]["modelCard"]
+    asked = await registry.ask(
+        """query($m: ID!) { version(modelId: $m, version: "1.0.0") { id modelCard {
+        markdown huggingFace cycloneDx updatedAt } } }""",
+        m=model,
+    )
+    assert asked["version"]["modelCard"] == card
+
+    assert "\n| auc | 0.912 | higher is better |\n" in card["markdown"]
+    assert "\nUS \\| only.\n" in card["markdown"]
+    hub: Any = ModelCard(card["huggingFace"]).data
+    told = [(each.dataset_config, each.metric_name, each.metric_value) for each in hub.eval_results]
+    assert told == [(None, "auc", 0.912), ("starter", "auc", 0.5)]
+    bill = card["cycloneDx"]
+    component = bill["metadata"]["component"]
+    assert (bill["version"], bill["metadata"]["timestamp"]) == (2, card["updatedAt"])
+    assert (component["bom-ref"], component["version"]) == (asked["version"]["id"], "1.0.0")
+    assert component["externalReferences"] == [{"type": "distribution", "url": "s3://bucket/a.onnx"}]
+    assert component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [
+        {"type": "auc", "value": "0.912"},
+        {"type": "auc", "value": "0.5", "slice": "starter"},
+    ]
+
+
+async def test_a_section_that_says_nothing_counts_as_missing(registry: Registry, project: str) -> None:
+    which = await registered(registry, project)
+    empty: dict[str, Any] = {"trainingDataSummary": {"extra": {}}, "performanceBySegment": {"a": {}}}
+    card = (await registry.ask(UPDATE, input=which | {"modelCard": empty}))["updateModelCard"]["modelCard"]
+    assert (card["completeness"], card["missing"][4:6]) == (0, ["trainingDataSummary", "performanceBySegment"])

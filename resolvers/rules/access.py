@@ -124,8 +124,9 @@ READS: dict[str, dict[Need, str]] = {
     "PromotionCheck": {Need.VIEWER: "allowed gates wouldArchive"},
     "Gate": {Need.VIEWER: "name passed reason"},
     "ModelCard": {
-        Need.VIEWER: "completeness description ethicalConsiderations generated intendedUse limitations missing"
-        " performanceBySegment revision revisions trainingDataSummary updatedAt updatedBy worstSegments"
+        Need.VIEWER: "completeness cycloneDx description ethicalConsiderations generated huggingFace intendedUse"
+        " limitations markdown missing performanceBySegment revision revisions trainingDataSummary updatedAt updatedBy"
+        " worstSegments"
     },
     "TrainingDataSummary": {Need.VIEWER: "dateRange extra featureCount positiveClassRatio source totalRows"},
     "SegmentGap": {Need.VIEWER: "gap metric segment value whole"},

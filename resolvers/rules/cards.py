@@ -2,8 +2,8 @@
 description, "Model Cards").
 
 completeness = (written sections + stated facts) / (all sections + all facts). A section is written when it says
-something: text that is not empty, a summary or a table with at least one entry. A fact is stated when whoever
-registered the version gave it. Nothing is guessed: what nobody wrote or stated is missing.
+something: text that is not empty, a summary with at least one entry, a segment with at least one number. A fact is
+stated when whoever registered the version gave it. Nothing is guessed: what nobody wrote or stated is missing.
 """
 
 import math
@@ -37,7 +37,14 @@ Facts = Mapping[str, Any]
 
 
 def missing_sections(card: Card) -> list[str]:
-    return [shown for name, shown in SECTIONS.items() if not card.get(name)]
+    return [shown for name, shown in SECTIONS.items() if not _says(card.get(name))]
+
+
+def _says(section: Any) -> bool:
+    """Whether anything is said at all: `{"extra": {}}` says nothing."""
+    if isinstance(section, Mapping):
+        return any(_says(part) for part in section.values())
+    return section not in (None, "", [])
 
 
 def missing(card: Card, facts: Facts) -> list[str]:
@@ -60,7 +67,8 @@ def generated(facts: Facts) -> dict[str, Any]:
     """The part of a card that the registry fills in, from what was stated of the version; without what was not."""
     data = [_stated(use) for use in facts["data"]]
     return _stated({
-        **{name: facts[name] for name in ("model", "version", "algorithm", "parameters", "metrics", "target")},
+        "model": _stated(facts["model"]),
+        **{name: facts[name] for name in ("version", "algorithm", "parameters", "metrics", "target")},
         "features": facts["features"],
         "featureCount": len(facts["features"]) or None,
         "trainingData": [use for use in data if use["role"] == "TRAINING"],

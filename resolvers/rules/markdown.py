@@ -1,0 +1,45 @@
+"""Markdown (CommonMark with GitHub's tables) in which text from people stays text, wherever it stands."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+# Not by a second backslash: on Hugging Face, two of them and a bracket begin a formula.
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;"}
+# What means something in any place. An underscore between letters or digits does not; an address would be made a link
+# that has the escapes in it, and so loses what it is known by. Controls, other line ends and what turns the direction
+# of writing are not seen, but act.
+_ANYWHERE = re.compile(
+    r"[&<>\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_])|(?:(?<=http)|(?<=https)|(?<=ftp)):(?=//)|(?<=www)\."
+    r"|(?P<hidden>[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff])",
+    re.IGNORECASE,
+)
+# What means something at the start of a line: bullets, underlines of headings and tables, and numbers of a list.
+_AT_START = re.compile(r"^(?=[-=:][-=:\s]*$|[-+](?:\s|$))|^(\d{1,9})(?=[.)](?:\s|$))")
+
+
+def escaped(text: str) -> str:
+    """Text for any place within a line: a heading, a cell of a table, an entry of a list."""
+    return "<br>".join(_escaped_line(line) for line in _LINE_END.split(text))
+
+
+def paragraphs(text: str) -> str:
+    """Text of several lines as paragraphs, its line breaks kept."""
+    lines = "\n".join(_escaped_line(line) for line in _LINE_END.split(text))
+    return "\n\n".join(block.replace("\n", "\\\n") for block in re.split(r"\n{2,}", lines.strip("\n")))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
+
+
+def _escaped_line(line: str) -> str:
+    return _AT_START.sub(r"\1\\", _ANYWHERE.sub(_escape, line).strip())
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if found["hidden"]:
+        return f"&#92;u{ord(character):04x}"
+    return _ENTITIES.get(character, f"\\{character}")
