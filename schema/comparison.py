@@ -4,6 +4,7 @@ from strawberry.scalars import JSON
 from resolvers.reads.bindings import Each, OnePerRow
 from resolvers.reads.comparison import ANCESTOR, PARAMETERS, VERSIONS
 from resolvers.rules import comparison
+from resolvers.rules.comparison_markdown import markdown
 from schema import links, words
 from schema.fields import argument, bound, column, computed, one
 
@@ -76,6 +77,7 @@ class VersionComparison:
         "The nearest version that all come from, themselves included; null where there is none.",
         f"{{c}}.id = {ANCESTOR}",
     )
+    markdown: str = computed("All that differs as Markdown tables, for a pull request.", VERSIONS, markdown)
 
 
 ONLY_CHANGED = argument(

@@ -8,6 +8,7 @@ import base64
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,8 +82,8 @@ class Data:
     tables: Mapping[str, Sequence[Row]]
     whole: Mapping[str, Sequence[Row]]
     caller: Caller = ASKING
-    # How well each version matches a text, by its id: PostgreSQL's own ranks.
-    ranks: Callable[[str], Mapping[str, float]] = lambda query: {}
+    # How well each version matches a text, by its id: PostgreSQL's own ranks, where somebody asks it for them.
+    ranks: Callable[[str], Mapping[str, float]] = lambda query: defaultdict(float)
 
     def seen_by(self, visible: Sequence[str] | None) -> "Data":
         if visible is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from resolvers.rules import cards, comparison
+from resolvers.rules import cards, comparison, comparison_markdown
 from resolvers.rules.card_cyclone_dx import card_cyclone_dx
 from resolvers.rules.card_hugging_face import card_hugging_face
 from resolvers.rules.card_markdown import card_markdown
@@ -156,6 +156,7 @@ def compared(data: Data, versions: Sequence[Row | None], only_changed: bool | No
         "requiredBump": comparison.required_bump(told),
         "reasons": comparison.reasons(told),
         "commonAncestor": common[0] if common else None,
+        "markdown": comparison_markdown.markdown(told),
     }
 
 

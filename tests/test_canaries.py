@@ -157,6 +157,7 @@ def conditions(neighbours: Neighbours, nowhere: bool) -> Iterator[str]:
     experiment = next(row["experiment_id"] for row in neighbours.of_a("versions") if row["experiment_id"])
     algorithm = next(row["algorithm"] for row in neighbours.of_a("versions") if row["algorithm"])
     names: dict[str, Any] = {
+        "query": tag["tag"],
         "projectId": neighbours.a.project,
         "modelId": version["model_id"],
         "tags": [tag["tag"]],

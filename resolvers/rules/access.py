@@ -111,8 +111,8 @@ READS: dict[str, dict[Need, str]] = {
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
     "DatasetUse": {Need.VIEWER: "datasetVersion role"},
     "VersionComparison": {
-        Need.VIEWER: "commonAncestor datasets featureDiff metricDiffs parameterDiffs reasons requiredBump segmentDiffs"
-        " tagDiff versions"
+        Need.VIEWER: "commonAncestor datasets featureDiff markdown metricDiffs parameterDiffs reasons requiredBump"
+        " segmentDiffs tagDiff versions"
     },
     "MetricDiff": {Need.VIEWER: "delta higherIsBetter improved name relativeDelta values"},
     "ParameterDiff": {Need.VIEWER: "changed name values"},
