@@ -49,14 +49,15 @@ def _metrics(names: Sequence[str], diffs: Sequence[Mapping[str, Any]], of: str =
 
 
 def _number(value: float | None) -> str:
-    return NOT_STATED if value is None else f"{value:g}"
+    # Without the sign of a zero.
+    return NOT_STATED if value is None else f"{value + 0.0:g}"
 
 
 def _change(diff: Mapping[str, Any]) -> str:
     if diff["delta"] is None:
         return NOT_STATED
-    share = "" if diff["relativeDelta"] is None else f" ({diff['relativeDelta']:+.1%})"
-    return f"{diff['delta']:+g}{share}"
+    share = "" if diff["relativeDelta"] is None else f" ({diff['relativeDelta'] + 0.0:+.1%})"
+    return f"{diff['delta'] + 0.0:+g}{share}"
 
 
 def _verdict(diff: Mapping[str, Any]) -> str:

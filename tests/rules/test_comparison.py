@@ -43,7 +43,7 @@ def generated(random: Random) -> dict[str, Any]:
         }
 
     features = random.choice([[], ["a"], ["a", "b"], ["b", "c", "d"]])
-    facts = {
+    facts: dict[str, Any] = {
         "algorithm": random.choice([None, "xgboost", "mlp"]),
         "target": None,
         "dataset": random.choice([None, "ds_a"]),
