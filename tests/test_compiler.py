@@ -20,7 +20,7 @@ from graphql import (
     is_leaf_type,
     is_required_argument,
 )
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from resolvers.rules.search import tsquery
 from schema import schema
@@ -203,6 +203,7 @@ def test_generated_operations_answer_as_graphql_core_does(compared: Compared, py
         deadline=None,
         database=None,
         # Operations are large by nature, and each is asked three times of both.
+        phases=[Phase.generate],  # what fails is told at once: shrinking it takes minutes
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
     @given(operations(schema._schema, compared.oracle.data))
