@@ -397,7 +397,9 @@ class Writer:
         """A field's arguments, and how many entries it may answer then."""
         path = f"{of.name}.{name}"
         values = self.given(path, definition, rows)
-        texts = [f"{key}: {self.term(definition.args[key], value, key)}" for key, value in values.items()]
+        texts = [
+            f"{key}: {self.term(definition.args[key], value, purpose(key, value))}" for key, value in values.items()
+        ]
         if path in ("Query.node", "Query.nodes"):
             ids = values["ids"].value if "ids" in values else [values["id"].value]
             self.likely = [oracle.NODES[prefix][1] for id_ in ids if (prefix := id_.split("_")[0]) in oracle.NODES]
@@ -464,7 +466,7 @@ class Writer:
         if path == "Query.auditEvents":
             found |= {"filter": Value(self.values.events(), self.values.events)} if self.values.rarely(2) else {}
         elif "filter" in definition.args:
-            found |= {"filter": Value(self.values.filter(), self.values.filter)} if self.values.rarely(2) else {}
+            found |= self.filtered() if self.values.rarely(2) else {}
             asked = found["filter"].value if "filter" in found else None
             found |= {"orderBy": Value(self.values.order(asked))} if self.values.rarely(2) else {}
         if "status" in definition.args and self.values.rarely(2):
@@ -476,14 +478,24 @@ class Writer:
         for border in ("after", "before"):
             if self.values.rarely(5):
                 found[border] = Value(self.values.cursor(table, order))
+                if order.name == "RELEVANCE":
+                    found["filter"] = Value(found["filter"].value)
         most = max(1, ROWS // rows // 10)
         if most < 20 or not self.values.rarely(4):
             found[self.values.one_of("first", "first", "last")] = self.count(1, min(most, 6))
         return {name: Value(None) if self.can_be_null(name, found) else value for name, value in found.items()}
 
+    def filtered(self) -> dict[str, Value]:
+        """A filter, with words under all values of the variables or under none: the usual order hangs on them."""
+        found = self.values.filter()
+        words = (lambda: {"query": self.values.query()}) if found.get("query") is not None else lambda: {"query": None}
+        return {"filter": Value(found, lambda: self.values.filter() | words())}
+
     def can_be_null(self, name: str, found: Mapping[str, Value]) -> bool:
-        # Null for a count asks for twenty; null for an order changes what cursors mean.
+        # Null for a count asks for twenty; null for an order, or for words, changes what cursors mean.
         if name in ("first", "last") or (name == "orderBy" and ("after" in found or "before" in found)):
+            return False
+        if name == "filter" and found["filter"].value.get("query") is not None:
             return False
         return self.values.rarely(12)
 
@@ -520,7 +532,7 @@ class Writer:
             return f"[{', '.join(self.part(of.of_type, Value(each), constant) for each in value)}]"
         if is_input_object_type(of):
             drawn = {"VersionFilter": self.values.conditions, "AuditFilter": self.values.event_conditions}
-            anew = drawn.get(of.name, {})
+            anew = {key: draw for key, draw in drawn.get(of.name, {}).items() if key != "query"}
             each_of = {key: Value(each, anew.get(key)) for key, each in value.items()}
             parts = [f"{key}: {self.part(of.fields[key].type, each, constant)}" for key, each in each_of.items()]
             return f"{{{', '.join(parts)}}}"
@@ -555,6 +567,12 @@ class Writer:
         if nullable is of:
             ways.append(Variable(declaration, purpose, value, other))
         return self.values.one_of(*ways)  # type: ignore[no-any-return]
+
+
+def purpose(argument: str, given: Value) -> str:
+    """What a variable must be for, to be given to this argument too."""
+    has_words = argument == "filter" and given.value is not None and given.value.get("query") is not None
+    return f"{argument} with words" if has_words else argument
 
 
 def operations(schema: GraphQLSchema, data: Data) -> st.SearchStrategy[Generated]:

@@ -245,20 +245,24 @@ async def ids(matrix: Matrix) -> dict[str, str]:
 OF_ONESELF = {"viewer", "apiKeys", "principals"}
 # What answers without any id of what it is about.
 WITHOUT_IDS = {"auditIntegrity"}
+# What has no answer at all about what is not seen.
+REFUSED_UNSEEN = {"compareVersions"}
 
 
 def asking(name: str, ids: Mapping[str, str]) -> str:
     """A query of one root field with all that it answers, about what is in project A where it can be told so."""
     field = QUERY.fields[name]
     of = get_named_type(field.type).name
+    project, model = json.dumps(ids["Project"]), json.dumps(ids["Model"])
     values = {
         "id": json.dumps(ids.get(of, ids["Model"])),
         "ids": json.dumps(list(ids.values())),
-        "modelId": json.dumps(ids["Model"]),
-        "chain": json.dumps(ids["Model"]),
+        "modelId": model,
+        "chain": model,
         "version": '"1.0.0"',
-        "projectId": json.dumps(ids["Project"]),
-        "filter": f"{{projectId: {json.dumps(ids['Project'])}}}",
+        "versions": '["1.0.0", "0.0.1"]',
+        "projectId": project,
+        "filter": f"{{projectId: {project}{f', modelId: {model}' if of == 'ModelVersionConnection' else ''}}}",
     }
     arguments = [name for name, each in field.args.items() if name in values or is_required_argument(each)]
     given = ", ".join(f"{argument}: {values[argument]}" for argument in arguments)
@@ -266,10 +270,18 @@ def asking(name: str, ids: Mapping[str, str]) -> str:
     return f"query {{ {name}{f'({given})' if given else ''} {selected} }}"
 
 
-@pytest.mark.parametrize("field", QUERY.fields)
+async def about_a_version(matrix: Matrix, field: str, ids: Mapping[str, str]) -> str:
+    """What is asked of a root field, about versions that are in project A."""
+    earlier, version = await matrix.filled.new_version(), await matrix.filled.new_version()
+    numbers = {'"1.0.0"': json.dumps(version["version"]), '"0.0.1"': json.dumps(earlier["version"])}
+    return re.sub(
+        "|".join(numbers), lambda found: numbers[found[0]], asking(field, ids | {"Model": version["modelId"]})
+    )
+
+
+@pytest.mark.parametrize("field", sorted(QUERY.fields.keys() - REFUSED_UNSEEN))
 async def test_members_see_what_others_see_only_as_nothing(matrix: Matrix, ids: dict[str, str], field: str) -> None:
-    version = await matrix.filled.new_version()
-    there = asking(field, ids | {"Model": version["modelId"]}).replace('"1.0.0"', json.dumps(version["version"]))
+    there = await about_a_version(matrix, field, ids)
     assert (await matrix.send("nobody", there)).status_code == 401
     absent = (await matrix.send("a stranger", nowhere(there))).json()
     for caller in [*SEES, *SEES_NOT]:
@@ -283,6 +295,21 @@ async def test_members_see_what_others_see_only_as_nothing(matrix: Matrix, ids: 
             assert response.json()["data"] == (await matrix.send(caller, nowhere(there))).json()["data"]
         if field not in OF_ONESELF | WITHOUT_IDS:
             assert any(id_ in response.text for id_ in ids.values()) is (caller in SEES)
+
+
+@pytest.mark.parametrize("field", sorted(REFUSED_UNSEEN))
+async def test_others_are_told_that_what_members_see_is_not_there(
+    matrix: Matrix, ids: dict[str, str], field: str
+) -> None:
+    there = await about_a_version(matrix, field, ids)
+    for caller in SEES:
+        response = await matrix.send(caller, there)
+        assert told(response) == Told("OK"), response.text
+        assert_well_formed(there, response)
+    for caller in SEES_NOT:
+        response, elsewhere = await matrix.send(caller, there), await matrix.send(caller, nowhere(there))
+        assert told(response) == Told("NOT_FOUND", status=400)
+        assert nowhere(response.text) == elsewhere.text
 
 
 @pytest.mark.parametrize("of", ["Project", *(name for table, name in oracle.NODES.values() if table not in SCOPES)])
