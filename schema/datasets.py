@@ -7,6 +7,7 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
 from schema.fields import column, connection, expression, given, many, one, optional
+from schema.impact import Impact, impact_of_data
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.scalars import BigInt
@@ -57,6 +58,7 @@ class DatasetVersion(Node):
         " WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",
         NEWEST_FIRST,
     )
+    impact: Impact = impact_of_data()
     lineage: LineageGraph = lineage_graph()
     lineage_url: str = lineage_picture()
 
@@ -103,3 +105,4 @@ class SetDatasetVersionStatusInput:
 @strawberry.type(description="What `setDatasetVersionStatus` changed.")
 class SetDatasetVersionStatusPayload:
     dataset_version: DatasetVersion = one("The data set version.", "{c}.id = {payload[dataset_version_id]}")
+    impact: Impact = impact_of_data("{payload[dataset_version_id]}")

@@ -8,6 +8,7 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
 from schema.fields import column, connection, given, many, one, optional
+from schema.impact import Impact, impact_of_experiment
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.versions import CreateVersionInput
@@ -34,6 +35,7 @@ class Experiment(Node):
     versions: Connection[links.ModelVersion] = connection(
         "The model versions that it produced, the newest first.", "{c}.experiment_id = {t}.id", NEWEST_FIRST
     )
+    impact: Impact = impact_of_experiment()
     lineage: LineageGraph = lineage_graph()
     lineage_url: str = lineage_picture()
 

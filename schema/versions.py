@@ -29,6 +29,7 @@ from schema.fields import (
     optional,
     payload,
 )
+from schema.impact import Impact, impact_of_version
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.scalars import BigInt, SemVer
@@ -143,6 +144,7 @@ class ModelVersion(Node):
         Chain("parent_id"),
         (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_CHAIN),),
     )
+    impact: Impact = impact_of_version()
     lineage: LineageGraph = lineage_graph()
     lineage_url: str = lineage_picture()
     change: VersionChange | None = computed(

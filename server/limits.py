@@ -181,9 +181,16 @@ LIST_SIZES = {
     "CompleteExperimentPayload.versions": 100,
     "VersionComparison.versions": 10,
     "VersionComparison.datasets": 10,
+    "Impact.production": 20,
+    "Impact.models": 20,
 }
-# What one object takes that is computed from whatever many rows: all hashes of a chain.
-WEIGHTS = {"Query.auditIntegrity": 1_000}
+# What one object takes that is computed from whatever many rows: all hashes of a chain, all that comes from something.
+WEIGHTS = {
+    "Query.auditIntegrity": 1_000,
+    "DatasetVersion.impact": 100,
+    "Experiment.impact": 100,
+    "ModelVersion.impact": 100,
+}
 MAX_PAGE = 1_000
 
 
@@ -219,7 +226,8 @@ class _Estimator:
         definition = self.schema.get_field(of, node.name.value)  # type: ignore[arg-type]
         assert definition is not None
         inner = self.objects(node.selection_set, get_named_type(definition.type))
-        return _times(_size(node, definition, of), _plus([1, inner]))
+        weight = WEIGHTS.get(f"{of.name}.{node.name.value}", 1)
+        return _times(_size(node, definition, of), _plus([weight, inner]))
 
 
 def _plus(counts: list[Count]) -> Count:
@@ -272,7 +280,7 @@ def _default_size(name: str, definition: GraphQLField, of: GraphQLNamedType) -> 
         return default if isinstance(default, int) else DEFAULT_PAGE
     # A connection has been counted as its page.
     if not is_list_type(get_nullable_type(definition.type)) or of.name.endswith("Connection"):
-        return WEIGHTS.get(f"{of.name}.{name}", 1)
+        return 1
     return LIST_SIZES.get(f"{of.name}.{name}", SHORT_LIST)
 
 

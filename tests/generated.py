@@ -415,7 +415,7 @@ class Writer:
         names = definition.args.keys()
         if "after" in names:
             return self.paging(path, definition, rows)
-        if path == "ModelVersion.versionChain":
+        if path in ("ModelVersion.versionChain", "Impact.paths"):
             return {} if rows * 100 < ROWS and self.values.rarely(3) else {"first": self.count(1, 6)}
         if path.endswith(".lineage"):
             found = {"depth": self.count(1, 4)} if self.values.rarely(2) else {}

@@ -176,9 +176,68 @@ def side(data: Data, version: Row) -> Row:
     }
 
 
+# Impact
+
+
+def impact_of_data(data: Data, row: Row) -> Row:
+    """By the shortest way to data that a version was trained on; each step back is to the first id that is nearer."""
+    ways, border = {row["id"]: [row["id"]]}, [row["id"]]
+    while border:
+        # Of two ways of one length, that by the first id comes last, and stays.
+        nearer = {id_: ways[id_] for id_ in sorted(border, reverse=True)}
+        links = [link for from_ in nearer for link in data.all("dataset_parents", parent_id=from_)]
+        found = {link["dataset_version_id"]: [*nearer[link["parent_id"]], link["dataset_version_id"]] for link in links}
+        border = [id_ for id_ in found if id_ not in ways]
+        ways |= {id_: found[id_] for id_ in border}
+    direct: dict[str, list[str]] = {}
+    for way in sorted(ways.values(), key=lambda way: (len(way), way[-1])):
+        for use in data.all("dataset_uses", dataset_version_id=way[-1], role="TRAINING"):
+            direct.setdefault(use["version_id"], [*way, use["version_id"]])
+    return impact(data, direct)
+
+
+def impact_of(column: str) -> Callable[[Data, Row], Row]:
+    return lambda data, row: impact(
+        data, {each["id"]: [row["id"], each["id"]] for each in data.all("versions", **{column: row["id"]})}
+    )
+
+
+def impact(data: Data, direct: dict[str, list[str]]) -> Row:
+    ways, border = dict(direct), list(direct)
+    while border:
+        children = [child for id_ in border for child in data.all("versions", parent_id=id_) if child["id"] not in ways]
+        ways |= {child["id"]: [*ways[child["parent_id"]], child["id"]] for child in children}
+        border = [child["id"] for child in children]
+    found = [version for id_ in ways if (version := data.by_id("versions", id_))]
+    newest = sorted(found, key=lambda version: (version["created_at"], version["id"]), reverse=True)
+    models = {version["model_id"]: data.by_id("models", version["model_id"]) or {} for version in found}
+    return {
+        "ways": ways,
+        "affected": found,
+        "production": [version for version in newest if version["stage"] == "PRODUCTION"],
+        "models": sorted(models.values(), key=lambda model: (model["name"], model["id"])),
+    }
+
+
+def affected(data: Data, found: Row, **paging: Any) -> Row:
+    return oracle.page(data, found["affected"], oracle.NEWEST_FIRST, oracle.Paging(**paging))
+
+
+def paths(data: Data, found: Row, first: int | None = 100) -> list[Row]:
+    ways = sorted(found["ways"].items(), key=lambda way: (len(way[1]), way[0]))
+    return [
+        {"version": data.by_id("versions", id_), "via": way} for id_, way in ways[: 100 if first is None else first]
+    ]
+
+
 RESOLVERS: dict[str, Callable[..., Any]] = {
     "Query.compareVersions": compare_versions,
     "ModelVersion.compareTo": compare_to,
+    "ModelVersion.impact": impact_of("parent_id"),
+    "Experiment.impact": impact_of("experiment_id"),
+    "DatasetVersion.impact": impact_of_data,
+    "Impact.versions": affected,
+    "Impact.paths": paths,
     "ModelCard.trainingDataSummary": of_card(cards.training_data_summary),
     "ModelCard.performanceBySegment": lambda data, card: cards.segments(card),
     "ModelCard.worstSegments": of_card(cards.worst_segments),

@@ -270,7 +270,7 @@ def asking(name: str, ids: Mapping[str, str]) -> str:
     return f"query {{ {name}{f'({given})' if given else ''} {selected} }}"
 
 
-async def about_a_version(matrix: Matrix, field: str, ids: Mapping[str, str]) -> str:
+async def about_a_version(matrix: Matrix, field: str, ids: dict[str, str]) -> str:
     """What is asked of a root field, about versions that are in project A."""
     earlier, version = await matrix.filled.new_version(), await matrix.filled.new_version()
     numbers = {'"1.0.0"': json.dumps(version["version"]), '"0.0.1"': json.dumps(earlier["version"])}

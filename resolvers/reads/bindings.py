@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
 
-from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values, bounded
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 
@@ -81,16 +81,21 @@ class Many:
 
 @dataclass(frozen=True)
 class Each:
-    """All rows that `rows` names {c}, in an order: of something in the query around the field, such as a CTE."""
+    """All rows that `rows` names {c}, in an order: of something in the query around the field, such as a CTE.
+
+    `first` is the usual and the highest number of them, where the field has such an argument.
+    """
 
     rows: str
     order: str
+    first: tuple[int, int] | None = None
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child = compilation.types[compilation.types.of(selected.definition).name]
         name = compilation.alias("each")
         source = compilation.template(self.rows, selected, t=alias, c=name)
-        return _all(compilation, child, selected, name, source, self.order)
+        most = f" LIMIT {bounded(selected.arguments.values, 'first', *self.first)}" if self.first else ""
+        return _all(compilation, child, selected, name, source, self.order + most)
 
 
 @dataclass(frozen=True)

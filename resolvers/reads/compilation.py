@@ -19,7 +19,7 @@ from graphql.language import Node, Visitor, visit
 from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
-from resolvers.errors import Forbidden
+from resolvers.errors import BadUserInput, Forbidden
 from resolvers.reads.types import BoundType, Types
 from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 
@@ -271,6 +271,14 @@ def part_of(values: Values, path: str) -> Any:
     for name in path.split("."):
         found = found.get(name) if found is not None else None
     return found
+
+
+def bounded(values: Values, name: str, default: int, highest: int) -> int:
+    """An argument that must be between 1 and the highest; null asks for the default."""
+    asked = default if values.get(name) is None else values[name]
+    if not 1 <= asked <= highest:
+        raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
+    return int(asked)
 
 
 @dataclass

@@ -6,8 +6,7 @@ from pathlib import Path
 from graphql import get_named_type
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import Compilation, Selected, Values
-from resolvers.reads.paging import bounded
+from resolvers.reads.compilation import Compilation, Selected, Values, bounded
 from resolvers.reads.types import BoundType
 from storage.vocabulary import LineageDirection
 

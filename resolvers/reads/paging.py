@@ -17,6 +17,7 @@ from resolvers.reads.compilation import (
     Compilation,
     Selected,
     Values,
+    bounded,
     build_object,
     build_plain_object,
     part_of,
@@ -113,14 +114,6 @@ def page(arguments: Arguments) -> Page:
         after=values.get("after") is not None,
         before=values.get("before") is not None,
     )
-
-
-def bounded(values: Values, name: str, default: int, highest: int) -> int:
-    """An argument that must be between 1 and the highest; null asks for the default."""
-    asked = default if values.get(name) is None else values[name]
-    if not 1 <= asked <= highest:
-        raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
-    return int(asked)
 
 
 def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:

@@ -104,8 +104,8 @@ READS: dict[str, dict[Need, str]] = {
     },
     "ModelVersion": {
         Need.VIEWER: "allowedTransitions approvals artifact change children compareTo createdAt createdBy"
-        " datasetVersion datasets description experiment features id lineage lineageUrl metric metrics model modelCard"
-        " parameters parent promotion stage stageHistory tags target transitionRequests version versionChain"
+        " datasetVersion datasets description experiment features id impact lineage lineageUrl metric metrics model"
+        " modelCard parameters parent promotion stage stageHistory tags target transitionRequests version versionChain"
     },
     "Metric": {Need.VIEWER: "higherIsBetter name value"},
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
@@ -133,14 +133,16 @@ READS: dict[str, dict[Need, str]] = {
     "SegmentPerformance": {Need.VIEWER: "metrics samples segment"},
     "ModelCardRevision": {Need.VIEWER: "at by changed revision"},
     "Experiment": {
-        Need.VIEWER: "algorithm createdAt datasetVersion id lineage lineageUrl maxModels name notes parameters project"
-        " status trainingDurationSecs versions"
+        Need.VIEWER: "algorithm createdAt datasetVersion id impact lineage lineageUrl maxModels name notes parameters"
+        " project status trainingDurationSecs versions"
     },
     "Dataset": {Need.VIEWER: "createdAt description id name project versions"},
     "DatasetVersion": {
-        Need.VIEWER: "createdAt dataset digest features id label lineage lineageUrl name parents rowCount status"
+        Need.VIEWER: "createdAt dataset digest features id impact label lineage lineageUrl name parents rowCount status"
         " statusReason trained uri"
     },
+    "Impact": {Need.VIEWER: "models paths production versions"},
+    "ImpactPath": {Need.VIEWER: "version via"},
     "LineageGraph": {Need.VIEWER: "edges mermaid nodes truncated"},
     "LineageEdge": {Need.VIEWER: "from kind to"},
     "AuditEvent": {

@@ -1,0 +1,59 @@
+from typing import Any
+
+import strawberry
+
+from resolvers.reads.bindings import Each, FromQuery
+from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, impact
+from resolvers.reads.paging import NEWEST_FIRST
+from schema import links
+from schema.fields import argument, bound, column, connection, many, one
+from schema.nodes import Connection
+
+
+@strawberry.type(description="Why a version is affected.")
+class ImpactPath:
+    version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
+    via: list[strawberry.ID] = column(
+        "The ids on the way to it, both ends included: what was asked about, data derived from it, then versions."
+    )
+
+
+@strawberry.type(
+    description="What depends on something: versions trained on the data or on data derived from it, produced by the"
+    " experiment or derived from the version, and all versions that descend from these, in whichever model."
+)
+class Impact:
+    versions: Connection[links.ModelVersion] = connection(
+        "All versions that depend on it, the newest first.", AFFECTED, NEWEST_FIRST
+    )
+    production: list[links.ModelVersion] = many(
+        "Those of them that are in production, the newest first.",
+        f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
+        "{c}.created_at DESC, {c}.id DESC",
+    )
+    models: list[links.Model] = many(
+        "The models that have such versions, by name.",
+        "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",
+        "{c}.name, {c}.id",
+    )
+    paths: list[ImpactPath] = bound(
+        "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",
+        Each("affected {c}", "cardinality({c}.via), {c}.id", (DEFAULT_PATHS, MAX_PATHS)),
+        (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_PATHS),),
+    )
+
+
+def _impact(description: str, direct: str, start: str = "{t}.id") -> Any:
+    return bound(description, FromQuery(impact(start, direct), "affected"))
+
+
+def impact_of_data(start: str = "{t}.id") -> Any:
+    return _impact("Which model versions depend on this data.", OF_DATA, start)
+
+
+def impact_of_experiment() -> Any:
+    return _impact("Which model versions it produced, and which come from these.", OF_EXPERIMENT)
+
+
+def impact_of_version() -> Any:
+    return _impact("Which versions, of this or other models, come from it.", OF_VERSION)
