@@ -6,6 +6,7 @@ import strawberry
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
+from schema.facets import VersionConnection
 from schema.fields import column, connection, expression, given, many, one, optional
 from schema.impact import Impact, impact_of_data
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
@@ -52,7 +53,7 @@ class DatasetVersion(Node):
         "{c}.id IN (SELECT p.parent_id FROM dataset_parents p WHERE p.dataset_version_id = {t}.id)",
         "{c}.created_at, {c}.id",
     )
-    trained: Connection[links.ModelVersion] = connection(
+    trained: VersionConnection = connection(
         "The model versions trained on it, the newest first.",
         "{c}.id IN (SELECT u.version_id FROM dataset_uses u"
         " WHERE u.dataset_version_id = {t}.id AND u.role = 'TRAINING')",

@@ -7,10 +7,11 @@ from strawberry.scalars import JSON
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
+from schema.facets import VersionConnection
 from schema.fields import column, connection, given, many, one, optional
 from schema.impact import Impact, impact_of_experiment
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
-from schema.nodes import Connection, Node
+from schema.nodes import Node
 from schema.versions import CreateVersionInput
 from storage.experiments import Experiment as ExperimentRow
 
@@ -32,7 +33,7 @@ class Experiment(Node):
     dataset_version: links.DatasetVersion | None = one(
         "The data that it was trained on.", "{c}.id = {t}.dataset_version_id"
     )
-    versions: Connection[links.ModelVersion] = connection(
+    versions: VersionConnection = connection(
         "The model versions that it produced, the newest first.", "{c}.experiment_id = {t}.id", NEWEST_FIRST
     )
     impact: Impact = impact_of_experiment()

@@ -6,8 +6,8 @@ from resolvers.reads.bindings import Each, FromQuery
 from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, impact
 from resolvers.reads.paging import NEWEST_FIRST
 from schema import links
+from schema.facets import VersionConnection
 from schema.fields import argument, bound, column, connection, many, one
-from schema.nodes import Connection
 
 
 @strawberry.type(description="Why a version is affected.")
@@ -23,7 +23,7 @@ class ImpactPath:
     " experiment or derived from the version, and all versions that descend from these, in whichever model."
 )
 class Impact:
-    versions: Connection[links.ModelVersion] = connection(
+    versions: VersionConnection = connection(
         "All versions that depend on it, the newest first.", AFFECTED, NEWEST_FIRST
     )
     production: list[links.ModelVersion] = many(

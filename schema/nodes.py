@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import strawberry
 
 from resolvers.reads.bindings import Column
-from schema.fields import bound, column
+from schema.fields import bound, column, expression
 
 T = TypeVar("T")
 
@@ -38,4 +38,6 @@ class Connection(Generic[T]):
     edges: list[Edge[T]] = bound("The page's entries with their cursors.", Column())
     nodes: list[T] = bound("The page's entries.", Column())
     page_info: PageInfo = bound("Where the page lies.", Column())
-    total_count: int = bound("How many entries the whole list has. Counted only when selected.", Column())
+    total_count: int = expression(
+        "How many entries the whole list has. Counted only when selected.", "(SELECT count(*) FROM {t})"
+    )

@@ -10,6 +10,7 @@ from schema.audit import AuditEvent, AuditIntegrity
 from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.datasets import Dataset, DatasetVersion
 from schema.experiments import Experiment
+from schema.facets import VersionConnection
 from schema.fields import argument, bound, connection, embedded, events, one, search
 from schema.keys import ApiKey
 from schema.models import OF_NUMBER, Model
@@ -50,7 +51,7 @@ class Query:
         argument("modelId", strawberry.ID, "The model's id."),
         OF_NUMBER,
     )
-    search_versions: Connection[ModelVersion] = search(
+    search_versions: VersionConnection = search(
         "Versions across all projects, by default the newest first.", "true", NEWEST_FIRST, FILTER, ORDER_BY
     )
     experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID)

@@ -15,6 +15,7 @@ from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import links, words
 from schema.comparison import ONLY_CHANGED, VersionComparison
+from schema.facets import VersionConnection
 from schema.fields import (
     argument,
     bound,
@@ -136,7 +137,7 @@ class ModelVersion(Node):
         "All data that it used, by role.", "{c}.version_id = {t}.id", "{c}.role, {c}.dataset_version_id"
     )
     parent: links.ModelVersion | None = one("The version that it was derived from.", "{c}.id = {t}.parent_id")
-    children: Connection[links.ModelVersion] = connection(
+    children: VersionConnection = connection(
         "The versions derived from it, the newest first.", "{c}.parent_id = {t}.id", NEWEST_FIRST
     )
     version_chain: list[links.ModelVersion] = bound(

@@ -415,7 +415,7 @@ class Writer:
         names = definition.args.keys()
         if "after" in names:
             return self.paging(path, definition, rows)
-        if path in ("ModelVersion.versionChain", "Impact.paths"):
+        if path in ("ModelVersion.versionChain", "Impact.paths", "VersionFacets.tags", "VersionFacets.algorithms"):
             return {} if rows * 100 < ROWS and self.values.rarely(3) else {"first": self.count(1, 6)}
         if path.endswith(".lineage"):
             found = {"depth": self.count(1, 4)} if self.values.rarely(2) else {}

@@ -300,6 +300,7 @@ def page(data: Data, rows: Sequence[Row], order: Order, paging: Paging) -> Row:
         "edges": edges,
         "nodes": shown,
         "totalCount": len(rows),
+        "rows": rows,
         "pageInfo": {
             "hasNextPage": beyond > 0 or (left_out > 0 and not paging.last),
             "hasPreviousPage": passed > 0 or (left_out > 0 and bool(paging.last)),

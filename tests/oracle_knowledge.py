@@ -1,5 +1,6 @@
 """What reads must answer of cards, comparisons, search and impact: part of the oracle."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -176,6 +177,26 @@ def side(data: Data, version: Row) -> Row:
     }
 
 
+def stages(data: Data, found: Row) -> list[Row]:
+    return counted("stage", [version["stage"] for version in found["rows"]], None)
+
+
+def tags(data: Data, found: Row, first: int | None = 20) -> list[Row]:
+    return counted(
+        "tag", [g["tag"] for version in found["rows"] for g in data.all("tags", version_id=version["id"])], first
+    )
+
+
+def algorithms(data: Data, found: Row, first: int | None = 20) -> list[Row]:
+    stated = [version["algorithm"] for version in found["rows"] if version["algorithm"] is not None]
+    return counted("algorithm", stated, first)
+
+
+def counted(name: str, values: list[str], first: int | None) -> list[Row]:
+    counts = sorted(Counter(values).items(), key=lambda each: (-each[1], each[0]))
+    return [{name: value, "count": count} for value, count in counts[: first or 20]]
+
+
 # Impact
 
 
@@ -238,6 +259,10 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "DatasetVersion.impact": impact_of_data,
     "Impact.versions": affected,
     "Impact.paths": paths,
+    "ModelVersionConnection.facets": lambda data, found: {"rows": found["rows"]},
+    "VersionFacets.stages": stages,
+    "VersionFacets.tags": tags,
+    "VersionFacets.algorithms": algorithms,
     "ModelCard.trainingDataSummary": of_card(cards.training_data_summary),
     "ModelCard.performanceBySegment": lambda data, card: cards.segments(card),
     "ModelCard.worstSegments": of_card(cards.worst_segments),

@@ -190,11 +190,12 @@ class _Paged:
     def _field(self, each: Selected) -> str:
         if each.name == TYPENAME:
             return f"'{self.type.name}'::text"
-        if each.name == "totalCount":
-            return f"(SELECT count(*) FROM {self._source()})"
         if each.name == "pageInfo":
             return self._page_info(each)
-        return self._list(self._node(each) if each.name == "nodes" else self._edge(each))
+        if each.name in ("edges", "nodes"):
+            return self._list(self._node(each) if each.name == "nodes" else self._edge(each))
+        # What is told of the whole list stands on all its rows, where other fields stand on one.
+        return self.type.binding(each.name).sql(self.compilation, self.type, each, self._source())
 
     def _source(self, *more: str) -> str:
         return f"{self.table} {self.name} WHERE {' AND '.join([*self.conditions, *more])}"

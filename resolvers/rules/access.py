@@ -143,6 +143,10 @@ READS: dict[str, dict[Need, str]] = {
     },
     "Impact": {Need.VIEWER: "models paths production versions"},
     "ImpactPath": {Need.VIEWER: "version via"},
+    "VersionFacets": {Need.VIEWER: "algorithms stages tags"},
+    "StageCount": {Need.VIEWER: "count stage"},
+    "TagCount": {Need.VIEWER: "count tag"},
+    "AlgorithmCount": {Need.VIEWER: "algorithm count"},
     "LineageGraph": {Need.VIEWER: "edges mermaid nodes truncated"},
     "LineageEdge": {Need.VIEWER: "from kind to"},
     "AuditEvent": {
@@ -159,8 +163,8 @@ _READS = {
 
 
 def need_of_field(of: str, field: str) -> Need | None:
-    """What reading a field needs; None where the table has no entry. A connection only leads to its rows, and a payload
-    to what its mutation was allowed to write."""
+    """What reading a field needs; None where the table has no entry. A connection only leads to its rows and to
+    counts of them, a payload to what its mutation was allowed to write."""
     if of.endswith("Payload") or (of.endswith(("Connection", "Edge")) and of != "LineageEdge"):
         return Need.ANYONE
     return _READS.get((of, field))
