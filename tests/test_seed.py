@@ -171,6 +171,64 @@ async def test_archived_models_cannot_be_deployed_without_going_through_staging(
     assert (refusal["from"], refusal["to"], refusal["allowed"]) == ("ARCHIVED", "PRODUCTION", ["STAGING"])
 
 
+CARD = """
+mutation Card($input: UpdateModelCardInput!) {
+  updateModelCard(input: $input) {
+    modelCard {
+      description intendedUse limitations ethicalConsiderations
+      trainingDataSummary { source dateRange totalRows positiveClassRatio featureCount }
+      performanceBySegment { segment samples metrics { name value } }
+      worstSegments { metric segment value whole gap }
+      generated completeness missing revision updatedBy markdown
+    }
+  }
+}
+"""
+
+
+async def test_create_a_detailed_model_card(sample: Registry) -> None:
+    written = {
+        "description": "Customer churn prediction model for subscription products. Predicts probability of churn"
+        " within the next 30 days.",
+        "intendedUse": "Real-time scoring of active subscribers to prioritize retention outreach.",
+        "limitations": "Trained on US market data only. Performance may degrade for international customers."
+        " Not validated for enterprise tier accounts.",
+        "ethicalConsiderations": "Model uses behavioral features only. No demographic or protected class features are"
+        " included.",
+        "trainingDataSummary": {
+            "source": "Production subscription database",
+            "dateRange": "2025-01-01 to 2025-12-31",
+            "totalRows": 247_500,
+            "positiveClassRatio": 0.087,
+            "featureCount": 18,
+        },
+    }
+    segments = {
+        "enterprise": {"auc": 0.89, "samples": 12_400},
+        "professional": {"auc": 0.91, "samples": 85_300},
+        "starter": {"auc": 0.93, "samples": 149_800},
+    }
+    asked = {"modelId": MODEL, "version": "2.1.0", "modelCard": written | {"performanceBySegment": segments}}
+    # The sample registry holds this card already.
+    await sample.ask(CARD, input=asked | {"modelCard": dict.fromkeys(asked["modelCard"])})
+    card = (await sample.ask(CARD, input=asked))["updateModelCard"]["modelCard"]
+
+    assert {name: card[name] for name in written} == written
+    assert {
+        each["segment"]: {"samples": each["samples"]} | {m["name"]: m["value"] for m in each["metrics"]}
+        for each in card["performanceBySegment"]
+    } == segments
+    # What "automatically from training metadata" found, and what follows from both.
+    generated = card["generated"]
+    assert (generated["algorithm"], len(generated["features"])) == ("xgboost", 18)
+    assert (generated["metrics"]["auc"], generated["experiment"]["trainingDurationSecs"]) == (0.912, 4127.3)
+    assert (card["completeness"], card["missing"], card["updatedBy"]) == (1, [], PIPELINE)
+    (worst,) = [each for each in card["worstSegments"] if each["metric"] == "auc"]
+    assert (worst["segment"], worst["value"], worst["whole"]) == ("enterprise", 0.89, 0.912)
+    assert f"{worst['gap']:.3f}" == "0.022"
+    assert "Not validated for enterprise tier accounts." in card["markdown"]
+
+
 LINEAGE = """
 query Lineage($modelId: ID!, $version: SemVer!) {
   version(modelId: $modelId, version: $version) {
@@ -238,6 +296,36 @@ async def test_trace_a_data_set_version_to_every_model_trained_on_it(sample: Reg
     }
 
 
+IMPACT = """
+mutation Flag($input: SetDatasetVersionStatusInput!) {
+  setDatasetVersionStatus(input: $input) {
+    impact {
+      versions { totalCount }
+      models { id }
+      production { model { id } version }
+      paths { version { model { id } version } via }
+    }
+  }
+}
+"""
+
+
+async def test_identify_every_model_that_was_trained_on_data_with_errors(sample: Registry) -> None:
+    """Including models in production, through versions that were only derived from those trained on it."""
+    reason = "Late payments were counted twice."
+    flag = {"datasetVersionId": "dsv_q2_2025", "status": "INVALID", "reason": reason}
+    impact = (await sample.ask(IMPACT, input=flag))["setDatasetVersionStatus"]["impact"]
+    assert {model["id"] for model in impact["models"]} == {MODEL, "model_mlp_churn"}
+    assert impact["production"] == [{"model": {"id": MODEL}, "version": "2.1.0"}]
+    numbers = [f"{path['version']['model']['id']} v{path['version']['version']}" for path in impact["paths"]]
+    assert sorted(numbers[:3]) == ["model_mlp_churn v1.0.0", f"{MODEL} v1.0.0", f"{MODEL} v1.1.0"]
+    assert numbers[3:] == [f"{MODEL} v2.0.0", f"{MODEL} v2.1.0"]
+    assert impact["versions"]["totalCount"] == 5
+    steps = [(path["via"][0], len(path["via"])) for path in impact["paths"]]
+    assert steps == [("dsv_q2_2025", length) for length in (2, 2, 2, 3, 4)]
+    await sample.ask(IMPACT, input=flag | {"status": "ACTIVE", "reason": "Counted anew."})
+
+
 TAGS = """
 mutation Tag($input: TagsInput!, $old: TagsInput!) {
   addTags(input: $input) { version { tags } }
@@ -270,6 +358,7 @@ async def test_search_across_all_projects_with_filters(sample: Registry) -> None
     await sample.ask(TRANSITION, input={"modelId": MODEL, "version": number, "targetStage": "STAGING"})
 
     wanted = {
+        "query": "churn",
         "stage": ["STAGING"],
         "metrics": [{"name": "auc", "min": 0.85}],
         "createdAfter": "2026-01-01",
@@ -279,6 +368,63 @@ async def test_search_across_all_projects_with_filters(sample: Registry) -> None
     assert found["totalCount"] == 1
     assert found["nodes"][0]["version"] == "2.2.0"
     assert (await sample.ask(SEARCH, filter=wanted | {"createdAfter": "2100-01-01"}))["searchVersions"]["nodes"] == []
+    assert (await sample.ask(SEARCH, filter=wanted | {"query": "demand"}))["searchVersions"]["nodes"] == []
+
+
+COMPARE = """
+query Compare($modelId: ID!, $versions: [SemVer!]!) {
+  compareVersions(modelId: $modelId, versions: $versions) {
+    versions { version }
+    metricDiffs { name values delta improved }
+    parameterDiffs { name values }
+    datasets { name rowCount }
+    featureDiff { added removed }
+    requiredBump
+    commonAncestor { version }
+  }
+}
+"""
+
+
+async def test_comparing_model_versions(sample: Registry) -> None:
+    found = await sample.ask(COMPARE, modelId=MODEL, versions=["2.0.0", "2.1.0"])
+    comparison = found["compareVersions"]
+    baseline, other = (each["version"] for each in comparison["versions"])
+    printed = [
+        f"Comparing {baseline} vs {other}",
+        f"{'Metric':<20} {'v2.0.0':<12} {'v2.1.0':<12} {'Delta':<12}",
+        *(
+            f"{metric['name']:<20} {metric['values'][0]:<12.4f} {metric['values'][1]:<12.4f} {metric['delta']:+.4f}"
+            for metric in comparison["metricDiffs"]
+        ),
+        "Parameter changes:",
+        *(f" {param['name']}: {param['values'][0]} -> {param['values'][1]}" for param in comparison["parameterDiffs"]),
+        "Dataset changes:",
+        *(
+            f" v{number} trained on: {data['name']} ({data['rowCount']} rows)"
+            for number, data in zip((baseline, other), comparison["datasets"], strict=True)
+        ),
+    ]
+    assert printed == [
+        "Comparing 2.0.0 vs 2.1.0",
+        "Metric               v2.0.0       v2.1.0       Delta       ",
+        "accuracy             0.8490       0.8670       +0.0180",
+        "auc                  0.8910       0.9120       +0.0210",
+        "f1                   0.7890       0.8160       +0.0270",
+        "log_loss             0.3210       0.2980       -0.0230",
+        "precision            0.8170       0.8430       +0.0260",
+        "recall               0.7620       0.7910       +0.0290",
+        "Parameter changes:",
+        " n_estimators: 220 -> 250",
+        "Dataset changes:",
+        " v2.0.0 trained on: Subscriptions Q3 2025 (224100 rows)",
+        " v2.1.0 trained on: Subscriptions Q4 2025 (247500 rows)",
+    ]
+    # Lower is better for one of them, and all of them are better.
+    assert all(metric["improved"] for metric in comparison["metricDiffs"])
+    assert comparison["featureDiff"]["removed"] == []
+    assert len(comparison["featureDiff"]["added"]) == 3
+    assert (comparison["requiredBump"], comparison["commonAncestor"]) == ("MINOR", {"version": "2.0.0"})
 
 
 async def test_register_every_model_even_failed_experiments(sample: Registry) -> None:
