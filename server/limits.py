@@ -190,7 +190,6 @@ WEIGHTS = {
     "DatasetVersion.impact": 100,
     "Experiment.impact": 100,
     "ModelVersion.impact": 100,
-    "ModelVersionConnection.facets": 100,
 }
 MAX_PAGE = 1_000
 
