@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from benchmarks import statements
-from benchmarks.data import BEGIN, TAGS, model_id
+from benchmarks.data import BEGIN, TAGS, WORDS, model_id
+from benchmarks.families import DATA, data_id
 
 REQUESTS = 500
 
@@ -46,9 +47,25 @@ SEARCH = """query Search($filter: VersionFilter!) {
 }"""
 
 
+IMPACT = """query Impact($id: ID!) {
+  datasetVersion(id: $id) {
+    impact {
+      versions(first: 20) { totalCount nodes { id version stage } }
+      production { id version model { id name } }
+      models { id name }
+      paths(first: 20) { version { id } via }
+    }
+  }
+}"""
+
+
 @dataclass(frozen=True)
 class Case:
-    """`variables` makes one request's variables; `arguments` reads the statement's parameters from them."""
+    """`variables` makes one request's variables; `arguments` reads the statement's parameters from them.
+
+    The targets: the least share of the floor's throughput, the most times of its latency. `by_loaders` tells whether
+    the server of DataLoaders answers it too.
+    """
 
     name: str
     document: str
@@ -56,6 +73,8 @@ class Case:
     statement: str
     arguments: Callable[[Mapping[str, Any]], list[Any]]
     least_of_floor: float | None = None
+    most_of_floor_p50: float | None = None
+    by_loaders: bool = True
 
     @property
     def path(self) -> str:
@@ -102,6 +121,16 @@ def _filtered(given: Mapping[str, Any]) -> list[Any]:
     return [stage, tag, metric["name"], metric["min"], datetime.fromisoformat(asked["createdAfter"])]
 
 
+def _texts(chance: random.Random, models: int, versions: int) -> Variables:
+    asked: Variables = _filter(chance, models, versions)["filter"]
+    return {"filter": asked | {"query": " ".join(chance.sample(WORDS, 2))}}
+
+
+def _with_words(given: Mapping[str, Any]) -> list[Any]:
+    first, last = given["filter"]["query"].split()
+    return [f"{first} & {last}:*", *_filtered(given)]
+
+
 CASES = [
     _versions(1, 0.70),
     _versions(10, 0.85),
@@ -114,4 +143,22 @@ CASES = [
         lambda given: [given["id"], list(map(int, given["version"].split(".")))],
     ),
     Case("search page", SEARCH, _filter, statements.SEARCH, _filtered),
+    Case(
+        "text search",
+        SEARCH,
+        _texts,
+        statements.TEXT_SEARCH,
+        _with_words,
+        most_of_floor_p50=3,
+        by_loaders=False,
+    ),
+    Case(
+        "impact",
+        IMPACT,
+        lambda chance, models, versions: {"id": data_id(chance.randrange(DATA))},
+        statements.IMPACT,
+        lambda given: [given["id"]],
+        most_of_floor_p50=3,
+        by_loaders=False,
+    ),
 ]

@@ -42,6 +42,8 @@ TAGS = (
 )
 METRICS = ("auc", "accuracy", "f1", "log_loss", "precision", "recall")
 FEATURES = [f"feature_{i:02}" for i in range(24)]
+HEADS, TAILS = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu"), ("ran", "sel", "tor", "vin", "lum")
+WORDS = [head + tail for head in HEADS for tail in TAILS]
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -105,11 +107,11 @@ def _dataset_version(dataset: str, id_: str, v: int) -> Row:
 
 def model_rows(i: int, versions: int) -> Rows:
     """One model with its versions, and their experiments, metrics, tags and history."""
-    return _Line(i, random.Random(i)).rows_of(versions)
+    return Line(i, random.Random(i)).rows_of(versions)
 
 
 @dataclass
-class _Line:
+class Line:
     """A model being filled. `production` is the version in it, `position` the length of its history."""
 
     i: int
@@ -118,8 +120,11 @@ class _Line:
     production: Row | None = None
     position: int = 0
 
+    @property
+    def tenant(self) -> Row:
+        return {"project_id": project_of(self.i)}
+
     def rows_of(self, versions: int) -> Rows:
-        self.tenant = {"project_id": project_of(self.i)}
         start = BEGIN + timedelta(minutes=17 * self.i)
         self.rows["models"].append(
             {"id": model_id(self.i), "name": f"Model {self.i}", **self.tenant, **recorded(start)}
@@ -171,7 +176,8 @@ class _Line:
         }
         self.rows["versions"].append(row)
         self._belongings(row, j)
-        self._stages(row, at)
+        self._card(row, at)
+        self.stages(row, at)
 
     def _belongings(self, version: Row, j: int) -> None:
         of_version = self.tenant | {"version_id": version["id"]}
@@ -185,24 +191,30 @@ class _Line:
             of_version | {"role": role, "dataset_version_id": dataset_version_id(self.i, k)} for role, k in uses.items()
         ]
 
-    def _stages(self, version: Row, at: datetime) -> None:
+    def _card(self, version: Row, at: datetime) -> None:
+        sections = ("description", "intended_use", "limitations")
+        written = {section: " ".join(self.chance.choices(WORDS, k=8)).capitalize() + "." for section in sections}
+        of_version = self.tenant | {"version_id": version["id"], "revision": 1}
+        self.rows["model_cards"].append(of_version | written | {"updated_at": at, "updated_by": ACTOR})
+
+    def stages(self, version: Row, at: datetime) -> None:
         """Half of the versions are promoted, each in the place of the one before; few stay open."""
-        self._step(version, None, "DEVELOPMENT", at)
+        self.step(version, None, "DEVELOPMENT", at)
         fate = self.chance.random()
         if fate < 0.45:
-            self._step(version, "DEVELOPMENT", "ARCHIVED", at)
+            self.step(version, "DEVELOPMENT", "ARCHIVED", at)
         elif fate < 0.93:
-            self._step(version, "DEVELOPMENT", "STAGING", at)
+            self.step(version, "DEVELOPMENT", "STAGING", at)
             if fate < 0.85:
-                self._promote(version, at)
+                self.promote(version, at)
 
-    def _promote(self, version: Row, at: datetime) -> None:
+    def promote(self, version: Row, at: datetime) -> None:
         if self.production:
-            self._step(self.production, "PRODUCTION", "ARCHIVED", at, automatic=True)
-        self._step(version, "STAGING", "PRODUCTION", at)
+            self.step(self.production, "PRODUCTION", "ARCHIVED", at, automatic=True)
+        self.step(version, "STAGING", "PRODUCTION", at)
         self.production = version
 
-    def _step(self, version: Row, before: str | None, after: str, at: datetime, automatic: bool = False) -> None:
+    def step(self, version: Row, before: str | None, after: str, at: datetime, automatic: bool = False) -> None:
         self.position += 1
         step = self.tenant | {
             "id": id_at(self.chance, "tra", at),

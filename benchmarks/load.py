@@ -6,6 +6,7 @@ import asyncpg
 import click
 
 from benchmarks.data import as_records, merged, model_rows, shared_rows
+from benchmarks.families import family_rows
 
 MODELS_AT_ONCE = 25
 # What is referred to comes first.
@@ -16,12 +17,14 @@ TABLES = (
     "members",
     "datasets",
     "dataset_versions",
+    "dataset_parents",
     "models",
     "experiments",
     "versions",
     "metrics",
     "tags",
     "dataset_uses",
+    "model_cards",
     "stage_transitions",
 )
 
@@ -30,7 +33,7 @@ async def load(owner_url: str, models: int, versions: int) -> None:
     """Load what is missing: an interrupted load goes on where it was."""
     connection = await asyncpg.connect(owner_url)
     try:
-        loaded = await connection.fetchval("SELECT count(*) FROM models")
+        loaded = await connection.fetchval("SELECT count(*) FROM models WHERE project_id <> 'proj_family'")
         if loaded < models:
             began = time.monotonic()
             await _load(connection, loaded, models, versions)
@@ -45,6 +48,8 @@ async def _load(connection: asyncpg.Connection, loaded: int, models: int, versio
     for first in range(loaded, models, MODELS_AT_ONCE):
         numbers = range(first, min(first + MODELS_AT_ONCE, models))
         await _copy(connection, merged(model_rows(i, versions) for i in numbers))
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM models WHERE project_id = 'proj_family')"):
+        await _copy(connection, family_rows(models * versions // 10))
     await connection.execute("SET vacuum_cost_delay = 0")
     await connection.execute(f"VACUUM (ANALYZE) {', '.join(TABLES)}")
 

@@ -237,9 +237,9 @@ class _History:
         self.versions[id_] |= {"stage": stage, "stage_position": self.position}
 
 
-def registry_rows() -> Rows:
+def registry_rows(seed: int = 20261123) -> Rows:
     """Three projects: two that have much alike, and an empty one."""
-    rows = Rows(seed=20261123)
+    rows = Rows(seed)
     rows.project("proj_alpha", "Customers")
     rows.project("proj_beta", "Customers")
     rows.project("proj_empty", "Äpfel")
