@@ -23,6 +23,7 @@ INSERT INTO models (id, project_id, name, created_by) VALUES ('model_m', 'proj_a
 BEGIN;
 INSERT INTO versions (id, project_id, model_id, number, stage, stage_position, parameters, features, created_at,
     created_by) VALUES ('ver_1', 'proj_a', 'model_m', '{1,0,0}', 'STAGING', 2, '{}', '{}', '2026-01-31', 'old');
+INSERT INTO tags VALUES ('proj_a', 'ver_1', 'gold-standard');
 INSERT INTO metrics VALUES ('proj_a', 'ver_1', 'auc', 0.9);
 INSERT INTO stage_transitions (id, project_id, model_id, version_id, position, previous_position, after_position,
     from_stage, to_stage, at, actor, automatic) VALUES
@@ -87,6 +88,8 @@ async def test_what_was_kept_before_governance_is_governed_and_still_sound(
         "stageHistory": [{"toStage": "DEVELOPMENT", "approvals": []}, {"toStage": "STAGING", "approvals": []}],
         "model": {"project": {"policy": {"requiredApprovals": 1, "retentionDays": 90}}},
     }  # fmt: skip
+    found = await registry.ask('{ searchVersions(filter: {query: "m gold stan"}) { nodes { version } } }')
+    assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}], "its words were gathered"
     move = 'modelId: "model_m", version: "1.0.0", targetStage: ARCHIVED'
     await registry.ask(f"mutation {{ transitionStage(input: {{{move}}}) {{ version {{ stage }} }} }}")
     outcome = await database_outcome(old.app_url, None)
