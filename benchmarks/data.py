@@ -42,8 +42,9 @@ TAGS = (
 )
 METRICS = ("auc", "accuracy", "f1", "log_loss", "precision", "recall")
 FEATURES = [f"feature_{i:02}" for i in range(24)]
-HEADS, TAILS = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu"), ("ran", "sel", "tor", "vin", "lum")
-WORDS = [head + tail for head in HEADS for tail in TAILS]
+HEADS = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu")
+MIDDLES, TAILS = ("", "ra", "si", "to"), ("ran", "sel", "tor", "vin", "lum")
+WORDS = [head + middle + tail for head in HEADS for middle in MIDDLES for tail in TAILS]
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]

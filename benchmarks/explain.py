@@ -12,6 +12,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from benchmarks.cases import Case
 from benchmarks.data import ACTOR, PRINCIPAL, PROJECTS, project_of
+from benchmarks.families import PROJECT
 from benchmarks.place import Place
 from benchmarks.reads import Effort
 from resolvers.transaction import Caller
@@ -45,7 +46,7 @@ def compiled_by_lineal(documents: Documents, case: Case, variables: dict[str, An
     definitions = prepared.operation.definition.variable_definitions or ()
     values = get_variable_values(documents.schema, definitions, variables)
     assert isinstance(values, VariableValues), values
-    caller = Caller(ACTOR, [project_of(i) for i in range(PROJECTS)], "explain", PRINCIPAL)
+    caller = Caller(ACTOR, [PROJECT, *(project_of(i) for i in range(PROJECTS))], "explain", PRINCIPAL)
     plan = prepared.operation.read_plan(values, caller)
     return plan.statement, plan.arguments(values, caller)
 

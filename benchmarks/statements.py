@@ -85,8 +85,9 @@ WITH RECURSIVE near (id, distance) AS (
 ), affected (id, via) AS (
     SELECT id, via FROM direct
     UNION ALL
-    SELECT v.id::text, via || v.id::text FROM affected a JOIN versions v ON v.parent_id = a.id
-    WHERE v.id NOT IN (SELECT id FROM direct)
+    SELECT child.id, via || child.id
+    FROM affected a, LATERAL (SELECT v.id::text FROM versions v WHERE v.parent_id = a.id OFFSET 0) child
+    WHERE child.id NOT IN (SELECT id FROM direct)
 ), found AS MATERIALIZED (
     SELECT v.id, v.number, v.stage, v.created_at, v.model_id, a.via FROM affected a JOIN versions v ON v.id = a.id
 )

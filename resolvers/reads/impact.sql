@@ -6,7 +6,10 @@
 ), {direct}, affected (id, via) AS (
     SELECT id, via FROM direct
     UNION ALL
-    SELECT v.id::text, a.via || v.id::text FROM affected a JOIN versions v ON v.parent_id = a.id
-    WHERE v.id NOT IN (SELECT id FROM direct)
+    SELECT child.id, a.via || child.id
+    FROM affected a
+    -- Kept apart, so that children are looked up by their index, not all versions read to find them.
+    CROSS JOIN LATERAL (SELECT v.id::text FROM versions v WHERE v.parent_id = a.id OFFSET 0) child
+    WHERE child.id NOT IN (SELECT id FROM direct)
 )
 SELECT {answer})
