@@ -72,12 +72,13 @@ WITH RECURSIVE near (id, distance) AS (
     SELECT p.dataset_version_id::text, distance + 1 FROM near JOIN dataset_parents p ON p.parent_id = near.id
 ), nearest AS MATERIALIZED (
     SELECT id, min(distance) AS distance FROM near GROUP BY id
+), origin AS MATERIALIZED (
+    SELECT n.id, min(b.id) AS from_id FROM nearest n JOIN dataset_parents p ON p.dataset_version_id = n.id
+    JOIN nearest b ON b.id = p.parent_id AND b.distance = n.distance - 1 GROUP BY n.id
 ), data (id, via) AS (
     SELECT $1::text, ARRAY[$1::text]
     UNION ALL
-    SELECT n.id, via || n.id FROM data JOIN nearest n ON n.distance = cardinality(via) AND data.id = (
-        SELECT min(p.parent_id::text) FROM dataset_parents p JOIN nearest b ON b.id = p.parent_id
-        WHERE p.dataset_version_id = n.id AND b.distance = n.distance - 1)
+    SELECT o.id, via || o.id FROM data JOIN origin o ON o.from_id = data.id
 ), direct AS (
     SELECT DISTINCT ON (u.version_id) u.version_id::text AS id, via || u.version_id::text AS via
     FROM data JOIN dataset_uses u ON u.dataset_version_id = data.id AND u.role = 'TRAINING'

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
-from storage import audit, load
+from storage import audit, load, rollouts
 from storage.ids import new_id
 from storage.vocabulary import PrincipalKind
 
@@ -120,6 +120,12 @@ class Transaction:
         found = await load.request(self.session, id_, self.caller.who)
         await self.lock_model(self._found(found, "transition request", id_, field)["model_id"])
         return await load.locked_request(self.session, id_)
+
+    async def deployment(self, id_: str, field: str = "input.deploymentId") -> dict[str, Any]:
+        """A deployment, whose model is locked."""
+        found = await rollouts.deployment(self.session, id_, self.caller.who)
+        await self.lock_model(self._found(found, "deployment", id_, field)["model_id"])
+        return await rollouts.locked(self.session, id_)
 
     def _found(
         self, found: Mapping[str, Any] | None, noun: str, id_: str, field: str, of: str | None = None

@@ -6,13 +6,15 @@ from typing import Any
 from sqlalchemy import update
 
 from resolvers.errors import ApprovalRequired, Conflict, GateFailed, NotFound
+from resolvers.rollouts import take
 from resolvers.rules import gates, stages
 from resolvers.rules.approvals import Asked, Person
 from resolvers.rules.gates import Outcome, Promotion
+from resolvers.rules.rollout import ACTIVE, Action
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import version_of
-from storage import load
+from storage import load, rollouts
 from storage.approvals import TransitionRequest
 from storage.ids import new_id
 from storage.vocabulary import Decision, Stage, TransitionRequestStatus
@@ -29,6 +31,7 @@ async def transition_stage(
     notes: str | None = None,
     approved_by: str | None = None,
     expected_stage: Stage | None = None,
+    retire_deployments: bool = False,
 ) -> dict[str, str | None]:
     project_id, found = await version_of(tx, model_id, version)
     steps = stages.transition(
@@ -46,9 +49,33 @@ async def transition_stage(
         refuse_unless_allowed(outcome, promotion, target_stage)
         events = given_approval(tx, project_id, found, promotion, target_stage, outcome, notes)
         approved_by = approved_by or ", ".join(outcome.tally.approvers)
+    if target_stage is Stage.ARCHIVED:
+        events += await retired_deployments(tx, found, retire_deployments, notes)
     events += await step_events(tx, project_id, found, steps, notes, approved_by)
     await tx.append(model_id, *events)
     return moved(found, steps, events)
+
+
+async def retired_deployments(
+    tx: Transaction, found: Mapping[str, Any], may_retire: bool, notes: str | None
+) -> list[dict[str, Any]]:
+    """The events of what deployed a version that is to be archived: all of it retires, or the step is refused.
+
+    Where another version takes its place, this one serves on until a deployment of that takes over.
+    """
+    deployed = await rollouts.of_version(tx.session, found["id"])
+    if deployed and not may_retire:
+        places = ", ".join(f"{each['name']} in {each['environment']}" for each in deployed)
+        raise Conflict(
+            f"{Number(*found['number'])} is deployed as {places}; deploy what takes over there first, or give"
+            " retireDeployments to take it away.",
+            deployments=[each["id"] for each in deployed],
+        )
+    events = []
+    # Rollouts first: what an active one serves beside them goes back to it before it retires itself.
+    for each in sorted(deployed, key=lambda row: row["status"] == ACTIVE):
+        events += await take(tx, await rollouts.locked(tx.session, each["id"]), Action.RETIRE, notes or "Archived.")
+    return events
 
 
 def moved(found: Mapping[str, Any], steps: Sequence[stages.Step], events: Sequence[Any]) -> dict[str, str | None]:

@@ -31,6 +31,11 @@ class Impact:
         f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
         "{c}.created_at DESC, {c}.id DESC",
     )
+    deployments: list[links.Deployment] = many(
+        "The deployments of such versions that have not ended, the newest first.",
+        "{c}.version_id = ANY (ARRAY(SELECT id FROM affected)) AND {c}.status NOT IN ('ROLLED_BACK', 'RETIRED')",
+        "{c}.created_at DESC, {c}.id DESC",
+    )
     models: list[links.Model] = many(
         "The models that have such versions, by name.",
         "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",

@@ -9,7 +9,7 @@ from schema import links, words
 from schema.fields import argument, bound, column, computed, expression
 
 LineageNode = Annotated[
-    Union[links.ModelVersion, links.Experiment, links.DatasetVersion],  # noqa: UP007 - strawberry.union wants a Union
+    Union[links.ModelVersion, links.Experiment, links.DatasetVersion, links.Deployment],  # noqa: UP007 - strawberry.union wants a Union
     strawberry.union("LineageNode", description="What a lineage graph connects."),
 ]
 

@@ -7,6 +7,7 @@ import strawberry
 if TYPE_CHECKING:
     from schema.cards import ModelCard
     from schema.datasets import Dataset, DatasetVersion
+    from schema.deployments import Deployment
     from schema.experiments import Experiment
     from schema.models import Model
     from schema.projects import Project
@@ -20,6 +21,7 @@ else:
     Dataset = Annotated["Dataset", strawberry.lazy("schema.datasets")]
     DatasetVersion = Annotated["DatasetVersion", strawberry.lazy("schema.datasets")]
     Metric = Annotated["Metric", strawberry.lazy("schema.versions")]
+    Deployment = Annotated["Deployment", strawberry.lazy("schema.deployments")]
     ModelCard = Annotated["ModelCard", strawberry.lazy("schema.cards")]
     Approval = Annotated["Approval", strawberry.lazy("schema.transitions")]
     PromotionCheck = Annotated["PromotionCheck", strawberry.lazy("schema.transitions")]
@@ -29,6 +31,7 @@ __all__ = [
     "Approval",
     "Dataset",
     "DatasetVersion",
+    "Deployment",
     "Experiment",
     "Metric",
     "Model",

@@ -7,6 +7,7 @@ from resolvers.reads.paging import HIGHEST_FIRST
 from resolvers.rules import limits
 from resolvers.rules.metrics import metric_path
 from schema import links
+from schema.deployments import ServingShare, serving
 from schema.facets import VersionConnection
 from schema.fields import argument, column, computed, given, one, optional, search
 from schema.nodes import Node
@@ -26,6 +27,7 @@ class Model(Node):
     description: str | None = column("What it predicts and for whom.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
     created_at: datetime = column("When it was made.")
+    serving: list[ServingShare] = serving()
     versions: VersionConnection = search(
         "Its versions, by default the highest number first.", "{c}.model_id = {t}.id", HIGHEST_FIRST, FILTER, ORDER_BY
     )

@@ -2,6 +2,7 @@ import strawberry
 
 from resolvers import cards as write_cards
 from resolvers import datasets as write_datasets
+from resolvers import deployments as write_deployments
 from resolvers import experiments as write_experiments
 from resolvers import keys as write_keys
 from resolvers import members as write_members
@@ -16,6 +17,7 @@ from resolvers import versions as write_versions
 from schema import (
     cards,
     datasets,
+    deployments,
     experiments,
     keys,
     models,
@@ -157,4 +159,44 @@ class Mutation:
         " those tagged `keep`, under review, or from which a living version was derived.",
         retention.ApplyRetentionInput,
         write_retention.apply_retention,
+    )
+    create_deployment: deployments.CreateDeploymentPayload | None = mutation(
+        "Deploy a version: into `production` one that is in PRODUCTION, as a SHADOW also one in STAGING; elsewhere any"
+        " but an ARCHIVED one. It takes over from the active deployment of its model there. GATE_FAILED where the"
+        " stage or INVALID data are against it, CONFLICT while another rollout of the model is under way there.",
+        deployments.CreateDeploymentInput,
+        write_deployments.create_deployment,
+    )
+    advance_deployment: deployments.DeploymentActionPayload | None = mutation(
+        "Enter the next stage now, or switch a BLUE_GREEN over. CONFLICT unless it is IN_PROGRESS.",
+        deployments.DeploymentActionInput,
+        write_deployments.advance_deployment,
+    )
+    pause_deployment: deployments.DeploymentActionPayload | None = mutation(
+        "Keep a rollout where it is until it is resumed. CONFLICT unless it is IN_PROGRESS.",
+        deployments.DeploymentActionInput,
+        write_deployments.pause_deployment,
+    )
+    resume_deployment: deployments.DeploymentActionPayload | None = mutation(
+        "Go on with a paused rollout; its stage begins anew. CONFLICT unless it is PAUSED.",
+        deployments.DeploymentActionInput,
+        write_deployments.resume_deployment,
+    )
+    rollback_deployment: deployments.DeploymentActionPayload | None = mutation(
+        "Give all traffic back to the deployment before, for ever. CONFLICT where it has ended, or where another"
+        " rollout takes over from it.",
+        deployments.DeploymentActionInput,
+        write_deployments.rollback_deployment,
+    )
+    retire_deployment: deployments.DeploymentActionPayload | None = mutation(
+        "Take a deployment away; what it served of a rollout goes back to the one before. The version's stage stays."
+        " CONFLICT where it has ended, or where another rollout takes over from it.",
+        deployments.DeploymentActionInput,
+        write_deployments.retire_deployment,
+    )
+    report_deployment_health: deployments.ReportDeploymentHealthPayload | None = mutation(
+        "Say how a deployment does. The last unhealthy report that a plan allows rolls it back, or pauses it, in the"
+        " same transaction. CONFLICT where it has ended.",
+        deployments.ReportDeploymentHealthInput,
+        write_deployments.report_deployment_health,
     )

@@ -9,6 +9,8 @@ from schema.audit import FILTER as AUDIT_FILTER
 from schema.audit import AuditEvent, AuditIntegrity
 from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.datasets import Dataset, DatasetVersion
+from schema.deployments import FILTER as DEPLOYMENT_FILTER
+from schema.deployments import Deployment
 from schema.experiments import Experiment
 from schema.facets import VersionConnection
 from schema.fields import argument, bound, connection, embedded, events, one, search
@@ -57,6 +59,16 @@ class Query:
     experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID)
     dataset: Dataset | None = one("A data set by its id, or null.", BY_ID, ID)
     dataset_version: DatasetVersion | None = one("A data set version by its id, or null.", BY_ID, ID)
+    deployment: Deployment | None = one("A deployment by its id, or null.", BY_ID, ID)
+    deployments: Connection[Deployment] = connection(
+        "Deployments, the newest first.",
+        "({args[filter.projectId]}::text IS NULL OR {c}.project_id = {args[filter.projectId]})"
+        " AND ({args[filter.modelId]}::text IS NULL OR {c}.model_id = {args[filter.modelId]})"
+        " AND ({args[filter.environment]}::text IS NULL OR {c}.environment = {args[filter.environment]})"
+        " AND ({args[filter.status]}::text[] IS NULL OR {c}.status = ANY ({args[filter.status]}::text[]))",
+        NEWEST_FIRST,
+        DEPLOYMENT_FILTER,
+    )
     compare_versions: VersionComparison = bound(
         "Two to ten versions of a model side by side; the first is the baseline, and differences are the last one's"
         " against it. NOT_FOUND where there is no such version.",

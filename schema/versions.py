@@ -15,6 +15,7 @@ from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import links, words
 from schema.comparison import ONLY_CHANGED, VersionComparison
+from schema.deployments import deployments_of
 from schema.facets import VersionConnection
 from schema.fields import (
     argument,
@@ -144,6 +145,9 @@ class ModelVersion(Node):
         "This version, its parent, and so on to the first; crosses models.",
         Chain("parent_id"),
         (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_CHAIN),),
+    )
+    deployments: Connection[links.Deployment] = deployments_of(
+        "Its deployments, the newest first, with those that have ended.", "{c}.version_id = {t}.id"
     )
     impact: Impact = impact_of_version()
     lineage: LineageGraph = lineage_graph()
@@ -312,6 +316,10 @@ class TransitionStageInput:
     )
     expected_stage: words.Stage | None = optional(
         "The stage that the caller believes the version to be in; CONFLICT if it is not."
+    )
+    retire_deployments: bool | None = optional(
+        "Whether archiving takes its deployments away; absent: false, and CONFLICT where it is deployed. A promotion"
+        " leaves the deployments of the version that it replaces where they are, until others take over."
     )
 
 

@@ -7,6 +7,8 @@ from storage.vocabulary import (
     DatasetRole,
     DatasetVersionStatus,
     Decision,
+    DeploymentStatus,
+    DeploymentStrategy,
     ExperimentStatus,
     LineageDirection,
     LineageEdgeKind,
@@ -25,6 +27,8 @@ __all__ = [
     "DatasetRole",
     "DatasetVersionStatus",
     "Decision",
+    "DeploymentStatus",
+    "DeploymentStrategy",
     "ExperimentStatus",
     "LineageDirection",
     "LineageEdgeKind",
@@ -89,6 +93,24 @@ words(
     TRAINED_ON="Fitted on that data.",
     VALIDATED_ON="Chosen by that data.",
     TESTED_ON="Measured on that data.",
+    DEPLOYED_AS="Deployed from that version.",
+)
+words(
+    DeploymentStrategy,
+    "How a deployment takes over from the one before.",
+    DIRECT="All traffic at once.",
+    CANARY="Stage by stage, as its plan says.",
+    SHADOW="Never: it gets a copy of the traffic, and its answers are not used.",
+    BLUE_GREEN="It stands ready without traffic, and `advanceDeployment` switches all of it over.",
+)
+words(
+    DeploymentStatus,
+    "How far a deployment has come.",
+    IN_PROGRESS="It is being rolled out.",
+    PAUSED="Its rollout waits for somebody to resume it.",
+    ACTIVE="It serves all that it is meant to serve.",
+    ROLLED_BACK="It has gone back; for ever.",
+    RETIRED="It serves no more: replaced, or taken away. The rollback of what replaced it brings it back.",
 )
 words(
     OrderDirection,

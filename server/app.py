@@ -24,6 +24,7 @@ from server.operations import Operations
 from server.parent import die_with_parent
 from server.pictures import Pictures
 from server.rates import Buckets
+from server.routes import Routes
 from server.settings import Settings
 from storage.engine import Database
 
@@ -65,6 +66,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             *graphiql.routes,
+            *Routes(database).routes,
             *Pictures(operations, settings.request_timeout).routes,
         ],
         exception_handlers={404: not_found, 405: wrong_method, Refused: told},

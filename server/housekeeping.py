@@ -1,4 +1,5 @@
-"""What every server process does beside answering: checkpoints of the audit log, retention, forgetting old answers.
+"""What every server process does beside answering: rollouts that are due, checkpoints of the audit log, retention,
+forgetting old answers.
 
 Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
 """
@@ -11,12 +12,14 @@ import structlog
 
 from resolvers.idempotency import FORGET, KEPT_HOURS
 from resolvers.retention import run_retention
+from resolvers.rollouts import run_due
 from server.checkpointing import Checkpoints, checkpoint
 from server.settings import Settings
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
 
+ROLLOUT_SECONDS = 0.5
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
 
@@ -37,7 +40,12 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         if archived := await run_retention(database.sessions):
             log.info("retention", archived=archived)
 
+    async def go_on_with_rollouts() -> None:
+        if steps := await run_due(database.sessions):
+            log.info("rollouts", steps=steps)
+
     tasks = [
+        asyncio.create_task(every(ROLLOUT_SECONDS, go_on_with_rollouts)),
         asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
         asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
         asyncio.create_task(every(FORGET_SECONDS, forget)),

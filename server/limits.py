@@ -183,6 +183,8 @@ LIST_SIZES = {
     "VersionComparison.datasets": 10,
     "Impact.production": 20,
     "Impact.models": 20,
+    "Impact.deployments": 20,
+    "Deployment.events": 20,
 }
 # What one object takes that is computed from whatever many rows: all hashes of a chain, all that comes from something.
 WEIGHTS = {

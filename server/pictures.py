@@ -35,6 +35,7 @@ query Lineage($id: ID!, $direction: LineageDirection!, $depth: Int!) {
       ... on ModelVersion { id model { name } version stage }
       ... on Experiment { id name outcome: status }
       ... on DatasetVersion { id name quality: status }
+      ... on Deployment { id name progress: status }
     }
   } } }
 }

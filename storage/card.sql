@@ -26,6 +26,11 @@ json_build_object(
         FROM experiments x WHERE x.id = {v}.experiment_id),
     'parent', (SELECT json_build_object('id', a.id, 'model', a.model_id, 'version', array_to_string(a.number, '.'))
         FROM versions a WHERE a.id = {v}.parent_id),
+    'deployments', (SELECT coalesce(json_agg(json_build_object('id', p.id, 'name', p.name, 'environment', p.environment,
+            'strategy', p.strategy, 'status', p.status, 'trafficPercentage', p.traffic_percentage,
+            'reason', (SELECT e.entry::json ->> 'notes' FROM audit_events e WHERE e.subject_id = p.id
+                ORDER BY e.at DESC, e.seq DESC LIMIT 1)) ORDER BY p.created_at, p.id), '[]')
+        FROM deployments p WHERE p.version_id = {v}.id),
     'registeredAt', {v}.created_at,
     'registeredBy', {v}.created_by
 )

@@ -7,7 +7,7 @@ REVOKE INSERT ON stage_transitions FROM :app;
 REVOKE UPDATE (stage, stage_position) ON versions FROM :app;
 GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
-    model_cards, model_card_revisions, idempotent_answers TO :app;
+    model_cards, model_card_revisions, idempotent_answers, deployments, health_reports TO :app;
 GRANT UPDATE (description) ON models TO :app; -- also what the row lock needs
 GRANT UPDATE (description, touched_at) ON versions TO :app;
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO :app;
@@ -22,6 +22,7 @@ GRANT UPDATE (status) ON transition_requests TO :app;
 GRANT UPDATE (revision, description, intended_use, limitations, ethical_considerations, training_data_summary,
     performance_by_segment, updated_at, updated_by) ON model_cards TO :app;
 GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers TO :app;
+GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
 GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]) TO :app

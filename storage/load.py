@@ -55,7 +55,7 @@ def promotion_facts(version: str, target: str) -> str:
     )
 
 
-def _role(table: str, column: str = "project_id") -> str:
+def role_in(table: str, column: str = "project_id") -> str:
     """The caller's role in the project of a row. Qualified: an inner table has columns of these names too."""
     return ROLE.format(project=f"{table}.{column}")
 
@@ -66,7 +66,7 @@ async def one(session: AsyncSession, statement: str, **values: Any) -> Row | Non
 
 
 async def project(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    role = _role("projects", "id")
+    role = role_in("projects", "id")
     statement = f"SELECT id, {role} AS role FROM projects WHERE id = :id AND {role} IS NOT NULL"
     return await one(session, statement, id=id_, **who)
 
@@ -110,7 +110,7 @@ FROM project_policies y WHERE y.project_id = :id
 
 async def lock_models(session: AsyncSession, ids: Sequence[str], who: Who) -> dict[str, Row]:
     """Models by id, locked in id order until the transaction ends; without those that there are not."""
-    role = _role("models")
+    role = role_in("models")
     statement = (
         f"SELECT id, project_id, {role} AS role FROM models WHERE id = ANY (CAST(:ids AS text[]))"
         f" AND {role} IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
@@ -198,7 +198,7 @@ async def highest_between(
 
 
 async def lock_experiment(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    role = _role("experiments")
+    role = role_in("experiments")
     facts = "id, project_id, status, training_duration_secs, notes"
     statement = f"SELECT {facts}, {role} AS role FROM experiments WHERE id = :id AND {role} IS NOT NULL"
     return await one(session, f"{statement} FOR NO KEY UPDATE", id=id_, **who)
@@ -231,7 +231,7 @@ async def request(session: AsyncSession, id_: str, who: Who) -> Row | None:
 
 
 def _seen(table: str, more: str = "id") -> str:
-    role = _role(table)
+    role = role_in(table)
     return f"SELECT id, project_id, {more}, {role} AS role FROM {table} WHERE id = :id AND {role} IS NOT NULL"
 
 

@@ -14,6 +14,8 @@ WITH RECURSIVE policy AS MATERIALIZED (
         WHEN EXISTS (SELECT FROM transition_requests q
             WHERE q.version_id = o.id AND q.status = 'OPEN' AND q.expires_at > statement_timestamp())
             THEN 'It is under review.'
+        WHEN EXISTS (SELECT FROM deployments p
+            WHERE p.version_id = o.id AND p.status NOT IN ('ROLLED_BACK', 'RETIRED')) THEN 'It is deployed.'
         WHEN EXISTS (SELECT FROM versions c WHERE c.parent_id = o.id AND c.stage <> 'ARCHIVED' AND NOT ({is_old_c}))
             THEN 'A living version was derived from it.'
         END AS reason

@@ -5,6 +5,7 @@ from storage.audit import AuditChain, AuditEvent
 from storage.base import metadata
 from storage.cards import ModelCard, ModelCardRevision
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
+from storage.deployments import Deployment, HealthReport
 from storage.experiments import Experiment
 from storage.housekeeping import DailyRun, IdempotentAnswer
 from storage.keys import ApiKey
@@ -26,7 +27,9 @@ __all__ = [
     "DatasetParent",
     "DatasetUse",
     "DatasetVersion",
+    "Deployment",
     "Experiment",
+    "HealthReport",
     "IdempotentAnswer",
     "Member",
     "Metric",

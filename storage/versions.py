@@ -32,6 +32,7 @@ class Version(Recorded, table=True):
         readable_id("ver"),
         tenant(),
         UniqueConstraint("model_id", "number", name="number"),
+        UniqueConstraint("project_id", "model_id", "id", name="of_model"),
         CheckConstraint("array_ndims(number) = 1 AND cardinality(number) = 3 AND 0 <= ALL (number)", name="number"),
         words("stage", Stage),
         CheckConstraint("artifact_size_bytes >= 0", name="artifact_size_bytes"),

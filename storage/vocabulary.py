@@ -48,6 +48,22 @@ class LineageEdgeKind(StrEnum):
     TRAINED_ON = "TRAINED_ON"
     VALIDATED_ON = "VALIDATED_ON"
     TESTED_ON = "TESTED_ON"
+    DEPLOYED_AS = "DEPLOYED_AS"
+
+
+class DeploymentStrategy(StrEnum):
+    DIRECT = "DIRECT"
+    CANARY = "CANARY"
+    SHADOW = "SHADOW"
+    BLUE_GREEN = "BLUE_GREEN"
+
+
+class DeploymentStatus(StrEnum):
+    IN_PROGRESS = "IN_PROGRESS"
+    PAUSED = "PAUSED"
+    ACTIVE = "ACTIVE"
+    ROLLED_BACK = "ROLLED_BACK"
+    RETIRED = "RETIRED"
 
 
 class OrderDirection(StrEnum):

@@ -153,6 +153,10 @@ class Filled:
         asked = await self.new_version() | {"targetStage": target, "notes": self.text()}
         return str((await write(self.own, "requestTransition", asked, "{ request { id } }"))["request"]["id"])
 
+    async def new_deployment(self) -> str:
+        made = await write(self.own, "createDeployment", await create_deployment(self))
+        return str(made["deployment"]["id"])
+
     async def new_key(self) -> str:
         """A key of one who has no other, bound to the project."""
         given = await create_api_key(self) | {"mayAttest": False}
@@ -251,7 +255,8 @@ async def remove_tags(of: Filled) -> Input:
 
 
 async def transition_stage(of: Filled) -> Input:
-    asked = {"targetStage": "PRODUCTION", "notes": of.text(), "expectedStage": "STAGING"}
+    asked: Input = {"targetStage": "PRODUCTION", "notes": of.text(), "expectedStage": "STAGING"}
+    asked["retireDeployments"] = True
     return await of.new_version("STAGING") | asked
 
 
@@ -353,24 +358,55 @@ async def apply_retention(of: Filled) -> Input:
     return {"projectId": of.project, "dryRun": False}
 
 
+async def create_deployment(of: Filled) -> Input:
+    version = await of.new_version(model=await of.new_model())
+    stages = [{"trafficPercentage": 5, "durationMinutes": of.real()}, {"trafficPercentage": 100, "durationMinutes": 0}]
+    config = {"stages": stages, "autoAdvance": True, "autoRollback": False, "failureThreshold": 7}
+    named = {"name": of.text(), "environment": of.mark().lower(), "strategy": "CANARY"}
+    config["maxHealthAgeMinutes"] = 1 + of.real()
+    return {"projectId": of.project, "registryVersion": version, "canaryConfig": config} | named
+
+
+async def deployment_action(of: Filled) -> Input:
+    return {"deploymentId": await of.new_deployment(), "reason": of.text()}
+
+
+async def resume_deployment(of: Filled) -> Input:
+    paused = {"deploymentId": await of.new_deployment(), "reason": of.text()}
+    await write(of.own, "pauseDeployment", paused)
+    return paused | {"reason": of.text()}
+
+
+async def report_deployment_health(of: Filled) -> Input:
+    observed = {"healthy": False, "metrics": {of.text(): of.real()}, "observedAt": "2026-01-31T00:00:00Z"}
+    return {"deploymentId": await of.new_deployment()} | observed
+
+
 INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "addTags": add_tags,
+    "advanceDeployment": deployment_action,
     "applyRetention": apply_retention,
     "cancelTransition": cancel_transition,
     "completeExperiment": complete_experiment,
     "createApiKey": create_api_key,
     "createDataset": create_dataset,
     "createDatasetVersion": create_dataset_version,
+    "createDeployment": create_deployment,
     "createExperiment": create_experiment,
     "createModel": create_model,
     "createProject": create_project,
     "createVersion": create_version,
     "defineTag": define_tag,
+    "pauseDeployment": deployment_action,
     "removeMember": remove_member,
     "removeTags": remove_tags,
+    "reportDeploymentHealth": report_deployment_health,
     "requestTransition": request_transition,
+    "resumeDeployment": resume_deployment,
+    "retireDeployment": deployment_action,
     "reviewTransition": review_transition,
     "revokeApiKey": revoke_api_key,
+    "rollbackDeployment": deployment_action,
     "rollbackProduction": rollback_production,
     "rotateApiKey": rotate_api_key,
     "setAdministrator": set_administrator,

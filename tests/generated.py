@@ -49,10 +49,19 @@ TYPES_OF_IDS = {
     "Query.project": "proj",
     "Query.model": "model",
     "Query.experiment": "exp",
+    "Query.deployment": "dep",
 } | {
     "Query.dataset": "ds",
     "Query.datasetVersion": "dsv",
 }
+# Lists that take `first` and no cursor.
+WITH_FIRST = (
+    "ModelVersion.versionChain",
+    "Impact.paths",
+    "VersionFacets.tags",
+    "VersionFacets.algorithms",
+    "Deployment.health",
+)
 # Fields with more to get wrong are drawn more often.
 WEIGHTS = {"searchVersions": 5, "nodes": 2, "edges": 2, "model": 2, "versions": 3, "lineage": 3, "versionChain": 2}
 MISSING_IDS = ["model_none", "ver_", "proj", "", "tra_none", "dsv_x1_", "Ünknown_1"]
@@ -201,6 +210,23 @@ class Values:
             "after": self.moment,
             "before": self.moment,
         }
+
+    def placed(self) -> Row:
+        names = {self.one_of(*self.deployment_conditions) for _ in range(self.below(3))}
+        return {name: None if self.rarely() else self.deployment_conditions[name]() for name in sorted(names)}
+
+    @cached_property
+    def deployment_conditions(self) -> dict[str, Callable[[], Any]]:
+        """How each part of a DeploymentFilter is drawn."""
+        return {
+            "projectId": lambda: self.id("proj"),
+            "modelId": lambda: self.id("model"),
+            "environment": lambda: self.column("deployments", "environment", "none"),
+            "status": self.deployment_statuses,
+        }
+
+    def deployment_statuses(self) -> list[Word]:
+        return [Word(self.column("deployments", "status", "PAUSED")) for _ in self.some(3)]
 
     def statuses(self) -> list[Word]:
         return [Word(self.column("transition_requests", "status", "EXPIRED")) for _ in self.some(3)]
@@ -415,7 +441,7 @@ class Writer:
         names = definition.args.keys()
         if "after" in names:
             return self.paging(path, definition, rows)
-        if path in ("ModelVersion.versionChain", "Impact.paths", "VersionFacets.tags", "VersionFacets.algorithms"):
+        if path in WITH_FIRST:
             return {} if rows * 100 < ROWS and self.values.rarely(3) else {"first": self.count(1, 6)}
         if path.endswith(".lineage"):
             found = {"depth": self.count(1, 4)} if self.values.rarely(2) else {}
@@ -450,6 +476,7 @@ class Writer:
             "version": self.values.version,
             "name": self.values.metric,
             "at": self.values.moment,
+            "environment": lambda: self.values.column("deployments", "environment", "none"),
             "chain": lambda: self.values.column("audit_events", "chain", "registry"),
             "targetStage": lambda: Word(self.values.one_of(*self.schema.type_map["Stage"].values)),  # type: ignore[attr-defined]
         }
@@ -463,14 +490,17 @@ class Writer:
 
     def paging(self, path: str, definition: GraphQLField, rows: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        if path == "Query.auditEvents":
+        if path == "Query.deployments":
+            found |= {"filter": Value(self.values.placed(), self.values.placed)} if self.values.rarely(2) else {}
+        elif path == "Query.auditEvents":
             found |= {"filter": Value(self.values.events(), self.values.events)} if self.values.rarely(2) else {}
         elif "filter" in definition.args:
             found |= self.filtered() if self.values.rarely(2) else {}
             asked = found["filter"].value if "filter" in found else None
             found |= {"orderBy": Value(self.values.order(asked))} if self.values.rarely(2) else {}
         if "status" in definition.args and self.values.rarely(2):
-            found["status"] = Value(self.values.statuses(), self.values.statuses)
+            draw = self.values.deployment_statuses if path == "ModelVersion.deployments" else self.values.statuses
+            found["status"] = Value(draw(), draw)
         if "query" in definition.args:
             found |= {"query": Value(self.values.text(), self.values.text)} if self.values.rarely(2) else {}
             found |= {"projectId": Value(self.values.id("proj"))} if self.values.rarely(4) else {}
@@ -504,7 +534,7 @@ class Writer:
         connection: Any = get_named_type(definition.type)
         of = get_named_type(connection.fields["nodes"].type).name
         table = next(table for table, name in oracle.NODES.values() if name == of)
-        query = found["filter"].value.get("query") if path != "Query.auditEvents" and "filter" in found else None
+        query = found["filter"].value.get("query") if "orderBy" in definition.args and "filter" in found else None
         if "orderBy" in found:
             return table, oracle.version_order(found["orderBy"].value, query)
         if query is not None:
@@ -531,7 +561,11 @@ class Writer:
         if is_list_type(of):
             return f"[{', '.join(self.part(of.of_type, Value(each), constant) for each in value)}]"
         if is_input_object_type(of):
-            drawn = {"VersionFilter": self.values.conditions, "AuditFilter": self.values.event_conditions}
+            drawn = {
+                "VersionFilter": self.values.conditions,
+                "AuditFilter": self.values.event_conditions,
+                "DeploymentFilter": self.values.deployment_conditions,
+            }
             anew = {key: draw for key, draw in drawn.get(of.name, {}).items() if key != "query"}
             each_of = {key: Value(each, anew.get(key)) for key, each in value.items()}
             parts = [f"{key}: {self.part(of.fields[key].type, each, constant)}" for key, each in each_of.items()]
@@ -555,7 +589,8 @@ class Writer:
 
     def declare(self, name: str, of: Any, nullable: Any, given: Value, purpose: str) -> Variable:
         value, declaration = given.value, f"${name}: {nullable}"
-        other = given.another() if given.another else value
+        # Where the variable may not be null, another value is none either.
+        other = another if given.another and (another := given.another()) is not None else value
         if value is None:
             return Variable(declaration) if self.values.rarely(2) else Variable(declaration, value=None, other=None)
         default = f"{declaration} = {self.literal(of, value, constant=True)}"

@@ -54,9 +54,12 @@ TABLES = (
     "transition_requests",
     "approvals",
     "audit_events",
+    "deployments",
+    "health_reports",
 )
 JSON_COLUMNS = frozenset({
     "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",
+    "stages", "metrics",
 })  # fmt: skip
 # The table and the type that an id's prefix names.
 NODES = {
@@ -70,6 +73,7 @@ NODES = {
     "key": ("api_keys", "ApiKey"),
     "req": ("transition_requests", "TransitionRequest"),
     "evt": ("audit_events", "AuditEvent"),
+    "dep": ("deployments", "Deployment"),
 }
 # Who asks: a reviewer of some projects, whose key, unless it is restricted, may do everything.
 ASKING = Caller("bo@example.com", None, "req_test", "prin_bo", PrincipalKind.USER)
@@ -122,6 +126,7 @@ class Data:
         found += [(kinds[u["role"]], u["version_id"], u["dataset_version_id"]) for u in self.tables["dataset_uses"]]
         found += [("TRAINED_ON", e["id"], e["dataset_version_id"]) for e in self.tables["experiments"]]
         found += [("DERIVED_FROM", p["dataset_version_id"], p["parent_id"]) for p in self.tables["dataset_parents"]]
+        found += [("DEPLOYED_AS", d["id"], d["version_id"]) for d in self.tables["deployments"]]
         return [{"kind": kind, "from": later, "to": earlier} for kind, later, earlier in found if earlier is not None]
 
 
@@ -473,7 +478,10 @@ def lineage_url(data: Data, row: Row) -> str:
 
 
 def mermaid(data: Data, graph: Row) -> str:
-    nodes = [{"id": n["id"], "label": _label(data, n), "stage": n.get("stage")} for n in graph["nodes"]]
+    nodes = [
+        {"id": n["id"], "label": _label(data, n), "stage": n["stage"] if "number" in n else None}
+        for n in graph["nodes"]
+    ]
     edges = [{"from_id": e["from"], "to_id": e["to"], "kind": e["kind"]} for e in graph["edges"]]
     return draw(nodes, edges)  # type: ignore[arg-type]
 
@@ -609,6 +617,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
 
 
 def all_resolvers() -> dict[str, Callable[..., Any]]:
-    from tests import oracle_governance, oracle_knowledge
+    from tests import oracle_deployments, oracle_governance, oracle_knowledge
 
-    return RESOLVERS | oracle_governance.RESOLVERS | oracle_knowledge.RESOLVERS
+    parts = (oracle_governance, oracle_knowledge, oracle_deployments)  # they build on what is above
+    return RESOLVERS | {name: answer for part in parts for name, answer in part.RESOLVERS.items()}

@@ -10,7 +10,7 @@ from resolvers.rules import cards, comparison, comparison_markdown
 from resolvers.rules.card_cyclone_dx import card_cyclone_dx
 from resolvers.rules.card_hugging_face import card_hugging_face
 from resolvers.rules.card_markdown import card_markdown
-from tests import oracle, oracle_governance
+from tests import oracle, oracle_deployments, oracle_governance
 from tests.oracle import Data, Row
 from tests.oracle_governance import metrics
 
@@ -43,6 +43,7 @@ def facts(data: Data, card: Row) -> Row:
         "data": [used(data, use) for use in oracle.uses(data, version)],
         "experiment": experiment(data.by_id("experiments", version["experiment_id"])),
         "parent": parent and {"id": parent["id"], "model": parent["model_id"], "version": oracle.number_text(parent)},
+        "deployments": oracle_deployments.operations(data, version),
         "registeredAt": oracle.moment_text(version["created_at"]),
         "registeredBy": version["created_by"],
     }
@@ -236,6 +237,15 @@ def impact(data: Data, direct: dict[str, list[str]]) -> Row:
         "ways": ways,
         "affected": found,
         "production": [version for version in newest if version["stage"] == "PRODUCTION"],
+        "deployments": sorted(
+            (
+                row
+                for row in data.tables["deployments"]
+                if row["version_id"] in ways and row["status"] not in oracle_deployments.ENDED
+            ),
+            key=lambda row: (row["created_at"], row["id"]),
+            reverse=True,
+        ),
         "models": sorted(models.values(), key=lambda model: (model["name"], model["id"])),
     }
 

@@ -237,6 +237,7 @@ async def ids(matrix: Matrix) -> dict[str, str]:
         "Dataset": of.dataset,
         "DatasetVersion": of.dataset_version,
         "TransitionRequest": await of.new_request(),
+        "Deployment": await of.new_deployment(),
         "AuditEvent": found["auditEvents"]["nodes"][0]["id"],
     }
 

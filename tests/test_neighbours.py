@@ -77,6 +77,7 @@ async def ids(neighbours: Neighbours) -> Ids:
         "dsv": a.dataset_version,
         "req": await a.new_request(),
         "key": await a.new_key(),
+        "dep": await a.new_deployment(),
     }
     return Ids(theirs, {prefix: f"{prefix}_nobodys" for prefix in theirs})
 
@@ -152,7 +153,7 @@ NOUNS = {
 async def test_an_id_that_is_taken_in_a_is_told_to_be_taken_and_nothing_else(
     neighbours: Neighbours, ids: Ids, mutation: str
 ) -> None:
-    assert set(NOUNS) | {"createVersion"} == set(CREATING)
+    assert set(NOUNS) | {"createVersion", "createDeployment"} == set(CREATING)
     sentence = f"There is {NOUNS[mutation]} with this id already; ids are never reused."
     for of in (neighbours.a, neighbours.b):
         base = await INPUTS[mutation](neighbours.b)

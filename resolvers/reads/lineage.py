@@ -20,7 +20,8 @@ _LABEL = """coalesce(
         WHERE v.id = found.id),
     (SELECT x.name FROM experiments x WHERE x.id = found.id),
     (SELECT d.name || ' ' || w.label FROM dataset_versions w JOIN datasets d ON d.id = w.dataset_id
-        WHERE w.id = found.id))"""
+        WHERE w.id = found.id),
+    (SELECT p.name FROM deployments p WHERE p.id = found.id))"""
 _STAGE = "(SELECT v.stage FROM versions v WHERE v.id = found.id)"
 MERMAID_NEEDS = {
     "nodes": f"(SELECT json_agg(json_build_object('id', found.id, 'label', {_LABEL}, 'stage', {_STAGE})"

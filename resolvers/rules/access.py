@@ -38,14 +38,17 @@ ROUTES = {
     "/lineage/{id}.svg": Need.ANYONE,
     "/models/{id}/metrics/{name:path}.svg": Need.ANYONE,
     "/readyz": Need.OPEN,
+    "/routes/{environment}": Need.ANYONE,
 }
 
 MUTATIONS = {
     "addTags": Need.CONTRIBUTOR,
+    "advanceDeployment": Need.CONTRIBUTOR,
     "applyRetention": Need.ADMIN,
     "cancelTransition": Need.CONTRIBUTOR,
     "completeExperiment": Need.CONTRIBUTOR,
     "createApiKey": Need.INSTANCE,
+    "createDeployment": Need.CONTRIBUTOR,
     "createDataset": Need.CONTRIBUTOR,
     "createDatasetVersion": Need.CONTRIBUTOR,
     "createExperiment": Need.CONTRIBUTOR,
@@ -53,11 +56,16 @@ MUTATIONS = {
     "createProject": Need.INSTANCE,
     "createVersion": Need.CONTRIBUTOR,
     "defineTag": Need.ADMIN,
+    "pauseDeployment": Need.CONTRIBUTOR,
     "removeMember": Need.ADMIN,
     "removeTags": Need.CONTRIBUTOR,
+    "reportDeploymentHealth": Need.CONTRIBUTOR,
     "requestTransition": Need.CONTRIBUTOR,
+    "resumeDeployment": Need.CONTRIBUTOR,
+    "retireDeployment": Need.CONTRIBUTOR,
     "reviewTransition": Need.REVIEWER,
     "revokeApiKey": Need.OWNER,
+    "rollbackDeployment": Need.CONTRIBUTOR,
     "rollbackProduction": Need.REVIEWER,
     "rotateApiKey": Need.OWNER,
     "setAdministrator": Need.INSTANCE,
@@ -72,8 +80,9 @@ MUTATIONS = {
 # The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
 READS: dict[str, dict[Need, str]] = {
     "Query": {
-        Need.ANYONE: "apiKeys auditEvents auditIntegrity compareVersions dataset datasetVersion experiment model models"
-        " node nodes principals project projects searchVersions transitionRequest version viewer"
+        Need.ANYONE: "apiKeys auditEvents auditIntegrity compareVersions dataset datasetVersion deployment deployments"
+        " experiment model models node nodes principals project projects searchVersions transitionRequest version"
+        " viewer"
     },
     "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
     "Membership": {Need.VIEWER: "project role"},
@@ -100,12 +109,13 @@ READS: dict[str, dict[Need, str]] = {
     },
     "Model": {
         Need.VIEWER: "createdAt description id latestVersion metricUrl name productionAt productionVersion project"
-        " version versions"
+        " serving version versions"
     },
     "ModelVersion": {
         Need.VIEWER: "allowedTransitions approvals artifact change children compareTo createdAt createdBy"
-        " datasetVersion datasets description experiment features id impact lineage lineageUrl metric metrics model"
-        " modelCard parameters parent promotion stage stageHistory tags target transitionRequests version versionChain"
+        " datasetVersion datasets deployments description experiment features id impact lineage lineageUrl metric"
+        " metrics model modelCard parameters parent promotion stage stageHistory tags target transitionRequests version"
+        " versionChain"
     },
     "Metric": {Need.VIEWER: "higherIsBetter name value"},
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
@@ -141,8 +151,17 @@ READS: dict[str, dict[Need, str]] = {
         Need.VIEWER: "createdAt dataset digest features id impact label lineage lineageUrl name parents rowCount status"
         " statusReason trained uri"
     },
-    "Impact": {Need.VIEWER: "models paths production versions"},
+    "Impact": {Need.VIEWER: "deployments models paths production versions"},
     "ImpactPath": {Need.VIEWER: "version via"},
+    "Deployment": {
+        Need.VIEWER: "canary createdAt createdBy currentStage environment events health id name nextAdvanceAt previous"
+        " project status strategy trafficPercentage version"
+    },
+    "CanaryPlan": {Need.VIEWER: "autoAdvance autoRollback failureThreshold healthRequired maxHealthAgeMinutes stages"},
+    "CanaryStage": {Need.VIEWER: "durationMinutes trafficPercentage"},
+    "DeploymentEvent": {Need.VIEWER: "actor at kind reason trafficPercentage"},
+    "HealthReport": {Need.VIEWER: "at healthy metrics reportedBy"},
+    "ServingShare": {Need.VIEWER: "deployment share"},
     "VersionFacets": {Need.VIEWER: "algorithms stages tags"},
     "StageCount": {Need.VIEWER: "count stage"},
     "TagCount": {Need.VIEWER: "count tag"},

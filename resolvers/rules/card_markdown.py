@@ -47,6 +47,7 @@ def card_markdown(card: Card, facts: Facts) -> str:
         "experiment": _experiment(facts),
         "lineage": _lineage(facts),
         "artifact": _artifact(facts),
+        "operations": _operations(facts),
         "registration": _registration(card, facts),
     }
     said = [f"## {title.capitalize()}\n\n{body}" for title, body in sections.items() if body]
@@ -118,6 +119,18 @@ def _worst(card: Card, facts: Facts) -> str:
 def _gap(worst: Mapping[str, Any]) -> str:
     gap = plain(worst["gap"])
     return "none" if not gap else f"{abs(gap):.6g} {'worse' if gap > 0 else 'better'}"
+
+
+def _operations(facts: Facts) -> str:
+    rows = [
+        (
+            *(escaped(each[name]) for name in ("name", "environment")),
+            f"{each['status'].replace('_', ' ').lower()}, {each['trafficPercentage']} % of the traffic",
+            escaped(each["reason"] or ""),
+        )
+        for each in facts["deployments"]
+    ]
+    return table(("Deployment", "Environment", "Status", "Why"), rows) if rows else ""
 
 
 def _parameters(facts: Facts) -> str:

@@ -74,6 +74,7 @@ def generated(facts: Facts) -> dict[str, Any]:
         "trainingData": [use for use in data if use["role"] == "TRAINING"],
         "evaluationData": [use for use in data if use["role"] != "TRAINING"],
         **{name: _stated(facts[name] or {}) for name in ("experiment", "artifact", "parent")},
+        "operations": [_stated(deployment) for deployment in facts["deployments"]],
         **{name: facts[name] for name in ("registeredAt", "registeredBy")},
     })  # fmt: skip
 

@@ -141,6 +141,35 @@ class Seconds:
 
 
 @dataclass(frozen=True)
+class Minutes:
+    least: float
+    most: float = 30 * 24 * 60.0
+
+    @property
+    def describe(self) -> str:
+        return f"In minutes, {self.least:g} to {self.most:g}."
+
+    def clean(self, field: str, value: Any) -> float:
+        if not self.least <= value <= self.most:
+            raise BadUserInput(field, f"is {value:g}; it must be {self.least:g} to {self.most:g} minutes.")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A name that can stand in an address."""
+
+    @property
+    def describe(self) -> str:
+        return "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit."
+
+    def clean(self, field: str, value: Any) -> str:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?", str(value), re.ASCII):
+            raise BadUserInput(field, f"is {_short(value)}; it must be {self.describe}")
+        return str(value)
+
+
+@dataclass(frozen=True)
 class ListOf:
     """Distinct entries, in the order given."""
 
@@ -313,5 +342,6 @@ NOTES = Text(10_000, lines=True)
 URI = Text(2_000)
 DIGEST = Text(200)
 EMAIL = Email()
+ENVIRONMENT = Environment()
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

@@ -28,7 +28,7 @@ from resolvers.rules.svg import (
 from storage.vocabulary import LineageDirection, Stage
 
 # What can be drawn, by the prefixes of ids.
-TYPES = {"ver": "ModelVersion", "exp": "Experiment", "dsv": "DatasetVersion"}
+TYPES = {"ver": "ModelVersion", "exp": "Experiment", "dsv": "DatasetVersion", "dep": "Deployment"}
 MOST_DRAWN = 120
 WIDEST, NARROWEST, HEIGHT, RING = 250.0, 110.0, 48.0, 6.0
 NAME, WORD = 13, 11  # sizes of a node's two lines
@@ -51,10 +51,12 @@ SIDEWAYS = {
     "routing": {"merge_edges": "forks", "lane_gap": 2.0},
 }
 
-EXPERIMENT, DATA = Look("#f6f0fa", "#8a6bb0"), Look("#e9f5f7", "#3c8d99")
+EXPERIMENT, DATA, DEPLOYMENT = Look("#f6f0fa", "#8a6bb0"), Look("#e9f5f7", "#3c8d99"), Look("#fdf6e6", "#b07a1e")
 START = "#d60690"
 # What is not as it should be, by the status that says so.
-WRONG = {"INVALID": RED, "DEPRECATED": AMBER, "FAILED": RED}
+WRONG = {"INVALID": RED, "DEPRECATED": AMBER, "FAILED": RED, "ROLLED_BACK": RED, "PAUSED": AMBER}
+
+NOUNS = {"exp": "experiment", "dsv": "data", "dep": "deployment"}
 
 CENTRED: Attributes = {"text_anchor": "middle"}
 
@@ -77,6 +79,7 @@ LINES = {
     "TRAINED_ON": Line("trained", BLUE, "7 4"),
     "VALIDATED_ON": Line("validated", BLUE, "2 4"),
     "TESTED_ON": Line("tested", BLUE, "9 3 2 3"),
+    "DEPLOYED_AS": Line("deployed as", DEPLOYMENT.stroke),
 }
 TITLES = {
     LineageDirection.UPSTREAM: "What {} came from",
@@ -98,7 +101,8 @@ class Node(NamedTuple):
         """From what the API answers of one node of the graph."""
         if "stage" in answer:
             return cls(answer["id"], clean(answer["model"]["name"]), " " + answer["version"], answer["stage"])
-        return cls(answer["id"], clean(answer["name"]), "", answer.get("outcome") or answer["quality"])
+        state = next(answer[name] for name in ("outcome", "quality", "progress") if name in answer)
+        return cls(answer["id"], clean(answer["name"]), "", state)
 
     @property
     def kind(self) -> str:
@@ -114,7 +118,7 @@ class Node(NamedTuple):
 
     @property
     def look(self) -> Look:
-        return STAGES.get(self.state) or {"exp": EXPERIMENT, "dsv": DATA}[self.kind]
+        return STAGES.get(self.state) or {"exp": EXPERIMENT, "dsv": DATA, "dep": DEPLOYMENT}[self.kind]
 
     @property
     def label(self) -> str:
@@ -125,7 +129,7 @@ class Node(NamedTuple):
         if self.kind == "ver":
             return "★ PRODUCTION" if self.state == Stage.PRODUCTION else self.state.lower()
         state = self.state if self.state in WRONG else self.state.lower()
-        return f"{'experiment' if self.kind == 'exp' else 'data'} · {state}"
+        return f"{NOUNS[self.kind]} · {state.replace('_', ' ')}"
 
     @property
     def width(self) -> float:
@@ -252,10 +256,15 @@ def _cylinder(parent: Element, wide: float, high: float, colours: Attributes) ->
     )
 
 
+def _pill(parent: Element, wide: float, high: float, colours: Attributes) -> None:
+    add(parent, "rect", x=-wide / 2, y=-high / 2, width=wide, height=high, rx=high / 2, **colours)
+
+
 SHAPES: Mapping[str, Callable[[Element, float, float, Attributes], None]] = {
     "ver": _box,
     "exp": _hexagon,
     "dsv": _cylinder,
+    "dep": _pill,
 }
 
 # ---------------------------------------------------------------- edges
@@ -299,8 +308,8 @@ def _legend(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Key]:
     stages, kinds, lines = {n.state for n in nodes}, {n.kind for n in nodes}, {edge.kind for edge in edges}
     keys = [Key("asked for", lambda root, x, y: _sample(root, x, y, "ver", Look("#ffffff", START, 2)))]
     keys += [Key(stage.lower(), _stage_sample(look)) for stage, look in STAGES.items() if stage in stages]
-    others = {"exp": ("experiment", EXPERIMENT), "dsv": ("data", DATA)}
-    keys += [Key(word, _kind_sample(kind, look)) for kind, (word, look) in others.items() if kind in kinds]
+    others = {"exp": EXPERIMENT, "dsv": DATA, "dep": DEPLOYMENT}
+    keys += [Key(NOUNS[kind], _kind_sample(kind, look)) for kind, look in others.items() if kind in kinds]
     return keys + [Key(line.word, _line_sample(line)) for kind, line in LINES.items() if kind in lines]
 
 

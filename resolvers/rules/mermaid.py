@@ -25,7 +25,7 @@ def _style(look: Look) -> str:
 
 
 CLASSES = "".join(f"  classDef {stage} {_style(look)}\n" for stage, look in STAGES.items())
-SHAPES = {"ver": ("[", "]"), "exp": ("([", "])"), "dsv": ("[(", ")]")}
+SHAPES = {"ver": ("[", "]"), "exp": ("([", "])"), "dsv": ("[(", ")]"), "dep": ("{{", "}}")}
 
 
 def draw(nodes: Sequence[LineageNode], edges: Sequence[LineageEdge]) -> str:

@@ -1,0 +1,92 @@
+"""Plans of deployments: what a canary's stages may be, what each strategy comes down to, what may be deployed where."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from resolvers.errors import BadUserInput
+from resolvers.rules.gates import Gate
+from resolvers.rules.rollout import Plan, Stage
+from resolvers.rules.semver import Number
+from storage.vocabulary import DeploymentStrategy
+from storage.vocabulary import Stage as VersionStage
+
+PRODUCTION = "production"
+MOST_STAGES = 20
+MOST_FAILURES = 100
+
+ALL_AT_ONCE = Plan([Stage(100, 0)], auto_advance=False, auto_rollback=False, health_required=False)
+NO_TRAFFIC = ALL_AT_ONCE._replace(stages=[Stage(0, 0)])
+TWO_SIDES = ALL_AT_ONCE._replace(stages=[Stage(0, 0), Stage(100, 0)])
+PLANS = {
+    DeploymentStrategy.DIRECT: ALL_AT_ONCE,
+    DeploymentStrategy.SHADOW: NO_TRAFFIC,
+    DeploymentStrategy.BLUE_GREEN: TWO_SIDES,
+}
+
+
+def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, field: str) -> Plan:
+    """The plan of a new deployment; BadUserInput names the stage that is wrong."""
+    if strategy is not DeploymentStrategy.CANARY:
+        if config is not None:
+            raise BadUserInput(field, f"is given, and {strategy} has no stages; leave it out, or deploy as CANARY.")
+        return PLANS[strategy]
+    if config is None:
+        raise BadUserInput(field, "is missing; a CANARY needs its stages.")
+    minutes = config.get("max_health_age_minutes")
+    return Plan(
+        stages(config["stages"], f"{field}.stages"),
+        auto_advance=config.get("auto_advance", True),
+        auto_rollback=config.get("auto_rollback", True),
+        failure_threshold=config.get("failure_threshold", 1),
+        health_required="max_health_age_minutes" not in config or minutes is not None,
+        max_health_age=None if minutes is None else timedelta(minutes=minutes),
+    )
+
+
+def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[Stage]:
+    """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
+    if not 1 <= len(given) <= MOST_STAGES:
+        raise BadUserInput(field, f"has {len(given)} entries; 1 to {MOST_STAGES} stages are allowed.")
+    before = 0
+    for place, stage in enumerate(given):
+        _check(stage, before, place == len(given) - 1, f"{field}[{place}]")
+        before = stage["traffic_percentage"]
+    return [Stage(stage["traffic_percentage"], float(stage["duration_minutes"])) for stage in given]
+
+
+def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> None:
+    share, minutes = stage["traffic_percentage"], stage["duration_minutes"]
+    if not before < share <= 100:
+        raise BadUserInput(
+            f"{field}.trafficPercentage",
+            f"is {share}; shares rise from stage to stage to 100, here above {before}.",
+        )
+    if is_last and share != 100:
+        raise BadUserInput(f"{field}.trafficPercentage", f"is {share}; the last stage must have 100.")
+    if not is_last and share == 100:
+        raise BadUserInput(f"{field}.trafficPercentage", "is 100 before the last stage; leave out what follows.")
+    if minutes == 0 and not is_last:
+        raise BadUserInput(f"{field}.durationMinutes", "is 0; only the last stage may take no time.")
+
+
+def stage_gate(number: Number, stage: VersionStage, environment: str, strategy: DeploymentStrategy) -> Gate:
+    """Into production what is in PRODUCTION, as a shadow also what is in STAGING; elsewhere all but the archived."""
+    possible = {VersionStage.PRODUCTION}
+    if environment != PRODUCTION:
+        possible |= {VersionStage.DEVELOPMENT, VersionStage.STAGING}
+    elif strategy is DeploymentStrategy.SHADOW:
+        possible.add(VersionStage.STAGING)
+    if stage in possible:
+        return Gate("stage", True, f"{number} is in {stage}.")
+    needed = " or ".join(each for each in VersionStage if each in possible)
+    return Gate("stage", False, f"{number} is in {stage}; for {environment} a {strategy} deployment needs {needed}.")
+
+
+def blocked(stage: VersionStage, uses_invalid: Sequence[str], blocks_invalid: bool) -> str | None:
+    """Why a version may be rolled out no further; None while it may."""
+    if stage is VersionStage.ARCHIVED:
+        return "Its version has been archived."
+    if uses_invalid and blocks_invalid:
+        return f"Its version used {', '.join(uses_invalid)}, which is INVALID."
+    return None

@@ -1,0 +1,174 @@
+"""The rollout machine: from what is known of a rollout and the clock to the one step that is due, if any.
+
+    IN_PROGRESS -> advance -> ... -> ACTIVE, when each stage's time has passed and health is good
+    IN_PROGRESS -> PAUSED, for want of health, by hand, or because its version may no longer be rolled out
+    IN_PROGRESS, PAUSED -> ROLLED_BACK, after `failure_threshold` unhealthy reports in a row, or by hand
+
+A stage's time begins anew when the stage is entered and when a pause ends; only reports observed since then count. Bad
+reports come before everything else, and nothing that has been rolled back or retired ever goes on.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
+from typing import NamedTuple
+
+from resolvers.errors import Conflict
+from storage.vocabulary import DeploymentStatus
+
+IN_PROGRESS, PAUSED, ACTIVE = DeploymentStatus.IN_PROGRESS, DeploymentStatus.PAUSED, DeploymentStatus.ACTIVE
+ROLLED_BACK, RETIRED = DeploymentStatus.ROLLED_BACK, DeploymentStatus.RETIRED
+ROLLING = (IN_PROGRESS, PAUSED)
+ENDED = (ROLLED_BACK, RETIRED)
+
+
+class Action(StrEnum):
+    """What can be done to a rollout, by hand or by the machine."""
+
+    ADVANCE = "advance"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ROLL_BACK = "roll back"
+    RETIRE = "retire"
+
+
+# By hand, in which status each may be done.
+ALLOWED: dict[Action, tuple[DeploymentStatus, ...]] = {
+    Action.ADVANCE: (IN_PROGRESS,),
+    Action.PAUSE: (IN_PROGRESS,),
+    Action.RESUME: (PAUSED,),
+    Action.ROLL_BACK: (IN_PROGRESS, PAUSED, ACTIVE),
+    Action.RETIRE: (IN_PROGRESS, PAUSED, ACTIVE),
+}
+
+
+class Stage(NamedTuple):
+    traffic_percentage: int
+    duration_minutes: float
+
+
+class Plan(NamedTuple):
+    """`max_health_age` of None asks for a report since the stage began, however old."""
+
+    stages: Sequence[Stage]
+    auto_advance: bool = True
+    auto_rollback: bool = True
+    failure_threshold: int = 1
+    health_required: bool = True
+    max_health_age: timedelta | None = None
+
+
+class Rollout(NamedTuple):
+    """Where a deployment stands. `since` is when its stage began, or began anew."""
+
+    status: DeploymentStatus
+    stage: int
+    traffic: int
+    since: datetime
+
+
+class Report(NamedTuple):
+    at: datetime
+    healthy: bool
+
+
+class Decision(NamedTuple):
+    action: Action
+    reason: str
+
+
+def decide(
+    rollout: Rollout, plan: Plan, reports: Sequence[Report], now: datetime, blocked: str | None = None
+) -> Decision | None:
+    """The step that is due now. The newest report comes first; `blocked` says why the version may not be rolled out."""
+    if rollout.status not in ROLLING:
+        return None
+    counted = [report for report in reports if report.at >= rollout.since]
+    bad = len(list(takewhile(lambda report: not report.healthy, counted)))
+    if bad >= plan.failure_threshold:
+        return _failed(rollout, plan, bad)
+    if rollout.status is PAUSED:
+        return None
+    if blocked is not None:
+        return Decision(Action.PAUSE, blocked)
+    ends = stage_ends(rollout, plan)
+    if ends is None or now < ends:
+        return None
+    return _at_its_end(plan, counted, now)
+
+
+def _failed(rollout: Rollout, plan: Plan, bad: int) -> Decision | None:
+    reason = f"{bad} unhealthy reports in a row." if bad > 1 else "An unhealthy report."
+    if plan.auto_rollback:
+        return Decision(Action.ROLL_BACK, reason)
+    return Decision(Action.PAUSE, reason) if rollout.status is IN_PROGRESS else None
+
+
+def _at_its_end(plan: Plan, counted: Sequence[Report], now: datetime) -> Decision | None:
+    if plan.health_required and not counted:
+        return Decision(Action.PAUSE, "No health was reported since the stage began.")
+    if plan.health_required and plan.max_health_age is not None and now - counted[0].at > plan.max_health_age:
+        age, limit = (each.total_seconds() / 60 for each in (now - counted[0].at, plan.max_health_age))
+        return Decision(Action.PAUSE, f"The newest health report is {age:.1f} minutes old; at most {limit:g} may be.")
+    if counted and not counted[0].healthy:
+        return None  # held until another report says better, or worse
+    return Decision(Action.ADVANCE, f"The stage's time has passed{', and health is good' if counted else ''}.")
+
+
+def stage_ends(rollout: Rollout, plan: Plan) -> datetime | None:
+    """When the rollout advances by itself if health is good; None where it does not."""
+    if rollout.status is not IN_PROGRESS or not plan.auto_advance:
+        return None
+    return rollout.since + timedelta(minutes=plan.stages[rollout.stage].duration_minutes)
+
+
+def next_look(rollout: Rollout, plan: Plan, reports: Sequence[Report]) -> datetime | None:
+    """When the clock alone may make a step due: not before, unless a report comes or its version is blocked."""
+    ends = stage_ends(rollout, plan)
+    counted = [report for report in reports if report.at >= rollout.since]
+    if ends is None or not counted or counted[0].healthy:
+        return ends
+    # Held by an unhealthy report: until that is too old.
+    held = plan.health_required and plan.max_health_age is not None
+    return max(ends, counted[0].at + plan.max_health_age) if held else None  # type: ignore[operator]
+
+
+def after(action: Action, rollout: Rollout, plan: Plan, now: datetime) -> Rollout:
+    """Where the rollout stands after a step. The last stage, when its time is nothing, ends it at once."""
+    if action is Action.PAUSE:
+        return rollout._replace(status=PAUSED)
+    if action is Action.RESUME:
+        return rollout._replace(status=IN_PROGRESS, since=now)
+    if action is Action.ADVANCE:
+        return _advanced(rollout, plan, now)
+    return rollout._replace(status=ROLLED_BACK if action is Action.ROLL_BACK else RETIRED, traffic=0, since=now)
+
+
+def _advanced(rollout: Rollout, plan: Plan, now: datetime) -> Rollout:
+    last = len(plan.stages) - 1
+    if rollout.stage == last:
+        return rollout._replace(status=ACTIVE, since=now)
+    return entered(plan, rollout.stage + 1, now)
+
+
+def entered(plan: Plan, stage: int, now: datetime) -> Rollout:
+    """A rollout at the beginning of a stage."""
+    traffic, minutes = plan.stages[stage]
+    is_over = stage == len(plan.stages) - 1 and minutes == 0
+    return Rollout(ACTIVE if is_over else IN_PROGRESS, stage, traffic, now)
+
+
+def require(action: Action, status: DeploymentStatus) -> None:
+    """Refuse what cannot be done by hand to a deployment in this status."""
+    if status not in ALLOWED[action]:
+        raise Conflict(
+            f"A deployment that is {status} cannot {action}; {_instead(status)}.",
+            current=status.value,
+            allowed=[each.name for each in Action if status in ALLOWED[each]],
+        )
+
+
+def _instead(status: DeploymentStatus) -> str:
+    possible = [each.value for each in Action if status in ALLOWED[each]]
+    return f"it can {', '.join(possible)}" if possible else "make a new one with createDeployment"

@@ -1,0 +1,112 @@
+"""The deployments of a generated registry: of some versions of each model, in two environments, with their steps."""
+
+import json
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from tests.generated_rows import TEXTS, Rows
+from tests.oracle import Row
+
+PLANS = [
+    [(100, 0.0)],
+    [(5, 60.0), (25, 0.5), (100, 0.0)],
+    [(1, 1.25), (100, 43_200.0)],
+]
+KINDS = ["created", "advanced", "paused", "resumed", "yielded", "completed"]
+
+
+def deploy(rows: Rows) -> Rows:
+    for model in list(rows.tables["models"]):
+        versions = [row for row in rows.tables["versions"] if row["model_id"] == model["id"]][:20]
+        if versions:
+            _Deployments(rows, model, versions).add()
+    return rows
+
+
+class _Deployments:
+    def __init__(self, rows: Rows, model: Row, versions: list[Row]):
+        self.rows, self.model, self.versions = rows, model, versions
+        self.pick, self.seq = rows.random.choice, count(1)
+
+    def add(self) -> None:
+        for environment in ("production", self.pick(["eu", "qa-2"])):
+            ended = [self.deployment(environment, self.pick(["ROLLED_BACK", "RETIRED"]), 0) for _ in range(2)]
+            active = self.pick([None, "ACTIVE"])
+            share = self.pick([None, 0, 5, 50])
+            if share is not None:
+                self.deployment(environment, self.pick(["IN_PROGRESS", "PAUSED"]), share, ended[-1])
+            if active:
+                self.deployment(environment, active, 100 - (share or 0), ended[0])
+            if self.pick([True, False]):
+                self.deployment(environment, "ACTIVE", 0, strategy="SHADOW")
+
+    def deployment(
+        self, environment: str, status: str, share: int, previous: Row | None = None, strategy: str | None = None
+    ) -> Row:
+        pick = self.pick
+        plan = pick(PLANS)
+        minutes = pick([None, 10.0, 0.1])
+        row = self.rows.add(
+            "deployments",
+            id=self.rows.id("dep"),
+            project_id=self.model["project_id"],
+            model_id=self.model["id"],
+            version_id=pick(self.versions)["id"],
+            name=pick(["Churn Predictor", 'q"uote', "日本"]),
+            environment=environment,
+            strategy=strategy or pick(["DIRECT", "CANARY", "CANARY", "BLUE_GREEN"]),
+            status=status,
+            traffic_percentage=share,
+            stages=[{"trafficPercentage": each, "durationMinutes": lasts} for each, lasts in plan],
+            stage=self.rows.random.randrange(len(plan)),
+            auto_advance=pick([True, False]),
+            auto_rollback=pick([True, False]),
+            failure_threshold=pick([1, 3]),
+            health_required=pick([True, False]),
+            max_health_age_minutes=minutes,
+            stage_since=self.rows.now(),
+            due_at=self.rows.now() + timedelta(days=20_000) if status == "IN_PROGRESS" else None,
+            previous_id=previous and previous["id"],
+            revision=1,
+            **self.rows.made(),
+        )
+        self.health(row)
+        for kind in self.rows.random.sample(KINDS, pick([1, 3])):
+            self.event(row, kind)
+        return row
+
+    def health(self, row: Row) -> None:
+        for _ in range(self.pick([0, 1, 4])):
+            self.rows.add(
+                "health_reports",
+                id=self.rows.id("hlt"),
+                project_id=row["project_id"],
+                deployment_id=row["id"],
+                at=self.rows.now(),
+                healthy=self.pick([True, False]),
+                metrics=self.pick([{}, {"errorRate": 0.1 + 0.2, "p99": [1, None]}]),
+                reported_by="pipeline",
+            )
+
+    def event(self, row: Row, kind: str) -> None:
+        known: dict[str, Any] = {"actor": self.pick(["ana@example.com", "lineal rollouts"])}
+        known["action"] = f"deployment.{kind}"
+        told = {
+            "notes": self.pick(TEXTS),
+            "details": {"before": None, "after": {"trafficPercentage": self.pick([0, 5])}},
+        }
+        seq = next(self.seq)
+        self.rows.add(
+            "audit_events",
+            chain=self.model["id"],
+            seq=seq,
+            id=(id_ := self.rows.id("evt")),
+            project_id=self.model["project_id"],
+            at=self.rows.now(),
+            subject_id=row["id"],
+            entry=json.dumps({"id": id_, "subjectId": row["id"], "requestId": "r"} | known | told, ensure_ascii=False),
+            previous_hash=bytes([seq]) * 32,
+            hash=bytes([seq + 1]) * 32,
+            **known,
+        )
