@@ -56,8 +56,9 @@ def reply_in(response: httpx.Response) -> Reply:
 class Live:
     """One `lineal serve` on a data folder of its own, started as often as a proof needs it."""
 
-    def __init__(self, home: Path, database: Cluster | None = None):
+    def __init__(self, home: Path, database: Cluster | None = None, size: int = 2):
         self.home, self.data_dir, self.database = home, home / "data", database
+        self.size = size
         self.log = home / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.url = self.key = ""
@@ -68,9 +69,10 @@ class Live:
         urls = {}
         if self.database:
             urls = {"LINEAL_DATABASE_URL": self.database.app_url, "LINEAL_OWNER_URL": self.database.owner_url}
+        serve: list[str | Path] = [LINEAL, "serve", "--port", "0", "--workers", str(self.size)]
         with (self.home / "out").open("wb") as out, self.log.open("ab") as log:
             return subprocess.Popen(
-                [LINEAL, "serve", "--port", "0", "--workers", "2", "--data-dir", data_dir or self.data_dir, *options],
+                [*serve, "--data-dir", data_dir or self.data_dir, *options],
                 stdout=out,
                 stderr=log,
                 env=os.environ | urls,
@@ -161,7 +163,7 @@ class Live:
 
     @property
     def is_whole(self) -> bool:
-        return len(self.workers) == 2 and len(self.postmasters) == 1
+        return len(self.workers) == self.size and len(self.postmasters) == 1
 
     @property
     def processes(self) -> list[int]:
@@ -197,11 +199,11 @@ def new_client() -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def lineal(database: Cluster | None = None, *, started: bool = True) -> AsyncIterator[Live]:
+async def lineal(database: Cluster | None = None, *, started: bool = True, size: int = 2) -> AsyncIterator[Live]:
     """A server that is gone with its folder when the block ends."""
     # Not pytest's own folder: it is closed to the user that PostgreSQL runs as when the suite runs as root.
     home = Path(tempfile.mkdtemp(prefix="lineal-live-", dir="/tmp"))
-    live = Live(home, database)
+    live = Live(home, database, size)
     try:
         if started:
             await live.start()
