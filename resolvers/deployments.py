@@ -19,6 +19,7 @@ from storage.vocabulary import DeploymentStrategy, Stage
 
 # How far an observer's clock may be ahead of the database's.
 AHEAD = timedelta(minutes=1)
+NO_REASON = "No reason was given."
 
 
 async def create_deployment(
@@ -117,27 +118,27 @@ def _kept(plan: Plan, state: Rollout) -> dict[str, Any]:
     }
 
 
-async def advance_deployment(tx: Transaction, *, deployment_id: str, reason: str) -> dict[str, str]:
+async def advance_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     return await _by_hand(tx, Action.ADVANCE, deployment_id, reason)
 
 
-async def pause_deployment(tx: Transaction, *, deployment_id: str, reason: str) -> dict[str, str]:
+async def pause_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     return await _by_hand(tx, Action.PAUSE, deployment_id, reason)
 
 
-async def resume_deployment(tx: Transaction, *, deployment_id: str, reason: str) -> dict[str, str]:
+async def resume_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     return await _by_hand(tx, Action.RESUME, deployment_id, reason)
 
 
-async def rollback_deployment(tx: Transaction, *, deployment_id: str, reason: str) -> dict[str, str]:
+async def rollback_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     return await _by_hand(tx, Action.ROLL_BACK, deployment_id, reason)
 
 
-async def retire_deployment(tx: Transaction, *, deployment_id: str, reason: str) -> dict[str, str]:
+async def retire_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     return await _by_hand(tx, Action.RETIRE, deployment_id, reason)
 
 
-async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str) -> dict[str, str]:
+async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
     row = await tx.deployment(deployment_id)
     rollout.require(action, state_of(row).status)
     if action in (Action.ADVANCE, Action.RESUME) and (why := blocked(row)) is not None:

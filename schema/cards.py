@@ -86,7 +86,8 @@ class ModelCard:
     generated: JSON = computed(
         "What the registry filled in from what the version was registered with: model, version, algorithm, parameters,"
         " metrics, target, features, featureCount, trainingData, evaluationData, experiment, artifact, parent,"
-        " registeredAt, registeredBy. What was not stated is not there.",
+        " registeredAt, registeredBy; and from what became of it, operations: its deployments. What was not stated is"
+        " not there.",
         FACTS,
         generated,
     )

@@ -185,7 +185,7 @@ class CreateDeploymentPayload:
 @strawberry.input(description="Something to do to a deployment.")
 class DeploymentActionInput:
     deployment_id: strawberry.ID = given("The deployment.", limits.Id("dep"))
-    reason: str = given("Why; kept in the history.", limits.NOTES)
+    reason: str | None = optional("Why; kept in the history.", limits.NOTES)
 
 
 @strawberry.type(description="What was done to a deployment.")

@@ -8,7 +8,7 @@ from schema import links, words
 from schema.fields import argument, bound, column
 from schema.nodes import Connection
 
-MOST_FREQUENT = DEFAULT_FACETS, _ = 20, 100
+DEFAULT_FACETS, MAX_FACETS = 20, 100
 BY_COUNT = "{c}.count DESC, {c}.value"
 
 
@@ -16,7 +16,11 @@ def _most_frequent(description: str, values: str) -> Any:
     """A field that counts the rows of a query by the one column that it tells, `value`."""
     return bound(
         f"{description} The most frequent first, equal ones in alphabetical order.",
-        Each(f"(SELECT value, count(*) AS count FROM ({values}) q GROUP BY value) {{c}}", BY_COUNT, MOST_FREQUENT),
+        Each(
+            f"(SELECT value, count(*) AS count FROM ({values}) q GROUP BY value) {{c}}",
+            BY_COUNT,
+            (DEFAULT_FACETS, MAX_FACETS),
+        ),
         (argument("first", int | None, "How many at most: 1 to 100.", default=DEFAULT_FACETS),),
     )
 

@@ -3,7 +3,7 @@ from typing import Any
 import strawberry
 
 from resolvers.reads.bindings import Each, FromQuery
-from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, impact
+from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, PATHS, impact
 from resolvers.reads.paging import NEWEST_FIRST
 from schema import links
 from schema.facets import VersionConnection
@@ -43,7 +43,7 @@ class Impact:
     )
     paths: list[ImpactPath] = bound(
         "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",
-        Each("affected {c}", "cardinality({c}.via), {c}.id", (DEFAULT_PATHS, MAX_PATHS)),
+        Each(PATHS, "cardinality({c}.via), {c}.id", (DEFAULT_PATHS, MAX_PATHS)),
         (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_PATHS),),
     )
 

@@ -48,6 +48,7 @@ async def fill(of: Filled) -> None:
     rejected = {"requestId": await of.new_request(), "decision": "REJECT", "notes": of.text()}
     await write(of.own, "reviewTransition", rejected)
     await of.new_request()
+    await of.new_deployment(previous=True)
 
 
 async def two_projects(database: Cluster, root: Registry) -> Neighbours:

@@ -153,8 +153,12 @@ class Filled:
         asked = await self.new_version() | {"targetStage": target, "notes": self.text()}
         return str((await write(self.own, "requestTransition", asked, "{ request { id } }"))["request"]["id"])
 
-    async def new_deployment(self) -> str:
-        made = await write(self.own, "createDeployment", await create_deployment(self))
+    async def new_deployment(self, previous: bool = False) -> str:
+        given = await create_deployment(self)
+        if previous:
+            before = given | {"strategy": "DIRECT", "registryVersion": await self.new_version(model=model_in(given))}
+            await write(self.own, "createDeployment", {n: v for n, v in before.items() if n != "canaryConfig"})
+        made = await write(self.own, "createDeployment", given)
         return str(made["deployment"]["id"])
 
     async def new_key(self) -> str:
@@ -365,6 +369,10 @@ async def create_deployment(of: Filled) -> Input:
     named = {"name": of.text(), "environment": of.mark().lower(), "strategy": "CANARY"}
     config["maxHealthAgeMinutes"] = 1 + of.real()
     return {"projectId": of.project, "registryVersion": version, "canaryConfig": config} | named
+
+
+def model_in(deployment: Input) -> str:
+    return str(deployment["registryVersion"]["modelId"])
 
 
 async def deployment_action(of: Filled) -> Input:

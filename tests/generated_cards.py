@@ -129,8 +129,20 @@ class _Made:
             "data": self.data(),
             "experiment": self.maybe(self.experiment),
             "parent": self.maybe(lambda: {"id": "ver_p", "model": self.pick("model_a", "model_b"), "version": "2.0.0"}),
+            "deployments": [self.deployment(n) for n in self.some(3)],
             "registeredAt": self.moment(),
             "registeredBy": self.pick("ana@example.com", "pipeline"),
+        }
+
+    def deployment(self, n: int) -> Row:
+        return {
+            "id": f"dep_{n}",
+            "name": self.text(),
+            "environment": self.pick("production", "eu"),
+            "strategy": self.pick("DIRECT", "CANARY"),
+            "status": self.pick("ACTIVE", "ROLLED_BACK"),
+            "trafficPercentage": self.pick(0, 5, 100),
+            "reason": self.maybe(lambda: self.text(limits.NOTES)),
         }
 
     def uri(self) -> str:

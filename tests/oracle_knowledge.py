@@ -89,7 +89,7 @@ def has_words(data: Data, version: Row, query: str) -> bool:
     texts = [words(text) for text in texts_of(data, version) if text]
     parts = [part for place, text in enumerate(query.split('"')) for part in ([text] if place % 2 else text.split())]
     phrases = [phrase for part in parts if (phrase := words(part))]
-    unfinished = not query.rstrip().endswith('"')
+    unfinished = not query.rstrip().endswith('"')  # quotes that are drawn are closed
     return all(
         any(occurs(phrase, text, unfinished and place == len(phrases) - 1) for text in texts)
         for place, phrase in enumerate(phrases)

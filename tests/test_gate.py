@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from schema import schema
 from storage.secrets import new_secret
 from tests.conftest import Cluster, Registry, make_key
 from tests.test_http import app_of, asked, call, locked_projects
@@ -242,6 +243,7 @@ async def test_more_requests_than_allowed_at_once_are_sent_away(
 
 # ---------------------------------------------------------------- a key for one project
 
+MUTATION: Any = schema._schema.mutation_type
 SETUP = """
 mutation($p: ID!, $d: ID!, $e: ID!, $m: ID!) {
   createDataset(input: {id: $d, projectId: $p, name: "Data"}) { dataset { id } }
@@ -250,6 +252,8 @@ mutation($p: ID!, $d: ID!, $e: ID!, $m: ID!) {
   createModel(input: {id: $m, projectId: $p, name: "Churn"}) { model { id } }
   createVersion(input: {modelId: $m, projectId: $p, metrics: {auc: 0.9}, tags: ["champion"]}) { version { id } }
   requestTransition(input: {modelId: $m, version: "1.0.0", targetStage: STAGING}) { request { id } }
+  createDeployment(input: {projectId: $p, registryVersion: {modelId: $m, version: "1.0.0"}, name: "Churn",
+    environment: "staging", strategy: DIRECT}) { deployment { id } }
   createApiKey(input: {name: "own", email: "ana@example.com", kind: USER, projectId: $p}) { id }
 }
 """
@@ -267,11 +271,13 @@ class Holding:
     version: str
     request: str
     key: str
+    deployment: str
 
     @property
     def ids(self) -> list[str]:
         of_versions = [self.model, self.version, self.request]
-        return [self.project, self.dataset, self.dataset_version, self.experiment, *of_versions, self.key]
+        data = [self.dataset, self.dataset_version]
+        return [self.project, *data, self.experiment, *of_versions, self.key, self.deployment]
 
 
 async def hold(registry: Registry, name: str) -> Holding:
@@ -284,7 +290,8 @@ async def hold(registry: Registry, name: str) -> Holding:
     dataset_version = made["createDatasetVersion"]["datasetVersion"]["id"]
     request, key = made["requestTransition"]["request"]["id"], made["createApiKey"]["id"]
     version = made["createVersion"]["version"]["id"]
-    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key)
+    deployment = made["createDeployment"]["deployment"]["id"]
+    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key, deployment)
 
 
 @dataclass(frozen=True)
@@ -303,7 +310,7 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
     registry = await make_registry(database)
     ours, theirs = await hold(registry, "ours"), await hold(registry, "theirs")
     caller = registry.with_key(await make_key(database.app_url, project=ours.project))
-    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key")
+    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key", "dep")
     nobodys = Holding(*(f"{prefix}_nobodys" for prefix in prefixes))
     yield Neighbours(caller, ours, theirs, nobodys)
 
@@ -435,6 +442,26 @@ WRITES: dict[str, tuple[str, Callable[[Holding, Holding], dict[str, Any]]]] = {
     "a key": ("revokeApiKey", lambda us, of: {"id": of.key}),
     "a key's successor": ("rotateApiKey", lambda us, of: {"id": of.key}),
 }
+WRITES |= {
+    f"a deployment to {action}": (
+        f"{action}Deployment",
+        lambda us, of: {"deploymentId": of.deployment, "reason": "Ours"},
+    )
+    for action in ("advance", "pause", "resume", "rollback", "retire")
+}
+WRITES |= {
+    "a deployment": (
+        "createDeployment",
+        lambda us, of: {
+            "projectId": of.project,
+            "registryVersion": {"modelId": of.model, "version": "1.0.0"},
+            "name": "Ours",
+            "environment": "ours",
+            "strategy": "DIRECT",
+        },
+    ),
+    "health": ("reportDeploymentHealth", lambda us, of: {"deploymentId": of.deployment, "healthy": False}),
+}
 OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}
 
 
@@ -442,7 +469,7 @@ OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}
 async def test_another_project_is_written_as_if_it_were_not_there(
     neighbours: Neighbours, mutation: str, given: Callable[[Holding, Holding], dict[str, Any]]
 ) -> None:
-    of = f"{mutation[0].upper()}{mutation[1:]}Input" if mutation not in ("addTags", "removeTags") else "TagsInput"
+    of = str(MUTATION.fields[mutation].args["input"].type).removesuffix("!")
     query = f"mutation($input: {of}!) {{ {mutation}(input: $input) {{ __typename }} }}"
     theirs, nobodys = neighbours.theirs, neighbours.nobodys
     refusal = await neighbours.caller.refusal(query, input=given(neighbours.ours, theirs))
@@ -459,8 +486,4 @@ async def test_a_key_for_one_project_makes_no_other(neighbours: Neighbours) -> N
 
 
 async def test_every_mutation_is_tried_on_another_project() -> None:
-    from schema import schema
-
-    mutation = schema._schema.mutation_type
-    assert mutation
-    assert set(mutation.fields) == {mutation for mutation, _ in WRITES.values()} | OF_THE_INSTANCE
+    assert set(MUTATION.fields) == {mutation for mutation, _ in WRITES.values()} | OF_THE_INSTANCE

@@ -167,6 +167,8 @@ async def test_words_are_found_as_soon_as_they_are_written_and_until_they_are_ta
         ("ki red", []),
         ("red ki", ["1.0.0", "2.0.0"]),
         ("a & !b | (red):*", []),
+        ('"red kite" -', ["1.0.0"]),
+        ('red ki "', ["1.0.0", "2.0.0"]),
     ],
 )
 async def test_phrases_stand_side_by_side_in_one_text_and_the_last_word_may_be_unfinished(
@@ -177,6 +179,27 @@ async def test_phrases_stand_side_by_side_in_one_text_and_the_last_word_may_be_u
     await registry.ask(CREATE, input=new | {"version": "2.0.0", "description": "A kite of red"})
     nodes = (await registry.ask(FOUND, words=query, project=project))["searchVersions"]["nodes"]
     assert sorted(node["version"] for node in nodes) == expected
+
+
+@pytest.mark.parametrize(
+    "written", ["foo\u00a0bar", "\u201cfoo bar\u201d lift", "foo\u2014bar", "foo\u2019bar", "foo\u3002bar", "foo… bar"]
+)
+@pytest.mark.parametrize("query", ["foo", "bar", "foo bar", '"foo bar"', "foo\u00a0bar"])
+async def test_punctuation_of_any_script_parts_words(
+    registry: Registry, project: str, written: str, query: str
+) -> None:
+    new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "description": written}
+    await registry.ask(CREATE, input=new)
+    found = await registry.ask(FOUND, words=query, project=project)
+    assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}]
+
+
+async def test_letters_that_look_the_same_are(registry: Registry, project: str) -> None:
+    new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "description": "Caf\u00e9"}
+    await registry.ask(CREATE, input=new)
+    for query in ("caf\u00e9", "cafe\u0301"):
+        found = await registry.ask(FOUND, words=query, project=project)
+        assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}]
 
 
 @pytest.mark.parametrize(

@@ -427,6 +427,55 @@ async def test_comparing_model_versions(sample: Registry) -> None:
     assert (comparison["requiredBump"], comparison["commonAncestor"]) == ("MINOR", {"version": "2.0.0"})
 
 
+DEPLOY = """
+mutation Deploy($input: CreateDeploymentInput!) {
+  createDeployment(input: $input) { deployment { id name strategy status version { version } trafficPercentage } }
+}
+"""
+DEPLOYED = """
+query Deployed($modelId: ID!, $version: SemVer!) {
+  version(modelId: $modelId, version: $version) {
+    deployments(status: [IN_PROGRESS, PAUSED, ACTIVE]) { totalCount nodes { name strategy status } }
+  }
+  model(id: $modelId) { serving { deployment { version { version } } share } }
+}
+"""
+
+
+async def test_deploy_a_registered_model_version(sample: Registry) -> None:
+    wanted = {
+        "projectId": "proj_abc123",
+        "registryVersion": {"modelId": MODEL, "version": "2.1.0"},
+        "name": "Churn Predictor Production",
+        "strategy": "CANARY",
+        "canaryConfig": {
+            "stages": [
+                {"trafficPercentage": 5, "durationMinutes": 60},
+                {"trafficPercentage": 25, "durationMinutes": 120},
+                {"trafficPercentage": 50, "durationMinutes": 180},
+                {"trafficPercentage": 100, "durationMinutes": 0},
+            ],
+            "autoAdvance": True,
+            "autoRollback": True,
+        },
+    }
+    made = (await sample.ask(DEPLOY, input=wanted))["createDeployment"]["deployment"]
+    assert (made["version"]["version"], made["trafficPercentage"]) == ("2.1.0", 5)
+
+    found = await sample.ask(DEPLOYED, modelId=MODEL, version="2.1.0")
+    deployments = found["version"]["deployments"]
+    printed = [
+        f"Active deployments: {deployments['totalCount']}",
+        *(f" {dep['name']} ({dep['strategy'].lower()}) - {dep['status'].lower()}" for dep in deployments["nodes"]),
+    ]
+    assert printed == ["Active deployments: 1", " Churn Predictor Production (canary) - in_progress"]
+    # The rest is served as it was before anything was deployed from the registry.
+    assert found["model"]["serving"] == [
+        {"deployment": None, "share": 95},
+        {"deployment": {"version": {"version": "2.1.0"}}, "share": 5},
+    ]
+
+
 async def test_register_every_model_even_failed_experiments(sample: Registry) -> None:
     asked = '{ experiment(id: "exp_mlp") { status notes versions { nodes { version tags metric(name: "auc") } } } }'
     failed = (await sample.ask(asked))["experiment"]

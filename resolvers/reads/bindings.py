@@ -83,7 +83,8 @@ class Many:
 class Each:
     """All rows that `rows` names {c}, in an order: of something in the query around the field, such as a CTE.
 
-    `first` is the usual and the highest number of them, where the field has such an argument.
+    `first` is the usual and the highest number of them, where the field has such an argument, which `rows` may name
+    {first}.
     """
 
     rows: str
@@ -93,8 +94,9 @@ class Each:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child = compilation.types[compilation.types.of(selected.definition).name]
         name = compilation.alias("each")
-        source = compilation.template(self.rows, selected, t=alias, c=name)
-        most = f" LIMIT {bounded(selected.arguments.values, 'first', *self.first)}" if self.first else ""
+        first = bounded(selected.arguments.values, "first", *self.first) if self.first else None
+        source = compilation.template(self.rows, selected, t=alias, c=name, first=first)
+        most = "" if first is None else f" LIMIT {first}"
         return _all(compilation, child, selected, name, source, self.order + most)
 
 

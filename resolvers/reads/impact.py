@@ -5,14 +5,26 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DEFAULT_PATHS, MAX_PATHS = 100, 1000
 
-# The versions that the start is a reason for by itself, as CTEs that end in `direct`.
+# The versions that the start is a reason for by itself, as CTEs that end in `origin` and `direct`.
 OF_DATA = (HERE / "impact_of_data.sql").read_text()
-OF_EXPERIMENT = """direct (id, via) AS (
-    SELECT v.id::text, ARRAY[start.id, v.id::text] FROM start JOIN versions v ON v.experiment_id = start.id
+OF_EXPERIMENT = """origin (id, distance, parent_id) AS (
+    SELECT id, 0, NULL::text FROM start
+), direct (id, from_id, length) AS (
+    SELECT v.id::text, start.id, 2 FROM start JOIN versions v ON v.experiment_id = start.id
 )"""
 OF_VERSION = OF_EXPERIMENT.replace("experiment_id", "parent_id")
 
 AFFECTED = "{c}.id = ANY (ARRAY(SELECT id FROM affected))"
+# The paths of the nearest versions alone: each is walked back to the start, all of them together.
+PATHS = """(
+    WITH RECURSIVE way (version_id, id, from_id, place) AS (
+        SELECT id, id, from_id, 1 FROM (SELECT * FROM affected ORDER BY length, id LIMIT {first}) shown
+        UNION ALL
+        SELECT way.version_id, before.id, before.from_id, way.place + 1 FROM way JOIN (
+            SELECT id, from_id FROM affected UNION ALL SELECT id, parent_id FROM origin
+        ) before ON before.id = way.from_id
+    )
+    SELECT version_id AS id, array_agg(id ORDER BY place DESC) AS via FROM way GROUP BY version_id) {c}"""
 
 
 def impact(start: str, direct: str) -> str:

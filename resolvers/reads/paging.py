@@ -54,7 +54,7 @@ def _moment(value: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def finite(value: str) -> float:
+def not_nan(value: str) -> float:
     """A metric, or the infinity that stands for none."""
     number = float(value)
     if math.isnan(number):

@@ -5,7 +5,7 @@ from typing import Any
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Arguments, Compilation, Selected
-from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, finite
+from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, not_nan
 from resolvers.rules.search import tsquery
 from storage.vocabulary import OrderDirection, VersionOrderField
 
@@ -98,7 +98,7 @@ class _Search:
 
     def _by_relevance(self, descending: bool) -> Order:
         query = self._value(lambda now: tsquery(now["query"], "filter.query"))
-        key = Key(RELEVANCE.replace("{query}", query), "float8", finite)
+        key = Key(RELEVANCE.replace("{query}", query), "float8", not_nan)
         return Order(VersionOrderField.RELEVANCE.value, key, descending, by="filter.query")
 
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
@@ -106,7 +106,7 @@ class _Search:
             raise BadUserInput("orderBy.metric", "is missing; ordering by METRIC needs the name of the metric.")
         # Versions without the metric come last, whichever the direction.
         missing = "-Infinity" if descending else "Infinity"
-        key = Key(f"coalesce({METRIC_VALUE}, '{missing}'::float8)", "float8", finite)
+        key = Key(f"coalesce({METRIC_VALUE}, '{missing}'::float8)", "float8", not_nan)
         return Order(VersionOrderField.METRIC.value, key, descending, by="orderBy.metric")
 
 

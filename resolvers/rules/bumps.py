@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from resolvers.rules.algorithms import family
+from resolvers.rules.same import ABSENT, same
 from resolvers.rules.semver import Number, declared_bump
 from storage.vocabulary import Bump
 
@@ -123,7 +124,7 @@ def _details(parent: Facts, child: Facts) -> list[Reason]:
         changed = sorted(
             name
             for name in {*parent.parameters, *child.parameters} - {"algorithm"}
-            if parent.parameters.get(name) != child.parameters.get(name)
+            if not same(parent.parameters.get(name, ABSENT), child.parameters.get(name, ABSENT))
         )
         if changed:
             reasons.append(Reason(Bump.MINOR, f"Hyper-parameters changed: {_named(changed)}."))

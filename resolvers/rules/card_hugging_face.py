@@ -17,7 +17,9 @@ from resolvers.rules.texts import plain
 TASK = "other"
 NO_DATA_SET = {"type": "unknown", "name": "Not stated"}
 # The same in C where there is one: a card at its limits has 20,000 metrics.
-DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+DUMPER: Any = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
+# In quotes, always: what YAML 1.1 takes for text, such as 1e5, YAML 1.2 may take for a number.
+DUMPER.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 UNFOLDED = 2**31 - 1
 
 

@@ -98,14 +98,14 @@ def _metrics(facts: Facts) -> str:
 
 
 def _segments(card: Card) -> str:
-    known = segments(card)
-    names = sorted({metric["name"] for segment in known for metric in segment["metrics"]})
+    """A line for each number: a table with a column for each metric would grow with both."""
     rows = []
-    for segment in known:
-        samples = "" if segment["samples"] is None else str(segment["samples"])
-        values = {metric["name"]: number(metric["value"]) for metric in segment["metrics"]}
-        rows.append((escaped(segment["segment"]), samples, *(values.get(name, "") for name in names)))
-    return table(("Segment", "Samples", *map(escaped, names)), rows) if rows else ""
+    for segment in segments(card):
+        name = escaped(segment["segment"])
+        samples = [] if segment["samples"] is None else [(name, "samples", str(segment["samples"]))]
+        rows += samples + [(name, escaped(each["name"]), number(each["value"])) for each in segment["metrics"]]
+        rows += [] if samples or segment["metrics"] else [(name, "", "")]
+    return table(("Segment", "Metric", "Value"), rows) if rows else ""
 
 
 def _worst(card: Card, facts: Facts) -> str:

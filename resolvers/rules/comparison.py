@@ -13,18 +13,12 @@ from typing import Any
 
 from resolvers.rules.bumps import Change, Facts, required_change
 from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.same import ABSENT, same
 
 MOST = 10
 
 # One version as compared.sql tells it.
 Version = Mapping[str, Any]
-
-
-class _Absent:
-    """Stands where a version has no such parameter, which is not the same as null."""
-
-
-ABSENT = _Absent()
 
 
 def metric_diffs(versions: Sequence[Version]) -> list[dict[str, Any]]:
@@ -45,8 +39,14 @@ def _metric_diff(name: str, values: Sequence[float | None]) -> dict[str, Any]:
         "delta": delta,
         "relativeDelta": _finite(delta / abs(first)) if delta is not None and first else None,
         "higherIsBetter": better,
-        "improved": None if delta is None or better is None else (delta > 0 if better else delta < 0),
+        "improved": _improved(first, last, better),
     }
+
+
+def _improved(first: float | None, last: float | None, higher_is_better: bool | None) -> bool | None:
+    if first is None or last is None or higher_is_better is None:
+        return None
+    return last > first if higher_is_better else last < first
 
 
 def _finite(number: float) -> float | None:
@@ -55,15 +55,19 @@ def _finite(number: float) -> float | None:
 
 
 def parameter_diffs(versions: Sequence[Version], only_changed: bool) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "values": [None if value is ABSENT else value for value in values], "changed": changed}
+        for name, values, changed in parameters(versions)
+        if changed or not only_changed
+    ]
+
+
+def parameters(versions: Sequence[Version]) -> Iterator[tuple[str, list[Any], bool]]:
+    """Each parameter by its dotted name, its values, ABSENT where there is none, and whether they differ."""
     flat = [dict(leaves(_facts(version)["parameters"])) for version in versions]
-    found = []
-    for name in sorted({name for parameters in flat for name in parameters}):
-        values = [parameters.get(name, ABSENT) for parameters in flat]
-        changed = not all(same(values[0], value) for value in values[1:])
-        if changed or not only_changed:
-            shown = [None if value is ABSENT else value for value in values]
-            found.append({"name": name, "values": shown, "changed": changed})
-    return found
+    for name in sorted({name for found in flat for name in found}):
+        values = [found.get(name, ABSENT) for found in flat]
+        yield name, values, not all(same(values[0], value) for value in values[1:])
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -74,17 +78,6 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         part = name if re.fullmatch(r'[^.\s"]+', name) else json.dumps(name, ensure_ascii=False)
         yield from leaves(inner, f"{path}.{part}" if path else part)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal: 1 and 1.0 are, true and 1 are not."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
 
 
 def feature_diff(versions: Sequence[Version]) -> dict[str, list[str]]:

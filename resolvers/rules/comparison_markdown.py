@@ -1,6 +1,5 @@
 """A comparison as Markdown, for a pull request or the minutes of a review."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +7,15 @@ from resolvers.rules.comparison import (
     Version,
     feature_diff,
     metric_diffs,
-    parameter_diffs,
+    parameters,
     reasons,
     required_bump,
     segment_diffs,
     tag_diff,
 )
 from resolvers.rules.markdown import escaped, table
+from resolvers.rules.same import ABSENT
+from resolvers.rules.texts import json_text, number, plain
 
 NOT_STATED = "-"
 
@@ -29,9 +30,8 @@ def markdown(versions: Sequence[Version]) -> str:
 def _rest(names: Sequence[str], versions: Sequence[Version]) -> Iterator[str]:
     for segment in segment_diffs(versions):
         yield from _metrics(names, segment["metricDiffs"], f"Segment {escaped(segment['segment'])}")
-    changed = parameter_diffs(versions, only_changed=True)
-    if changed:
-        rows = [[escaped(each["name"]), *map(_parameter, each["values"])] for each in changed]
+    rows = [[escaped(name), *map(_parameter, values)] for name, values, changed in parameters(versions) if changed]
+    if rows:
         yield table(["Changed parameter", *names], rows)
     yield table(["Data", *names], [["Trained on", *map(_data, versions)]])
     for what, diff in (("Features", feature_diff(versions)), ("Tags", tag_diff(versions))):
@@ -49,15 +49,14 @@ def _metrics(names: Sequence[str], diffs: Sequence[Mapping[str, Any]], of: str =
 
 
 def _number(value: float | None) -> str:
-    # Without the sign of a zero.
-    return NOT_STATED if value is None else f"{value + 0.0:g}"
+    return NOT_STATED if value is None else number(value)
 
 
 def _change(diff: Mapping[str, Any]) -> str:
     if diff["delta"] is None:
         return NOT_STATED
-    share = "" if diff["relativeDelta"] is None else f" ({diff['relativeDelta'] + 0.0:+.1%})"
-    return f"{diff['delta'] + 0.0:+g}{share}"
+    share = "" if diff["relativeDelta"] is None else f" ({plain(diff['relativeDelta']):+.1%})"
+    return f"{plain(diff['delta']):+.6g}{share}"
 
 
 def _verdict(diff: Mapping[str, Any]) -> str:
@@ -67,7 +66,7 @@ def _verdict(diff: Mapping[str, Any]) -> str:
 
 
 def _parameter(value: Any) -> str:
-    return NOT_STATED if value is None else escaped(json.dumps(value, ensure_ascii=False))
+    return NOT_STATED if value is ABSENT else escaped(json_text(value))
 
 
 def _data(version: Version) -> str:

@@ -29,7 +29,7 @@ from storage.vocabulary import LineageDirection, Stage
 
 # What can be drawn, by the prefixes of ids.
 TYPES = {"ver": "ModelVersion", "exp": "Experiment", "dsv": "DatasetVersion", "dep": "Deployment"}
-MOST_DRAWN = 120
+MOST_DRAWN, MOST_EDGES = 120, 300
 WIDEST, NARROWEST, HEIGHT, RING = 250.0, 110.0, 48.0, 6.0
 NAME, WORD = 13, 11  # sizes of a node's two lines
 ROUND = 8  # how far before a corner an edge begins to turn
@@ -144,7 +144,7 @@ class Edge(NamedTuple):
 
 def draw(graph: Mapping[str, Any], direction: LineageDirection) -> str:
     """The picture of what the API answers of a graph: its nodes, the start first, then the nearest, and its edges."""
-    nodes = [Node.of(answer) for answer in graph["nodes"][:MOST_DRAWN]]
+    nodes = [Node.of(answer) for answer in graph["nodes"][: _how_many(graph)]]
     start = nodes[0]
     # What stands side by side is found by its name and number.
     nodes.sort(key=lambda node: (node.kind, node.name, node.place))
@@ -152,8 +152,8 @@ def draw(graph: Mapping[str, Any], direction: LineageDirection) -> str:
     edges = [Edge(e["to"], e["from"], e["kind"]) for e in graph["edges"] if {e["to"], e["from"]} <= drawn]
     layout = _laid_out(nodes, edges, start)
     low, high = layout.bounds["min"], layout.bounds["max"]
-    title = TITLES[direction].format(cut(start.name, 360, TITLE, start.number))
-    mark = _mark(len(graph["nodes"]), graph["truncated"])
+    title = TITLES[direction].format(cut(start.name, 300, TITLE, start.number))
+    mark = _mark(len(nodes), len(graph["nodes"]), graph["truncated"])
     page = sheet(
         high["x"] - low["x"], high["y"] - low["y"], title, _described(nodes, edges, mark), mark, _legend(nodes, edges)
     )
@@ -192,10 +192,19 @@ def _is_wide(nodes: Sequence[Node], edges: Sequence[Edge]) -> bool:
     return downwards > max(len(sizes) * (WIDEST + LAYER_GAP), max(sizes) * (HEIGHT + BELOW_GAP))
 
 
-def _mark(found: int, truncated: bool) -> str | None:
+def _how_many(graph: Mapping[str, Any]) -> int:
+    """The nearest things that can be laid out in a moment: so many, and so many connections between them."""
+    ids = [node["id"] for node in graph["nodes"][:MOST_DRAWN]]
+    place = {id_: number for number, id_ in enumerate(ids)}
+    later = (max(place[e["from"]], place[e["to"]]) for e in graph["edges"] if e["from"] in place and e["to"] in place)
+    # An edge is drawn where both its ends are: the one that is one too many says where to end.
+    return next(iter(sorted(later)[MOST_EDGES : MOST_EDGES + 1]), len(ids))
+
+
+def _mark(drawn: int, found: int, truncated: bool) -> str | None:
     beyond = "more lies beyond" if truncated else ""
-    if found > MOST_DRAWN:
-        return f"Truncated: {MOST_DRAWN} of {found} things shown{'; ' + beyond if beyond else ''}"
+    if found > drawn:
+        return f"Truncated: {drawn} of {found} things shown{'; ' + beyond if beyond else ''}"
     return f"Truncated: {beyond}" if beyond else None
 
 

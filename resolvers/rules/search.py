@@ -4,31 +4,45 @@ Words are compared whole and in lower case, without punctuation: q4-retrain is t
 """
 
 import re
+import unicodedata
 
 from resolvers.errors import BadUserInput
 
 LONGEST, MOST_WORDS = 500, 20
-# The same characters part words where versions' texts are kept (words_of in the migrations).
-PUNCTUATION = re.compile(r"[\s!-/:-@\[-`{-~]+")
+# The same characters part words where versions' texts are kept (words_of in the migrations): all of ASCII but letters
+# and digits, and spaces and punctuation beyond it.
+PUNCTUATION = re.compile(
+    r"[\x01-/:-@\[-`{-\xa1\xa7\xab\xb6\xb7\xbb\xbf\u1680\u2000-\u206f\u3000-\u3003\u3008-\u3011\u3014-\u301f"
+    r"\uff01-\uff0f\uff1a-\uff20]+"
+)
 
 
 def tsquery(query: str, field: str) -> str:
     """The query for PostgreSQL's to_tsquery; BadUserInput where there is nothing to search for, or too much."""
+    query = unicodedata.normalize("NFC", query)  # as texts are kept
     if len(query) > LONGEST:
         raise BadUserInput(field, f"has {len(query)} characters; at most {LONGEST} are allowed.")
-    phrases = [words for part in _parts(query) if (words := _words(part))]
-    count = sum(map(len, phrases))
+    phrases = [(words, is_whole) for part, is_whole in _parts(query) if (words := _words(part))]
+    count = sum(len(words) for words, _ in phrases)
     if not phrases:
         raise BadUserInput(field, "holds no word to search for; leave it out to search without text.")
     if count > MOST_WORDS:
         raise BadUserInput(field, f"has {count} words; at most {MOST_WORDS} are allowed.")
-    unfinished = "" if query.rstrip().endswith('"') else ":*"
-    return " & ".join(" <-> ".join(f"'{word}'" for word in words) for words in phrases) + unfinished
+    _, is_whole = phrases[-1]
+    parts = [" <-> ".join(f"'{word}'" for word in words) for words, _ in phrases]
+    return " & ".join(parts) + ("" if is_whole else ":*")
 
 
-def _parts(query: str) -> list[str]:
-    """What stands in quotes as one part, and every other word; a quote that is not closed ends with the text."""
-    return [part for place, text in enumerate(query.split('"')) for part in ([text] if place % 2 else text.split())]
+def _parts(query: str) -> list[tuple[str, bool]]:
+    """Each word, and each phrase in quotes as a whole; a quote that is not closed ends with the text, as one that is
+    still being typed."""
+    texts = query.split('"')
+    return [
+        (part, is_quoted and place < len(texts) - 1)
+        for place, text in enumerate(texts)
+        for is_quoted in [place % 2 == 1]
+        for part in ([text] if is_quoted else text.split())
+    ]
 
 
 def _words(part: str) -> list[str]:

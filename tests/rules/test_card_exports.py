@@ -51,6 +51,7 @@ def stated(facts: Row) -> Row:
         "trainingData": [use for use in uses if use["role"] == "TRAINING"],
         "evaluationData": [use for use in uses if use["role"] in ("VALIDATION", "TEST")],
         "featureCount": len(facts["features"]) or None,
+        "operations": facts["deployments"],
     }
 
 
@@ -196,9 +197,13 @@ def hashed(text: str) -> bool:
     return known_digest(text) is not None
 
 
+# Told as JSON, or by the sections that are for them.
+NOT_TOLD = ("parameters", "features", "deployments")
+
+
 def stated_texts(card: Row, facts: Row) -> Iterator[str]:
     """What people wrote, outside of JSON."""
-    for part in ({name: value for name, value in facts.items() if name not in ("parameters", "features")}, card):
+    for part in ({name: value for name, value in facts.items() if name not in NOT_TOLD}, card):
         for path, value in leaves(part):
             of_json = path[:2] == ("training_data_summary", "extra")
             never_edited = path == ("updated_by",) and not card["revision"]
@@ -242,7 +247,7 @@ def test_other_addresses_are_not(uri: str) -> None:
 HEADINGS = {
     "Description", "Intended use", "Limitations", "Ethical considerations", "Training data", "Metrics",
     "Performance by segment", "Worst segments", "Algorithm", "Hyper-parameters", "Features", "Data sets", "Experiment",
-    "Lineage", "Artifact", "Registration",
+    "Lineage", "Artifact", "Operations", "Registration",
 }  # fmt: skip
 # What begins a block other than a paragraph, or makes one of the line before.
 BLOCK = re.compile(r" {0,3}(#|>|<|\||[-+*](\s|$)|\d{1,9}[.)](\s|$)|```|~~~|[-=_*:][-=_*:\s]*$)|    |\t")
@@ -305,6 +310,12 @@ def test_every_stated_text_is_in_the_markdown() -> None:
         assert not [name for name in (*facts["features"], *facts["metrics"]) if as_read(name) not in shown]
 
 
+def test_operations_have_their_table() -> None:
+    for card, facts in VERSIONS:
+        expected = [[as_read(each["name"]), each["environment"]] for each in facts["deployments"]]
+        assert [line[:2] for line in rows(card_markdown(card, facts), "Operations")] == expected
+
+
 def shown_anywhere(text: str) -> bool:
     # The model of a data set is not told, and when a card was never edited was when it was registered.
     return not text.startswith("ds_") and not re.match(r"2026-01-\d\dT", text)
@@ -323,10 +334,10 @@ def test_metrics_and_segments_have_their_tables() -> None:
         told = {name: float(value) for name, value, _ in rows(markdown, "Metrics")}
         assert told == {as_read(name): value for name, value in facts["metrics"].items()}
         segments = card["performance_by_segment"] or {}
-        shown = {row[0]: row[1:] for row in rows(markdown, "Performance by segment")}
-        assert set(shown) == {as_read(name) for name in segments}
-        for name, metrics in segments.items():
-            assert sorted(float(cell) for cell in shown[as_read(name)] if cell) == sorted(metrics.values())
+        shown = [tuple(row) for row in rows(markdown, "Performance by segment")]
+        numbers = [(as_read(s), as_read(m), value) for s, metrics in segments.items() for m, value in metrics.items()]
+        assert sorted((s, m, float(value)) for s, m, value in shown if m) == sorted(numbers)
+        assert {s for s, m, _ in shown if not m} == {as_read(s) for s, metrics in segments.items() if not metrics}
 
 
 def test_the_top_says_what_is_missing() -> None:

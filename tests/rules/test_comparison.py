@@ -10,6 +10,7 @@ import pytest
 from resolvers.rules import comparison
 from resolvers.rules.comparison_markdown import markdown
 from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.same import same
 
 METRICS = ["auc", "log_loss", "own", "a|b"]
 VALUES: list[Any] = [
@@ -104,9 +105,35 @@ def test_a_comparison_says_what_a_plain_one_says(count: int) -> None:
 
 
 def test_one_is_the_same_as_one_point_zero_and_not_as_true() -> None:
-    assert comparison.same({"a": [1, None]}, {"a": [1.0, None]})
-    assert not comparison.same({"a": 1}, {"a": True})
-    assert not comparison.same({"a": None}, {})
+    assert same({"a": [1, None]}, {"a": [1.0, None]})
+    assert not same({"a": 1}, {"a": True})
+    assert not same({"a": None}, {})
+
+
+def test_what_is_changed_is_changed_for_the_number_too_and_null_is_told_from_nothing() -> None:
+    for before, after, shown in (
+        ({"a": True}, {"a": 1}, "| a | true | 1 |"),
+        ({"a": None, "b": 1}, {"b": 1}, "| a | null | - |"),
+    ):
+        versions = [side(parameters=parameters) for parameters in (before, after)]
+        assert [each["name"] for each in comparison.parameter_diffs(versions, True)] == ["a"]
+        assert (comparison.required_bump(versions), comparison.reasons(versions)) == (
+            "MINOR",
+            ["Hyper-parameters changed: a."],
+        )
+        assert shown in markdown(versions)
+
+
+def test_a_difference_beyond_what_numbers_hold_is_an_improvement_all_the_same() -> None:
+    (found,) = comparison.metric_diffs([side(metrics={"auc": -1.7e308}), side(metrics={"auc": 1.7e308})])
+    assert (found["delta"], found["improved"]) == (None, True)
+
+
+def side(**facts: Any) -> dict[str, Any]:
+    """A version as it is compared, with these facts."""
+    made = generated(Random(1))
+    stated = dict.fromkeys(made["change"]["facts"]) | {"features": [], "parameters": facts.get("parameters", {})}
+    return made | {"metrics": facts.get("metrics", {}), "segments": None, "change": made["change"] | {"facts": stated}}
 
 
 def test_names_within_objects_have_dots_and_names_with_dots_quotes() -> None:

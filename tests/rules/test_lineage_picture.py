@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from resolvers.rules.lineage_picture import HEIGHT, MOST_DRAWN, draw
+from resolvers.rules.lineage_picture import HEIGHT, MOST_DRAWN, MOST_EDGES, draw
 from storage.vocabulary import LineageDirection
 
 BOTH = LineageDirection.BOTH
@@ -173,6 +173,17 @@ def test_the_words_for_who_cannot_see_it_name_what_matters() -> None:
     nodes = [version("b", "2.0.0", "PRODUCTION"), data("a", quality="INVALID")]
     said = fromstring(draw(graph(*nodes, edges=[edge("ver_b", "TRAINED_ON", "dsv_a")], truncated=True), BOTH))[1].text
     assert said == ("2 things, 1 connection. In production: Churn 2.0.0. Invalid: Orders. Truncated: more lies beyond.")
+
+
+def test_beyond_so_many_connections_the_nearest_are_drawn_and_the_picture_says_so() -> None:
+    versions = [version(f"ver_{n}", f"1.0.{n}") for n in range(40)]
+    used = [data(f"dsv_{n}") for n in range(50)]
+    edges = [edge(each["id"], "TRAINED_ON", other["id"]) for each in versions for other in used]
+    drawn = draw(graph(*versions, *used, edges=edges), LineageDirection.BOTH)
+    shown = nodes_of(drawn).keys()
+    assert len([each for each in edges if {each["from"], each["to"]} <= shown]) <= MOST_EDGES
+    assert len(shown) >= 40
+    assert f"Truncated: {len(shown)} of 90 things shown" in drawn
 
 
 def test_beyond_so_many_the_nearest_are_drawn_and_the_picture_says_so() -> None:

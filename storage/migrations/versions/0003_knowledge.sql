@@ -5,11 +5,14 @@ BEGIN
 END
 $$;
 
--- The words of a text with their places. Punctuation parts words: "q4-retrain" is found as "q4 retrain" and as "retrain".
+-- The words of a text with their places. Spaces and punctuation part words: "q4-retrain" is found as "q4 retrain" and as
+-- "retrain".
 CREATE FUNCTION words_of(p_text text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT to_tsvector('simple', translate(p_text, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)));
+    SELECT to_tsvector('simple', regexp_replace(p_text,
+        '[\u0001-/:-@\[-`{-\u00a1\u00a7\u00ab\u00b6\u00b7\u00bb\u00bf\u1680\u2000-\u206f\u3000-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20]+',
+        ' ', 'g'));
 $$;
 
 -- All words of a version, by weight: A the model's name and id; B its description and tags; C what people wrote in its
