@@ -33,6 +33,11 @@ class AuditEvent(Node):
     )
     chain: str = column("The chain that it belongs to: a model's id, a project's id, or `registry`.")
     seq: BigInt = column("Its place in the chain, from 1.")
+    position: BigInt | None = expression(
+        "Its place in its project's feed, from 1: a subscription resumes after it. Null for what belongs to no project,"
+        " and for a moment after the event.",
+        "(SELECT f.position FROM audit_feed f WHERE f.chain = {t}.chain AND f.seq = {t}.seq)",
+    )
     hash: str = expression(
         "SHA-256 over the chain, seq, time, previous hash and entry, each on a line of its own; in hex.",
         "encode({t}.hash, 'hex')",

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schema import schema
 from server import graphiql
 from server.documents import Documents
+from server.feed import Feed, running
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
 from server.housekeeping import housekeeping
@@ -26,6 +27,9 @@ from server.pictures import Pictures
 from server.rates import Buckets
 from server.routes import Routes
 from server.settings import Settings
+from server.sockets import Sockets
+from server.streams import Streams, wants_events
+from server.subscriptions import Subscriptions
 from storage.engine import Database
 
 
@@ -50,7 +54,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         # And what a request makes goes with it, by counting references: looking for circles can wait.
         gc.set_threshold(20_000, 20, 20)
         try:
-            async with housekeeping(settings, database) if keeps_house else nullcontext():
+            async with running(feed), housekeeping(settings, database) if keeps_house else nullcontext():
                 yield
         finally:
             await database.close()
@@ -58,6 +62,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     buckets = Buckets(settings.rate_per_second, settings.rate_burst)
     documents = Documents(schema._schema)  # noqa: SLF001 - Strawberry has no public name for it
     operations = Operations(documents, database, buckets)
+    feed = Feed(database)
     endpoint = GraphQLEndpoint(operations, settings.max_body_bytes, settings.request_timeout)
     app = Starlette(
         routes=[
@@ -74,18 +79,22 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     )
     app.state.database = database
     tokens = Tokens(settings) if settings.oidc_issuer else None
-    return Gate(Explorable(endpoint), app, settings, keyring, tokens)
+    subscriptions = Subscriptions(operations, database, feed)
+    streams = Streams(endpoint, subscriptions)
+    return Gate(Explorable(endpoint, streams), app, Sockets(operations, subscriptions), settings, keyring, tokens)
 
 
 class Explorable:
-    """The API, which shows GraphiQL to a browser that opens its address."""
+    """The API, which shows GraphiQL to a browser that opens its address, and answers subscriptions as streams."""
 
-    def __init__(self, endpoint: GraphQLEndpoint):
-        self.endpoint = endpoint
+    def __init__(self, endpoint: GraphQLEndpoint, streams: Streams):
+        self.endpoint, self.streams = endpoint, streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if wants_page(scope["method"], scope["state"]["headers"], scope["query_string"]):
             await graphiql.page(Request(scope, receive))(scope, receive, send)
+        elif wants_events(scope["state"]["headers"].get(b"accept", b"")):
+            await self.streams(scope, receive, send)
         else:
             await self.endpoint(scope, receive, send)
 

@@ -43,6 +43,7 @@ class RequestError(Exception):
 class Prepared:
     operation: Operation
     writes: bool
+    subscribes: bool
 
 
 class Documents:
@@ -93,7 +94,9 @@ class Documents:
             return objects
 
         return Prepared(
-            Operation(self.types, operation, fragments, check), writes=operation.operation is OperationType.MUTATION
+            Operation(self.types, operation, fragments, check),
+            writes=operation.operation is OperationType.MUTATION,
+            subscribes=operation.operation is OperationType.SUBSCRIPTION,
         )
 
 

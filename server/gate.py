@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,11 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
 from resolvers.rules.access import ROUTES, Need
+from resolvers.transaction import Caller
 from server.http import JSON, Headers, Refused, busy, defect, respond
 from server.issuer import KeysUnavailable
 from server.keyring import Keyring, Principal
 from server.oidc import Tokens
 from server.settings import Settings
+from server.streams import wants_events
 from storage.secrets import PREFIX
 
 API = "/graphql"
@@ -43,10 +46,12 @@ class Gate:
 
     api: ASGIApp
     app: ASGIApp
+    sockets: ASGIApp
     settings: Settings
     keyring: Keyring
     tokens: Tokens | None = None
     in_flight: int = field(default=0)
+    streams: int = field(default=0)
 
     def __post_init__(self) -> None:
         self.hosts, self.origins = self.settings.hosts, self.settings.origins
@@ -57,8 +62,29 @@ class Gate:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
-            # There is nothing to say over WebSockets; before it is accepted, this is a 403.
+            await self._websocket(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a connection through that is addressed to the API; before it is accepted, a close is a 403."""
+        headers = dict(scope["headers"])
+        request_id = f"{PROCESS}{next(REQUESTS):x}"
+        try:
+            if scope["path"] != API or self.streams >= self.settings.max_streams:
+                raise busy("There is nothing else, or no place, for this connection.", 10)
+            self._check_address(scope, headers)
+        except Refused:
             await send({"type": "websocket.close", "code": 1008})
+            return
+        state = scope.setdefault("state", {})
+        state |= {"headers": headers, "identify": partial(self._identify, request_id)}
+        self.streams += 1
+        try:
+            await self.sockets(scope, receive, send)
+        finally:
+            self.streams -= 1
+
+    async def _identify(self, request_id: str, authorization: str) -> Caller | None:
+        return await self._recheck({b"authorization": authorization.encode("latin-1", "replace")}, request_id)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -83,11 +109,36 @@ class Gate:
             if not self._is_open(scope, headers):
                 principal = await self._principal(headers, request_id)
                 state["caller"] = principal.caller(request_id)
+                state["recheck"] = partial(self._recheck, headers, request_id)
+            if wants_events(headers.get(b"accept", b"")):
+                await self._stream(scope, receive, send_named)
+                return
             await (self.api if scope["path"] == API else self.app)(scope, receive, send_named)
         except Refused as refusal:
             await respond(send_named, refusal.status, refusal.body(), JSON, refusal.headers)
         finally:
             self.in_flight -= 1
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A stream lasts: it is counted apart from the requests that are being worked on."""
+        if self.streams >= self.settings.max_streams:
+            raise busy("Too many subscriptions are open; try again later, or on another process.", 10)
+        self.streams += 1
+        self.in_flight -= 1
+        try:
+            await (self.api if scope["path"] == API else self.app)(scope, receive, send)
+        finally:
+            self.streams -= 1
+            self.in_flight += 1
+
+    async def _recheck(self, headers: dict[bytes, bytes], request_id: str) -> Caller | None:
+        """The caller as it is now; None where its key or token is no longer valid."""
+        try:
+            return (await self._principal(headers, request_id)).caller(request_id)
+        except Refused as refusal:
+            if refusal.status == 401:
+                return None
+            raise
 
     def _check_load(self) -> None:
         if self.in_flight > self.settings.max_in_flight:

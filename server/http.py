@@ -67,7 +67,7 @@ class GraphQLEndpoint:
         try:
             # Around the body too: who sends it slowly holds a place among the requests in flight.
             async with asyncio.timeout(self.timeout):
-                request = await self._request(scope, receive)
+                request = await self.request(scope, receive)
                 return await self.operations.answer(request, caller, may_write=scope["method"] == "POST")
         except WriteOverGet:
             raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
@@ -79,7 +79,7 @@ class GraphQLEndpoint:
         except Exception as error:  # noqa: BLE001 - operations mask their own; this is for what is around them
             raise defect(error, caller.request_id) from None
 
-    async def _request(self, scope: Scope, receive: Receive) -> Request:
+    async def request(self, scope: Scope, receive: Receive) -> Request:
         if scope["method"] == "POST":
             headers: Mapping[bytes, bytes] = scope["state"]["headers"]
             body = await self._body(headers, receive)

@@ -55,6 +55,9 @@ class Answer:
     retry_after: int | None = None
 
 
+AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
+
+
 class Operations:
     def __init__(self, documents: Documents, database: Database, buckets: Buckets):
         self.documents, self.database, self.buckets = documents, database, buckets
@@ -65,7 +68,9 @@ class Operations:
             prepared = self.documents.prepare(request.query, request.operation_name)
             if prepared.writes and not may_write:
                 raise WriteOverGet
-            variables = self._variables(prepared, request.variables)
+            if prepared.subscribes:
+                raise RequestError([GraphQLError(AS_A_STREAM, extensions={"code": "BAD_USER_INPUT"})])
+            variables = self.variables(prepared, request.variables)
             if prepared.writes:
                 return await self._write(prepared, variables, caller, request.repeat)
             return await self._read(prepared, variables, caller)
@@ -76,20 +81,20 @@ class Operations:
             return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
         except Refusal as refusal:
             retry_after = getattr(refusal, "retry_after", None)
-            return Answer(_errors([_refusal(refusal)]), status=_status(refusal), retry_after=retry_after)
+            return Answer(_errors([refusal_error(refusal)]), status=_status(refusal), retry_after=retry_after)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
             return Answer(_errors([_masked(error, caller)]), status=500)
 
-    def _variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
+    def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
         check_variables(raw)
         found = prepared.operation.variables.read(raw)
         if isinstance(found, list):
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
         return found
 
-    def _charge(self, caller: Caller, objects: int) -> bytes:
+    def charge(self, caller: Caller, objects: int) -> bytes:
         """Take an operation's cost from its caller's bucket; what the answer says of it."""
         cost = max(1, objects)
         left = self.buckets.take(caller.actor, cost)
@@ -97,7 +102,7 @@ class Operations:
 
     async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
         plan = prepared.operation.read_plan(variables, caller)
-        extensions = self._charge(caller, plan.cost)
+        extensions = self.charge(caller, plan.cost)
         if plan.introspects:
             return await self._read_with_introspection(prepared, variables, caller)
         with refused():
@@ -138,7 +143,7 @@ class Operations:
         self, prepared: Prepared, variables: VariableValues, caller: Caller, repeat: tuple[str, bytes] | None
     ) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
-        extensions = self._charge(caller, prepared.operation.check(variables))
+        extensions = self.charge(caller, prepared.operation.check(variables))
         answers, errors = [], []
         away, retry_after, kept = False, None, False
         for place, field in enumerate(prepared.operation.compilation(variables).root()):
@@ -205,10 +210,10 @@ def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
 def _told(error: Exception, caller: Caller) -> GraphQLError:
     if isinstance(error, GraphQLError):
         return coded(error, "BAD_USER_INPUT")
-    return _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
+    return refusal_error(error) if isinstance(error, Refusal) else _masked(error, caller)
 
 
-def _refusal(refusal: Refusal) -> GraphQLError:
+def refusal_error(refusal: Refusal) -> GraphQLError:
     return GraphQLError(str(refusal), extensions=refusal.extensions)
 
 

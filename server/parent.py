@@ -63,6 +63,8 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         factory=True,
         workers=settings.workers,
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         access_log=False,
         log_config=None,

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_in_flight: int = Field(500, ge=1, description="Requests a process works on at once; more are answered 503.")
+    max_streams: int = Field(2_000, ge=0, description="Subscriptions a process keeps open; more are answered 503.")
     rate_per_second: float = Field(
         50_000.0,
         ge=0,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import rfc8785
-from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKeyConstraint, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, Index, SQLModel
 
@@ -54,6 +54,32 @@ class AuditEvent(SQLModel, table=True):
     entry: str = Field(sa_column=Column(Text, nullable=False))
     previous_hash: bytes = Field(sa_type=LargeBinary)
     hash: bytes = Field(sa_type=LargeBinary)
+
+
+class AuditUnfed(SQLModel, table=True):
+    """An event that has no place in its project's feed yet."""
+
+    __tablename__ = "audit_unfed"
+    __table_args__ = (ForeignKeyConstraint(["chain", "seq"], ["audit_events.chain", "audit_events.seq"]),)
+
+    chain: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+
+
+class AuditFed(SQLModel, table=True):
+    """An event's place in its project's feed, given after it was committed and by one at a time: never before another
+    that a reader has passed."""
+
+    __tablename__ = "audit_feed"
+    __table_args__ = (
+        ForeignKeyConstraint(["chain", "seq"], ["audit_events.chain", "audit_events.seq"]),
+        UniqueConstraint("chain", "seq", name="event"),
+    )
+
+    project_id: str = Field(primary_key=True, foreign_key="projects.id")
+    position: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    chain: str
+    seq: int = Field(sa_type=BigInteger)
 
 
 def canonical(entry: Mapping[str, Any]) -> str:

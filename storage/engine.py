@@ -88,6 +88,14 @@ async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float =
     )
 
 
+async def lasting_connection(url: str) -> asyncpg.Connection:
+    """A connection of its own, such as to be told of news by."""
+    target, caches = parse(url)
+    arguments, options = target.get_dialect()().create_connect_args(target)
+    options = {"target_session_attrs": "primary", **options, **caches}
+    return await asyncpg.connect(*arguments, **options, timeout=10, server_settings=session_settings(0))
+
+
 class Reads:
     """The connections of compiled reads, which we keep between two statements.
 

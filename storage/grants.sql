@@ -25,4 +25,4 @@ GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers T
 GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
-GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]) TO :app
+GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]), audit_feed_events() TO :app

@@ -1,7 +1,7 @@
 """Every table, so that the metadata is whole wherever it is needed."""
 
 from storage.approvals import Approval, TransitionRequest
-from storage.audit import AuditChain, AuditEvent
+from storage.audit import AuditChain, AuditEvent, AuditFed, AuditUnfed
 from storage.base import metadata
 from storage.cards import ModelCard, ModelCardRevision
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
@@ -22,6 +22,8 @@ __all__ = [
     "Approval",
     "AuditChain",
     "AuditEvent",
+    "AuditFed",
+    "AuditUnfed",
     "DailyRun",
     "Dataset",
     "DatasetParent",

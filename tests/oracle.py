@@ -56,6 +56,7 @@ TABLES = (
     "audit_events",
     "deployments",
     "health_reports",
+    "audit_feed",
 )
 JSON_COLUMNS = frozenset({
     "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",

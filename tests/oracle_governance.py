@@ -263,7 +263,13 @@ def viewer(data: Data, _: Row) -> Row:
     }
 
 
+def position(data: Data, event: Row) -> int | None:
+    found = data.one("audit_feed", chain=event["chain"], seq=event["seq"])
+    return found["position"] if found else None
+
+
 RESOLVERS: dict[str, Callable[..., Any]] = {
+    "AuditEvent.position": position,
     "Query.transitionRequest": oracle.by_id("transition_requests"),
     "Query.viewer": viewer,
     "Query.auditEvents": events,

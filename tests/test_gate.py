@@ -90,7 +90,18 @@ async def test_an_open_server_asks_for_no_key(database: Cluster, make_registry: 
     assert (await call(registry, asked(READ), headers={"authorization": None})).status == 200
 
 
-async def test_there_is_nothing_over_websockets(registry: Registry) -> None:
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/elsewhere", [(b"host", b"localhost")]),
+        ("/graphql", [(b"host", b"evil.example.com")]),
+        ("/graphql", [(b"host", b"localhost"), (b"origin", b"https://evil.example.com")]),
+        ("/graphql", []),
+    ],
+)
+async def test_over_websockets_there_is_the_api_alone_and_for_our_own_pages(
+    registry: Registry, path: str, headers: list[tuple[bytes, bytes]]
+) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -99,7 +110,7 @@ async def test_there_is_nothing_over_websockets(registry: Registry) -> None:
     async def receive() -> Any:
         return {"type": "websocket.connect"}
 
-    scope = {"type": "websocket", "path": "/graphql", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    scope = {"type": "websocket", "path": path, "query_string": b"", "headers": headers, "subprotocols": []}
     await app_of(registry)(scope, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008}]
 

@@ -124,6 +124,18 @@ class Operation:
         shape = (caller.visible is None, key, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, caller), key))
 
+    def feed_plan(self, variables: VariableValues, caller: Asking) -> Plan:
+        """The plan that answers a subscription's one field for the things that the payload names, as a list."""
+        shape = (caller.visible is None, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self._compile_feed(variables, caller))
+
+    def _compile_feed(self, variables: VariableValues, caller: Asking) -> Plan:
+        cost = self.check(variables)
+        compilation = self.compilation(variables, caller)
+        (field,) = compilation.root()
+        value = compilation.value(self.types["Subscription"], field, "")
+        return replace(_plan(compilation, [(field.key, value)]), cost=cost)
+
     def _kept(self, shape: Any, compile_plan: Callable[[], Plan]) -> Plan:
         plan = self._plans.get(shape)
         if plan is None:

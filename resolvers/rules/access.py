@@ -84,6 +84,7 @@ READS: dict[str, dict[Need, str]] = {
         " experiment model models node nodes principals project projects searchVersions transitionRequest version"
         " viewer"
     },
+    "Subscription": {Need.ANYONE: "auditEvents deployment"},
     "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
     "Membership": {Need.VIEWER: "project role"},
     "Principal": {Need.OWNER: "administers createdAt createdBy email id kind memberships"},
@@ -169,7 +170,7 @@ READS: dict[str, dict[Need, str]] = {
     "LineageGraph": {Need.VIEWER: "edges mermaid nodes truncated"},
     "LineageEdge": {Need.VIEWER: "from kind to"},
     "AuditEvent": {
-        Need.VIEWER: "action actor at chain details hash id notes previousHash projectId requestId seq subject"
+        Need.VIEWER: "action actor at chain details hash id notes position previousHash projectId requestId seq subject"
         " subjectId"
     },
     "AuditIntegrity": {Need.VIEWER: "events firstWrong since sound"},

@@ -1,0 +1,153 @@
+"""The feed of events in one process: what has been committed, by whichever process, goes to those who listen here.
+
+PostgreSQL says that something is new (LISTEN), and what is new is read from the audit log's feeds. Should it not say
+so, as through a pooler that parts sessions, the process looks by itself every second.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import asyncpg
+import orjson
+import structlog
+from sqlalchemy import text
+
+from storage.engine import Database, lasting_connection
+
+log = structlog.get_logger("lineal")
+
+LOOK_SECONDS = 1.0
+BATCH = 500
+# How many events a listener may be behind what this process has read for it.
+QUEUE = 500
+
+FEED = text("SELECT audit_feed_events()")
+READ = f"""
+SELECT convert_to(coalesce(json_agg(json_build_array(n.position, n.id, n.action, n.subject_id)), '[]')::text, 'UTF8')
+FROM (
+    SELECT f.position, e.id, e.action, e.subject_id FROM audit_feed f JOIN audit_events e USING (chain, seq)
+    WHERE f.project_id = $1 AND f.position > $2 ORDER BY f.position LIMIT {BATCH}) n
+"""
+HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = $1"
+
+
+class Event(NamedTuple):
+    position: int
+    id: str
+    action: str
+    subject_id: str
+
+
+@dataclass(eq=False)
+class Listener:
+    """One who listens to a project, from a position on. `overflown` is set when it did not keep up."""
+
+    project_id: str
+    position: int
+    queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    overflown: bool = False
+
+    def take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if self.queue.full():
+                self.overflown = True
+                return
+            self.queue.put_nowait(event)
+            self.position = event.position
+
+
+class Feed:
+    def __init__(self, database: Database):
+        self.database = database
+        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self._news = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
+        """Listen to a project after a position, or from now on."""
+        if after is None:
+            await self._give_places()
+            after = await self.database.reads.fetchval(HEAD, project_id)
+        listener = Listener(project_id, after)
+        self._listeners[project_id].add(listener)
+        self._news.set()
+        try:
+            yield listener
+        finally:
+            self._listeners[project_id].discard(listener)
+            if not self._listeners[project_id]:
+                del self._listeners[project_id]
+
+    async def run(self) -> None:
+        """Read and hand on what is new, until cancelled."""
+        told = asyncio.create_task(self._be_told())
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._news.wait()
+                self._news.clear()
+                try:
+                    await self._hand_on()
+                except Exception:
+                    log.exception("feed failed")
+                    await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            told.cancel()
+            await asyncio.gather(told, return_exceptions=True)
+
+    async def _be_told(self) -> None:
+        """A connection of its own that hears of news; opened again when it ends."""
+        while True:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection = await lasting_connection(self.database.url)
+                ended = asyncio.Event()
+                connection.add_termination_listener(lambda _, ended=ended: ended.set())
+                try:
+                    for channel in ("lineal_events", "lineal_feed"):
+                        await connection.add_listener(channel, lambda *_: self._news.set())
+                    self._news.set()
+                    await ended.wait()
+                finally:
+                    with suppress(Exception):
+                        await connection.close(timeout=1)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _give_places(self) -> None:
+        async with self.database.sessions() as session, session.begin():
+            await session.execute(FEED)
+
+    async def _hand_on(self) -> None:
+        await self._give_places()
+        while any([await self._hand_on_to(project_id) for project_id in list(self._listeners)]):
+            pass
+
+    async def _hand_on_to(self, project_id: str) -> bool:
+        """Read on for all who listen to a project, once for those at the same position; whether there may be more."""
+        places: dict[int, list[Listener]] = defaultdict(list)
+        for listener in self._listeners.get(project_id, ()):
+            if not listener.overflown:
+                places[listener.position].append(listener)
+        more = False
+        for position, listeners in places.items():
+            rows = orjson.loads(await self.database.reads.fetchval(READ, project_id, position))
+            events = [Event(*row) for row in rows]
+            for listener in listeners:
+                listener.take(events)
+            more |= len(rows) == BATCH
+        return more
+
+
+@asynccontextmanager
+async def running(feed: Feed) -> AsyncIterator[None]:
+    task = asyncio.create_task(feed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

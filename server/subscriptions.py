@@ -1,0 +1,158 @@
+"""Subscriptions: who listens to what, and what each is told. How it is sent is the transports' matter."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from cachetools import LRUCache
+from graphql import GraphQLError
+from graphql.execution.values import VariableValues
+
+from resolvers.errors import Conflict, Forbidden, NotFound, Refusal
+from resolvers.reads.compilation import Selected
+from resolvers.refusals import refused
+from resolvers.transaction import Caller
+from server.documents import Prepared, RequestError, coded
+from server.feed import Event, Feed, Listener
+from server.operations import Operations, Request, refusal_error
+from storage.engine import Database
+
+# How often it is looked whether a listener may still see the project.
+CHECK_SECONDS = 2.0
+# Answers that listeners who asked the same share.
+SHARED = 2_000
+
+WHERE = {
+    "auditEvents": "SELECT id FROM projects WHERE id = $1",
+    "deployment": "SELECT project_id FROM deployments WHERE id = $1",
+}
+NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "id")}
+
+# Who asks, now: None where the key or token is no longer valid.
+Recheck = Callable[[], Awaitable[Caller | None]]
+
+
+class TooSlow(Conflict):
+    """A listener that did not keep up; it may resume."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One answer, and the position in the feed after which to resume."""
+
+    body: bytes
+    position: int
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """One subscription: what is asked for, of which project, and how its answers are made."""
+
+    prepared: Prepared
+    variables: VariableValues
+    field: Selected
+    project_id: str
+
+    def is_meant(self, event: Event) -> bool:
+        asked = self.field.arguments.values
+        if self.field.name == "deployment":
+            return bool(event.subject_id == asked["id"])
+        actions = asked.get("actions")
+        return actions is None or event.action in actions
+
+    def named(self, event: Event) -> str:
+        """The id of what is answered."""
+        return event.subject_id if self.field.name == "deployment" else event.id
+
+
+class Subscriptions:
+    def __init__(self, operations: Operations, database: Database, feed: Feed):
+        self.operations, self.database, self.feed = operations, database, feed
+        self._shared: LRUCache[Any, asyncio.Future[bytes | None]] = LRUCache(SHARED)
+
+    async def begin(self, request: Request, caller: Caller) -> Subscribed:
+        """What a request subscribes to; RequestError or a refusal where it may not."""
+        prepared = self.operations.documents.prepare(request.query, request.operation_name)
+        if not prepared.subscribes:
+            error = GraphQLError("Only a subscription is answered as a stream.", extensions={"code": "BAD_USER_INPUT"})
+            raise RequestError([error])
+        variables = self.operations.variables(prepared, request.variables)
+        plan = prepared.operation.feed_plan(variables, caller)
+        self.operations.charge(caller, plan.cost)
+        (field,) = prepared.operation.compilation(variables).root()
+        noun, argument = NOUNS[field.name]
+        asked = field.arguments.values[argument]
+        with refused():
+            project_id = await self.database.reads.fetchval(WHERE[field.name], asked)
+        if project_id is None or not sees(caller, project_id):
+            raise NotFound(noun, asked, argument)
+        return Subscribed(prepared, variables, field, project_id)
+
+    async def messages(
+        self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None = None
+    ) -> AsyncGenerator[Message]:
+        """What happens from now on, or after a position; a refusal ends it."""
+        asked = subscribed.field.arguments.values.get("after")
+        async with self.feed.listening(subscribed.project_id, after if asked is None else asked) as listener:
+            checked = asyncio.get_running_loop().time()
+            while True:
+                event = await self._next(listener)
+                now = asyncio.get_running_loop().time()
+                if event is None or now - checked > CHECK_SECONDS:
+                    caller, checked = await still_sees(recheck, subscribed.project_id), now
+                if event is not None and subscribed.is_meant(event):
+                    body = await self._answer(subscribed, caller, event)
+                    if body is not None:
+                        yield Message(body, event.position)
+
+    async def _next(self, listener: Listener) -> Event | None:
+        """The next event; None where none comes for some time."""
+        if listener.queue.empty() and listener.overflown:
+            raise TooSlow(
+                "This reader did not keep up and was disconnected; subscribe again with `after` the last position.",
+                position=listener.position,
+            )
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await listener.queue.get()
+        except TimeoutError:
+            return None
+
+    async def _answer(self, subscribed: Subscribed, caller: Caller, event: Event) -> bytes | None:
+        """What is told of an event: made once for all who ask the same and see the same."""
+        plan = subscribed.prepared.operation.feed_plan(subscribed.variables, caller)
+        arguments = plan.arguments(subscribed.variables, caller, {"ids": [subscribed.named(event)]})
+        key = (plan.statement, repr(arguments), event.position)
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = asyncio.ensure_future(self._ask(plan, arguments, subscribed.field.key))
+        # Whoever leaves must not take the answer from the others.
+        return await asyncio.shield(shared)
+
+    async def _ask(self, plan: Any, arguments: list[Any], key: str) -> bytes | None:
+        with refused():
+            answer = orjson.loads(plan.finish(await self.database.reads.fetchval(plan.statement, *arguments)))
+        return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
+
+
+def sees(caller: Caller, project_id: str) -> bool:
+    return caller.visible is None or project_id in caller.visible
+
+
+async def still_sees(recheck: Recheck, project_id: str) -> Caller:
+    caller = await recheck()
+    if caller is None or not sees(caller, project_id):
+        raise Forbidden("The right to see this project has ended.")
+    return caller
+
+
+def errors_of(error: Exception) -> list[GraphQLError]:
+    """What a refused subscription is told."""
+    if isinstance(error, RequestError):
+        return error.errors
+    if isinstance(error, Refusal):
+        return [refusal_error(error)]
+    assert isinstance(error, GraphQLError)
+    return [coded(error, "BAD_USER_INPUT")]

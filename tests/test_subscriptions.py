@@ -1,0 +1,330 @@
+"""Subscriptions: each event of a project once and in order, resumption, rights that end, readers that do not read."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import uvicorn
+from websockets import ConnectionClosed, InvalidStatus, NegotiationError, Subprotocol
+from websockets.asyncio.client import ClientConnection, connect
+
+from server.app import make_app
+from server.settings import Settings
+from tests.conftest import Cluster, Registry, make_key, make_project
+from tests.test_versions import CREATE
+
+EVENTS = """subscription($project: ID!, $actions: [String!], $after: BigInt) {
+    auditEvents(projectId: $project, actions: $actions, after: $after) { position action subject { id } seq } }"""
+FEED = (
+    """query($project: ID!) { auditEvents(filter: {projectId: $project}, last: 100) { nodes { position action } } }"""
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def served(database: Cluster) -> AsyncIterator[Registry]:
+    """The API on a port of its own: streams need a connection that lasts."""
+    app = make_app(Settings(database_url=database.app_url))
+    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
+        yield Registry(client, await make_key(database.app_url))
+    server.should_exit = True
+    await serving
+
+
+class Stream:
+    """The events of one subscription, as they come."""
+
+    def __init__(self, response: httpx.Response):
+        self.response = response
+        self.lines = response.aiter_lines()
+
+    async def next(self, within: float = 5.0) -> dict[str, Any]:
+        """The next event: its name, its id and its data."""
+        event: dict[str, Any] = {}
+        async with asyncio.timeout(within):
+            async for line in self.lines:
+                if line.startswith(":"):
+                    continue
+                if not line and event:
+                    return event
+                name, _, value = line.partition(": ")
+                if name:
+                    event[name.rstrip(":")] = json.loads(value) if name == "data" and value else value
+        raise AssertionError(f"The stream has ended: {self.response.status_code}.")
+
+    async def answer(self) -> dict[str, Any]:
+        event = await self.next()
+        assert event["event"] == "next", event
+        return dict(event["data"]["data"]["auditEvents"])
+
+
+@asynccontextmanager
+async def subscribed(
+    registry: Registry, query: str = EVENTS, headers: dict[str, str] | None = None, **variables: Any
+) -> AsyncIterator[Stream]:
+    sent = {"Authorization": f"Bearer {registry.key}", "Accept": "text/event-stream"} | (headers or {})
+    body = {"query": query, "variables": variables}
+    async with registry.client.stream("POST", "/graphql", json=body, headers=sent) as response:
+        yield Stream(response)
+
+
+def new(project: str, number: int = 1) -> dict[str, Any]:
+    return {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "version": f"{number}.0.0"}
+
+
+async def test_each_event_of_a_project_comes_once_and_in_order(served: Registry) -> None:
+    project, other = await make_project(served), await make_project(served)
+    async with subscribed(served, project=project) as stream:
+        assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        for number in range(1, 6):
+            await served.ask(CREATE, input=new(other, number))
+            await served.ask(CREATE, input=new(project, number))
+        answers = [await stream.answer() for _ in range(6)]
+    assert [answer["action"] for answer in answers] == ["model.created", *["version.created"] * 5]
+    first = answers[0]["position"]
+    assert [answer["position"] for answer in answers] == list(range(first, first + 6))
+
+
+async def test_many_writers_at_once_are_told_in_one_order(served: Registry) -> None:
+    project = await make_project(served)
+    async with subscribed(served, project=project) as one, subscribed(served, project=project) as two:
+        models = [{**new(project, number), "modelId": f"model_{project[5:]}_{number % 7}"} for number in range(1, 41)]
+        await asyncio.gather(*(served.ask(CREATE, input=each) for each in models))
+        told = [[await stream.answer() for _ in range(47)] for stream in (one, two)]
+    assert told[0] == told[1]
+    positions = [answer["position"] for answer in told[0]]
+    assert positions == list(range(positions[0], positions[0] + 47))
+
+
+async def test_only_the_actions_that_are_asked_for(served: Registry) -> None:
+    project = await make_project(served)
+    async with subscribed(served, project=project, actions=["version.tagged"]) as stream:
+        await served.ask(CREATE, input=new(project))
+        await served.ask(
+            "mutation($input: TagsInput!) { addTags(input: $input) { version { id } } }",
+            input={"modelId": new(project)["modelId"], "version": "1.0.0", "tags": ["a"]},
+        )
+        assert (await stream.answer())["action"] == "version.tagged"
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+async def test_a_reader_resumes_after_what_it_has_seen(served: Registry, by_header: bool) -> None:
+    project = await make_project(served)
+    async with subscribed(served, project=project) as stream:
+        await served.ask(CREATE, input=new(project, 1))
+        event = await stream.next()
+    await served.ask(CREATE, input=new(project, 2))
+    how: dict[str, Any] = {"headers": {"Last-Event-ID": event["id"]}} if by_header else {"after": int(event["id"])}
+    async with subscribed(served, project=project, **how) as stream:
+        answers = [await stream.answer() for _ in range(2)]
+        assert [answer["action"] for answer in answers] == ["version.created", "version.created"]
+        assert answers[0]["position"] == int(event["id"]) + 1
+    everything = (await served.ask(FEED, project=project))["auditEvents"]["nodes"]
+    async with subscribed(served, project=project, after=0) as stream:
+        assert [(await stream.answer())["position"] for _ in everything] == [
+            each["position"] for each in reversed(everything)
+        ]
+
+
+async def test_a_deployment_is_told_each_time_it_changes(served: Registry) -> None:
+    project = await make_project(served)
+    await served.ask(CREATE, input=new(project))
+    version = {"modelId": new(project)["modelId"], "version": "1.0.0"}
+    wanted = {"projectId": project, "registryVersion": version, "name": "x", "environment": "qa"}
+    make = "mutation($input: CreateDeploymentInput!) { createDeployment(input: $input) { deployment { id } } }"
+    made = await served.ask(make, input=wanted | {"strategy": "BLUE_GREEN"})
+    id_ = made["createDeployment"]["deployment"]["id"]
+    query = "subscription($id: ID!) { deployment(id: $id) { id status trafficPercentage } }"
+    act = "mutation($input: DeploymentActionInput!) { %s(input: $input) { deployment { id } } }"
+    async with subscribed(served, query, id=id_) as stream:
+        for action in ("pauseDeployment", "resumeDeployment", "advanceDeployment"):
+            await served.ask(act % action, input={"deploymentId": id_})
+            last = (await stream.next())["data"]["data"]["deployment"]
+    assert last == {"id": id_, "status": "ACTIVE", "trafficPercentage": 100}
+
+
+async def test_who_does_not_see_the_project_is_told_that_it_is_not_there(served: Registry, database: Cluster) -> None:
+    project = await make_project(served)
+    stranger = served.with_key(await make_key(database.app_url, "stranger@example.com", administers=False))
+    async with subscribed(stranger, project=project) as stream:
+        assert stream.response.status_code == 400
+        answer = json.loads(await stream.response.aread())
+    assert answer["errors"][0]["extensions"] == {"code": "NOT_FOUND", "field": "projectId", "id": project}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("{ viewer { email } }", 400, "BAD_USER_INPUT"),
+        ("subscription { nothing }", 400, "GRAPHQL_VALIDATION_FAILED"),
+        ('subscription { auditEvents(projectId: "x") { id } deployment(id: "x") { id } }', 400, None),
+        ('subscription { deployment(id: "dep_none") { id } }', 400, "NOT_FOUND"),
+    ],
+)
+async def test_what_is_no_subscription_is_refused(served: Registry, query: str, status: int, code: str | None) -> None:
+    async with subscribed(served, query) as stream:
+        assert stream.response.status_code == status
+        answer = json.loads(await stream.response.aread())
+    assert answer["errors"][0]["extensions"]["code"] == (code or "GRAPHQL_VALIDATION_FAILED")
+
+
+async def test_a_subscription_that_is_not_sent_for_a_stream_is_told_how(served: Registry) -> None:
+    refusal = await served.refusal('subscription { deployment(id: "dep_x") { id } }')
+    assert "text/event-stream" in refusal["message"]
+    response = await served.client.post("/graphql", json={"query": EVENTS}, headers={"Accept": "text/event-stream"})
+    assert response.status_code == 401
+
+
+async def test_a_stream_ends_when_the_right_to_see_does(served: Registry, database: Cluster) -> None:
+    project = await make_project(served)
+    email = f"{project[5:]}@example.com"
+    member = served.with_key(await make_key(database.app_url, email, project=project, role="VIEWER"))
+    async with subscribed(member, project=project) as stream:
+        await served.ask(CREATE, input=new(project, 1))
+        assert (await stream.answer())["action"] == "model.created"
+        assert (await stream.answer())["action"] == "version.created"
+        remove = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
+        await served.ask(remove, input={"projectId": project, "email": email})
+        while "errors" not in (event := await stream.next(10.0))["data"]:
+            assert event["data"]["data"]["auditEvents"]["action"] == "member.removed"
+        assert event["data"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert (await stream.next())["event"] == "complete"
+
+
+async def test_a_reader_that_does_not_keep_up_is_disconnected_and_may_resume(
+    make_registry: Callable[..., Any], database: Cluster
+) -> None:
+    from server.feed import QUEUE, Event, Listener
+
+    listener = Listener("proj_x", 0)
+    listener.take([Event(place, f"evt_{place}", "version.created", "ver_x") for place in range(1, QUEUE + 11)])
+    assert listener.overflown
+    assert listener.position == QUEUE
+
+
+# ---------------------------------------------------------------- over WebSockets
+
+
+@asynccontextmanager
+async def socket(registry: Registry, protocol: str | None = "graphql-transport-ws") -> AsyncIterator[ClientConnection]:
+    url = str(registry.client.base_url).replace("http", "ws") + "/graphql"
+    protocols = [Subprotocol(protocol)] if protocol else None
+    async with connect(url, subprotocols=protocols, proxy=None, open_timeout=5) as connection:
+        yield connection
+
+
+async def tell(connection: ClientConnection, type_: str, **more: Any) -> None:
+    await connection.send(json.dumps({"type": type_} | more))
+
+
+async def hear(connection: ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(await asyncio.wait_for(connection.recv(), 5)))
+
+
+@asynccontextmanager
+async def greeted(registry: Registry) -> AsyncIterator[ClientConnection]:
+    async with socket(registry) as connection:
+        await tell(connection, "connection_init", payload={"Authorization": f"Bearer {registry.key}"})
+        assert await hear(connection) == {"type": "connection_ack"}
+        yield connection
+
+
+async def test_several_operations_share_a_connection(served: Registry) -> None:
+    project = await make_project(served)
+    async with greeted(served) as connection:
+        for id_, actions in (("all", None), ("some", ["version.created"])):
+            variables = {"project": project, "actions": actions}
+            await tell(connection, "subscribe", id=id_, payload={"query": EVENTS, "variables": variables})
+        await tell(connection, "subscribe", id="read", payload={"query": "{ viewer { email } }"})
+        answers = [await hear(connection) for _ in range(2)]
+        assert [(a["type"], a["id"]) for a in answers] == [("next", "read"), ("complete", "read")]
+        assert answers[0]["payload"]["data"] == {"viewer": {"email": "ana@example.com"}}
+        await asyncio.sleep(0.2)
+        await served.ask(CREATE, input=new(project))
+        told = [await hear(connection) for _ in range(3)]
+        heard = sorted((a["id"], a["payload"]["data"]["auditEvents"]["action"]) for a in told)
+        assert heard == [("all", "model.created"), ("all", "version.created"), ("some", "version.created")]
+        await tell(connection, "complete", id="all")
+        await tell(connection, "ping")
+        assert await hear(connection) == {"type": "pong"}
+        await served.ask(CREATE, input=new(project, 2))
+        assert (await hear(connection))["id"] == "some"
+
+
+async def test_a_refused_operation_leaves_the_others(served: Registry) -> None:
+    async with greeted(served) as connection:
+        for id_, query in (("a", "{ nothing }"), ("b", 'subscription { deployment(id: "dep_none") { id } }')):
+            await tell(connection, "subscribe", id=id_, payload={"query": query})
+        refused = {(a := await hear(connection))["id"]: a["payload"][0]["extensions"]["code"] for _ in range(2)}
+        assert refused == {"a": "GRAPHQL_VALIDATION_FAILED", "b": "NOT_FOUND"}
+        await tell(connection, "subscribe", id="a", payload={"query": "{ __typename }"})
+        assert (await hear(connection))["payload"]["data"] == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (["nonsense"], 4400),
+        ([{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}], 4401),
+        ([{"type": "connection_init", "payload": {"authorization": "Bearer lnl_wrong"}}], 4403),
+        ([{"type": "connection_init"}], 4403),
+        ([], 4408),
+        (["init", {"type": "subscribe", "id": "1", "payload": {"query": EVENTS}}] * 2, 4429),
+        (["init", {"type": "subscribe", "id": 1, "payload": {}}], 4400),
+        (["init", {"type": "unheard-of"}], 4400),
+    ],
+)
+async def test_who_does_not_keep_to_the_protocol_is_closed_with_its_code(
+    served: Registry, messages: list[Any], code: int
+) -> None:
+    async with socket(served) as connection:
+        init = {"type": "connection_init", "payload": {"authorization": f"Bearer {served.key}"}}
+        for each in messages:
+            message = init if each == "init" else each
+            await connection.send(message if isinstance(message, str) else json.dumps(message))
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await asyncio.wait_for(connection.recv(), 5)
+        assert connection.close_code == code
+
+
+async def test_another_protocol_is_not_spoken(served: Registry) -> None:
+    for protocol in ("graphql-ws", None):
+        with suppress(NegotiationError):
+            async with socket(served, protocol) as connection:
+                with pytest.raises(ConnectionClosed):
+                    await asyncio.wait_for(connection.recv(), 5)
+                assert connection.close_code == 4406
+
+
+async def test_pages_of_other_sites_are_not_let_in(served: Registry) -> None:
+    url = str(served.client.base_url).replace("http", "ws")
+    for path, headers in (("/graphql", {"Origin": "https://evil.example.com"}), ("/elsewhere", {})):
+        with pytest.raises(InvalidStatus):
+            async with connect(url + path, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None,
+                               additional_headers=headers):  # fmt: skip
+                pass
+
+
+async def test_a_socket_is_told_when_the_right_to_see_ends(served: Registry, database: Cluster) -> None:
+    project = await make_project(served)
+    email = f"{project[5:]}@example.com"
+    member = served.with_key(await make_key(database.app_url, email, project=project, role="VIEWER"))
+    async with greeted(member) as connection:
+        await tell(connection, "subscribe", id="1", payload={"query": EVENTS, "variables": {"project": project}})
+        await asyncio.sleep(0.2)
+        remove = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
+        await served.ask(remove, input={"projectId": project, "email": email})
+        while (told := json.loads(await asyncio.wait_for(connection.recv(), 10)))["type"] == "next":
+            pass
+    assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "FORBIDDEN")
