@@ -22,7 +22,7 @@ log = structlog.get_logger("lineal")
 
 LOOK_SECONDS = 1.0
 BATCH = 500
-# How many events a listener may be behind what this process has read for it.
+# How many events wait in this process for a listener.
 QUEUE = 500
 
 FEED = text("SELECT audit_feed_events()")
@@ -44,20 +44,20 @@ class Event(NamedTuple):
 
 @dataclass(eq=False)
 class Listener:
-    """One who listens to a project, from a position on. `overflown` is set when it did not keep up."""
+    """One who listens to a project, from a position on. What does not fit into its queue stays in the database, and is
+    read again once there is room: a slow reader costs no memory."""
 
     project_id: str
     position: int
     queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(QUEUE))
-    overflown: bool = False
+    is_behind: bool = False
 
     def take(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if self.queue.full():
-                self.overflown = True
-                return
+        fitting = events[: QUEUE - self.queue.qsize()]
+        for event in fitting:
             self.queue.put_nowait(event)
             self.position = event.position
+        self.is_behind = len(fitting) < len(events) or len(events) == BATCH
 
 
 class Feed:
@@ -123,23 +123,25 @@ class Feed:
 
     async def _hand_on(self) -> None:
         await self._give_places()
-        while any([await self._hand_on_to(project_id) for project_id in list(self._listeners)]):
-            pass
+        for project_id in list(self._listeners):
+            await self._hand_on_to(project_id)
 
-    async def _hand_on_to(self, project_id: str) -> bool:
-        """Read on for all who listen to a project, once for those at the same position; whether there may be more."""
+    async def _hand_on_to(self, project_id: str) -> None:
+        """Read on for all who listen to a project, once for those at the same position."""
         places: dict[int, list[Listener]] = defaultdict(list)
         for listener in self._listeners.get(project_id, ()):
-            if not listener.overflown:
-                places[listener.position].append(listener)
-        more = False
+            places[listener.position].append(listener)
         for position, listeners in places.items():
             rows = orjson.loads(await self.database.reads.fetchval(READ, project_id, position))
             events = [Event(*row) for row in rows]
             for listener in listeners:
                 listener.take(events)
-            more |= len(rows) == BATCH
-        return more
+
+    def has_room(self, listener: Listener) -> None:
+        """Whoever took from its queue and is behind gets more at once."""
+        if listener.is_behind and listener.queue.qsize() <= QUEUE // 2:
+            listener.is_behind = False
+            self._news.set()
 
 
 @asynccontextmanager

@@ -58,6 +58,49 @@
     }
   }
 
+  /** Whether the operation that is meant is a subscription. */
+  const subscribes = ({ operationName }, document) =>
+    (document?.definitions ?? []).some(
+      ({ operation, name }) => operation === "subscription" && (!operationName || name?.value === operationName),
+    );
+
+  /** The answers of a subscription, as they come; leaving it closes the connection. */
+  function answers(operation, pane) {
+    const leaving = new AbortController();
+
+    async function* listen() {
+      const headers = requestHeaders(pane);
+      headers.set("accept", "text/event-stream");
+      const request = { method: "POST", headers, body: JSON.stringify(operation), signal: leaving.signal };
+      const response = await fetch(location.pathname, request);
+      tell(response, headers);
+      if (!response.ok) {
+        yield await response.json();
+        return;
+      }
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        const events = (text + read.value).split("\n\n");
+        text = events.pop();
+        for (const event of events) {
+          const data = event.split("\n").find((line) => line.startsWith("data: "));
+          if (data) yield JSON.parse(data.slice("data: ".length));
+        }
+      }
+    }
+
+    const listening = listen();
+    return {
+      [Symbol.asyncIterator]: () => listening,
+      next: () => listening.next(),
+      return: async () => {
+        leaving.abort();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
   const PICTURE = /^\/(lineage\/[\w.-]+|models\/[\w.-]+\/metrics\/[^/]*)\.svg$/;
   const prefix = location.pathname.replace(/\/graphql$/, "");
   let shown = null;
@@ -132,7 +175,8 @@
 
   function show() {
     // A new fetcher makes GraphiQL ask for the schema again.
-    const fetcher = (operation, options) => answer(operation, options?.headers);
+    const fetcher = (operation, options) =>
+      (subscribes(operation, options?.documentAST) ? answers : answer)(operation, options?.headers);
     root.render(
       createElement(
         GraphiQL,

@@ -21,7 +21,7 @@ from resolvers.transaction import Caller
 from server.documents import RequestError
 from server.http import Refused, requested
 from server.operations import Operations, Request, report
-from server.subscriptions import Message, Subscriptions, TooSlow, errors_of
+from server.subscriptions import Message, Subscriptions, TooSlow, errors_of, patiently
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 3.0
@@ -196,7 +196,7 @@ class Conversation:
 
     async def _pass_on(self, id_: str, body: bytes) -> None:
         text = b'{"type":"next","id":%b,"payload":%b}' % (orjson.dumps(id_), body)
-        await self.send({"type": "websocket.send", "text": text.decode()})
+        await patiently(self.send({"type": "websocket.send", "text": text.decode()}))
 
     async def _refuse(self, id_: str, errors: list[GraphQLError]) -> None:
         await self.tell({"type": "error", "id": id_, "payload": [error.formatted for error in errors]})

@@ -18,7 +18,7 @@ from server.documents import RequestError
 from server.http import JSON as MEDIA
 from server.http import GraphQLEndpoint, Refused, respond
 from server.operations import report
-from server.subscriptions import Message, Recheck, Subscribed, Subscriptions, errors_of
+from server.subscriptions import Message, Recheck, Subscribed, Subscriptions, TooSlow, errors_of, patiently
 
 EVENTS = "text/event-stream"
 # Often enough that no proxy takes the connection for dead.
@@ -75,13 +75,15 @@ class Streams:
         self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None, send: Send
     ) -> None:
         async def write(body: bytes, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+            await patiently(send({"type": "http.response.body", "body": body, "more_body": more}))
 
         await write(BEAT)
         try:
             async with aclosing(self.subscriptions.messages(subscribed, caller, recheck, after)) as messages:
                 async for message in beating(messages, lambda: write(BEAT)):
                     await write(b"id: %d\nevent: next\ndata: %b\n\n" % (message.position, message.body))
+        except TooSlow:
+            return
         except Exception as error:  # noqa: BLE001 - the end of the stream says why
             await write(b"event: next\ndata: %b\n\n" % told(error, caller))
         await write(b"event: complete\ndata:\n\n", more=False)

@@ -34,8 +34,21 @@ NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "
 Recheck = Callable[[], Awaitable[Caller | None]]
 
 
+# How long a reader may take nothing of what is sent to it.
+PATIENCE_SECONDS = 10.0
+
+
 class TooSlow(Conflict):
-    """A listener that did not keep up; it may resume."""
+    """A reader that does not read; it may resume."""
+
+
+async def patiently(sending: Awaitable[None]) -> None:
+    """Send something; TooSlow where the reader leaves no room for it."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await sending
+    except TimeoutError:
+        raise TooSlow("This reader does not read and is disconnected; subscribe again with `after`.") from None
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,7 @@ class Subscriptions:
 
     async def _next(self, listener: Listener) -> Event | None:
         """The next event; None where none comes for some time."""
-        if listener.queue.empty() and listener.overflown:
-            raise TooSlow(
-                "This reader did not keep up and was disconnected; subscribe again with `after` the last position.",
-                position=listener.position,
-            )
+        self.feed.has_room(listener)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await listener.queue.get()

@@ -58,7 +58,7 @@ def schema() -> GraphQLSchema:
 
 
 def example_id(example: dict[str, str]) -> str:
-    return str(re.findall(r"^(?:query|mutation) (\w+)", example["query"], re.M)[0])
+    return str(re.findall(r"^(?:query|mutation|subscription) (\w+)", example["query"], re.M)[0])
 
 
 @pytest.mark.parametrize("example", graphiql.examples(), ids=example_id)
@@ -79,6 +79,7 @@ def test_the_examples_speak_of_what_the_demo_holds() -> None:
     names = [example_id(example) for example in graphiql.examples()]
     assert names == [
         "ProductionVersion", "Lineage", "Search", "RegisterVersion", "Promotion", "TransitionStage", "Audit",
+        "Happening",
     ]  # fmt: skip
 
 
@@ -370,6 +371,32 @@ def test_the_path_of_a_picture_shows_it_under_the_mouse_and_opens_it(
     ]
     page.click(".picture a")
     assert page.opened().startswith(f"blob:http://{server.address}/")
+    assert page.violations() == []
+    assert page.errors() == []
+
+
+@needs_bundles
+@needs_chromium
+def test_a_subscription_shows_what_is_done_elsewhere(server: Server, page: Page, tmp_path: Path) -> None:
+    use_key(page, server.key)
+    wait_for_text(page, "#key-status", "Key accepted.")
+    page.evaluate("document.querySelectorAll('.graphiql-tab-button')[7].click()")
+    wait_for_text(page, ".graphiql-tab-active", "Happening")
+    time.sleep(1)  # GraphiQL learns the new operation's name a moment later than it shows it
+    page.click(".graphiql-execute-button")
+    wait_for_text(page, ".graphiql-execute-button[aria-label^=Stop]", "")
+    time.sleep(0.5)
+    tag = """mutation { addTags(input: {modelId: "model_xgb_churn", version: "2.1.0", tags: ["seen-elsewhere"]}) {
+        version { tags } } }"""
+    httpx.post(
+        f"http://{server.address}/graphql",
+        json={"query": tag},
+        headers={"Authorization": f"Bearer {server.key}"},
+        trust_env=False,
+    ).raise_for_status()
+    wait_for_text(page, ".result-window", "version.tagged")
+    page.screenshot(tmp_path / "subscription.png")
+    page.click(".graphiql-execute-button")
     assert page.violations() == []
     assert page.errors() == []
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,7 +14,9 @@ import uvicorn
 from websockets import ConnectionClosed, InvalidStatus, NegotiationError, Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
+from server import subscriptions
 from server.app import make_app
+from server.feed import BATCH, QUEUE, Event, Listener
 from server.settings import Settings
 from tests.conftest import Cluster, Registry, make_key, make_project
 from tests.test_versions import CREATE
@@ -201,15 +204,52 @@ async def test_a_stream_ends_when_the_right_to_see_does(served: Registry, databa
         assert (await stream.next())["event"] == "complete"
 
 
-async def test_a_reader_that_does_not_keep_up_is_disconnected_and_may_resume(
-    make_registry: Callable[..., Any], database: Cluster
-) -> None:
-    from server.feed import QUEUE, Event, Listener
+async def test_a_reader_catches_up_with_whatever_it_has_missed(served: Registry) -> None:
+    project = await make_project(served)
+    begin = """mutation($p: ID!) { createExperiment(input: {projectId: $p, name: "Many"}) { experiment { id } } }"""
+    end = "mutation($input: CompleteExperimentInput!) { completeExperiment(input: $input) { experiment { id } } }"
+    for first in range(1, 1_200, 100):
+        id_ = (await served.ask(begin, p=project))["createExperiment"]["experiment"]["id"]
+        versions = [new(project, number) for number in range(first, first + 100)]
+        await served.ask(end, input={"experimentId": id_, "status": "COMPLETED", "versions": versions})
+    async with subscribed(served, project=project, after=0, actions=["version.created"]) as stream:
+        positions = [(await stream.answer())["position"] for _ in range(1_200)]
+    assert positions == sorted(set(positions))
 
+
+def test_what_a_reader_has_no_room_for_does_not_pile_up() -> None:
+    events = [Event(place, f"evt_{place}", "version.created", "ver_x") for place in range(1, BATCH + 11)]
     listener = Listener("proj_x", 0)
-    listener.take([Event(place, f"evt_{place}", "version.created", "ver_x") for place in range(1, QUEUE + 11)])
-    assert listener.overflown
-    assert listener.position == QUEUE
+    listener.take(events)
+    assert (listener.queue.qsize(), listener.position, listener.is_behind) == (QUEUE, QUEUE, True)
+    listener.take(events[QUEUE:])
+    assert (listener.queue.qsize(), listener.position) == (QUEUE, QUEUE)
+
+
+async def test_a_reader_that_does_not_read_is_disconnected_and_the_others_are_not(
+    served: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await make_project(served)
+    await served.ask(CREATE, input=new(project))
+    monkeypatch.setattr(subscriptions, "PATIENCE_SECONDS", 0.5)
+    update = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
+    which = {"modelId": new(project)["modelId"], "version": "1.0.0"}
+    # Larger than what the connection itself holds, and nothing that compression makes small.
+    aliases = " ".join(f"a{n}: details" for n in range(15))
+    query = EVENTS.replace("seq", aliases)
+    async with subscribed(served, project=project) as other, greeted(served) as connection:
+        await tell(connection, "subscribe", id="1", payload={"query": query, "variables": {"project": project}})
+        await asyncio.sleep(0.2)
+        connection.transport.pause_reading()
+        for _ in range(100):
+            await served.ask(update, input=which | {"description": secrets.token_hex(4_900)})
+            assert (await other.answer())["action"] == "version.updated"
+        await asyncio.sleep(2.0)
+        connection.transport.resume_reading()
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await asyncio.wait_for(connection.recv(), 10)
+        assert connection.close_code in (1013, 1006)
 
 
 # ---------------------------------------------------------------- over WebSockets
