@@ -19,7 +19,7 @@ from storage.engine import Database, driver_connection
 
 LIMIT = "limit"
 # Their answers are not kept to be answered again.
-ANSWER_SECRETS = frozenset({"createApiKey", "rotateApiKey"})
+ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey"})
 # Of a field for which null is a value.
 NULL_MEANS = "null means"
 # In any list of input objects.

@@ -127,6 +127,13 @@ class Transaction:
         await self.lock_model(self._found(found, "deployment", id_, field)["model_id"])
         return await rollouts.locked(self.session, id_)
 
+    async def webhook(self, id_: str, field: str = "input.webhookId") -> Mapping[str, Any]:
+        """A webhook, which nobody else changes until this transaction ends."""
+        return self._found(await load.lock_webhook(self.session, id_, self.caller.who), "webhook", id_, field)
+
+    async def delivery(self, id_: str, field: str = "input.deliveryId") -> Mapping[str, Any]:
+        return self._found(await load.lock_delivery(self.session, id_, self.caller.who), "delivery", id_, field)
+
     def _found(
         self, found: Mapping[str, Any] | None, noun: str, id_: str, field: str, of: str | None = None
     ) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from resolvers import retention as write_retention
 from resolvers import tags as write_tags
 from resolvers import transitions as write_transitions
 from resolvers import versions as write_versions
+from resolvers import webhooks as write_webhooks
 from schema import (
     cards,
     datasets,
@@ -28,6 +29,7 @@ from schema import (
     tags,
     transitions,
     versions,
+    webhooks,
 )
 from schema.fields import mutation
 
@@ -199,4 +201,19 @@ class Mutation:
         " same transaction. CONFLICT where it has ended.",
         deployments.ReportDeploymentHealthInput,
         write_deployments.report_deployment_health,
+    )
+    create_webhook: webhooks.CreateWebhookPayload | None = mutation(
+        "Send a project's events somewhere, from now on. The secret is shown once.",
+        webhooks.CreateWebhookInput,
+        write_webhooks.create_webhook,
+    )
+    update_webhook: webhooks.UpdateWebhookPayload | None = mutation(
+        "Change where events are sent, or stop sending them.",
+        webhooks.UpdateWebhookInput,
+        write_webhooks.update_webhook,
+    )
+    replay_delivery: webhooks.ReplayDeliveryPayload | None = mutation(
+        "Send an event again, whatever became of it before.",
+        webhooks.ReplayDeliveryInput,
+        write_webhooks.replay_delivery,
     )

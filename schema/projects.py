@@ -11,6 +11,7 @@ from schema.nodes import Connection, Node
 from schema.policies import ProjectPolicy
 from schema.principals import Member
 from schema.tags import TagDefinition
+from schema.webhooks import Webhook
 from storage.load import request_status
 from storage.projects import Project as ProjectRow
 
@@ -37,6 +38,9 @@ class Project(Node):
         "(SELECT p.email FROM principals p WHERE p.id = {c}.principal_id)",
     )
     tag_vocabulary: list[TagDefinition] = many("Its shared tags, by name.", "{c}.project_id = {t}.id", "{c}.name")
+    webhooks: list[Webhook] = many(
+        "Where its events are sent, the oldest first.", "{c}.project_id = {t}.id", "{c}.created_at, {c}.id"
+    )
     transition_requests: Connection[links.TransitionRequest] = connection(
         "The steps that were asked for, the newest first.",
         "{c}.project_id = {t}.id AND ({args[status]}::text[] IS NULL OR"

@@ -7,6 +7,7 @@ from storage.vocabulary import (
     DatasetRole,
     DatasetVersionStatus,
     Decision,
+    DeliveryStatus,
     DeploymentStatus,
     DeploymentStrategy,
     ExperimentStatus,
@@ -27,6 +28,7 @@ __all__ = [
     "DatasetRole",
     "DatasetVersionStatus",
     "Decision",
+    "DeliveryStatus",
     "DeploymentStatus",
     "DeploymentStrategy",
     "ExperimentStatus",
@@ -102,6 +104,13 @@ words(
     CANARY="Stage by stage, as its plan says.",
     SHADOW="Never: it gets a copy of the traffic, and its answers are not used.",
     BLUE_GREEN="It stands ready without traffic, and `advanceDeployment` switches all of it over.",
+)
+words(
+    DeliveryStatus,
+    "What became of an event that is to be sent to a webhook.",
+    PENDING="It is sent, perhaps again, at `nextAt`.",
+    DELIVERED="It was answered with 2xx.",
+    FAILED="It was given up: after nine attempts, or because the receiver is gone (410).",
 )
 words(
     DeploymentStatus,

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schema import schema
 from server import graphiql
 from server.documents import Documents
-from server.feed import Feed, running
+from server.feed import Feed
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
 from server.housekeeping import housekeeping
@@ -54,7 +54,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         # And what a request makes goes with it, by counting references: looking for circles can wait.
         gc.set_threshold(20_000, 20, 20)
         try:
-            async with running(feed), housekeeping(settings, database) if keeps_house else nullcontext():
+            async with housekeeping(settings, database) if keeps_house else nullcontext():
                 yield
         finally:
             await database.close()

@@ -61,10 +61,13 @@ class Listener:
 
 
 class Feed:
+    """Works only while somebody listens: then it holds one connection of its own."""
+
     def __init__(self, database: Database):
         self.database = database
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._news = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
@@ -75,14 +78,19 @@ class Feed:
         listener = Listener(project_id, after)
         self._listeners[project_id].add(listener)
         self._news.set()
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
         try:
             yield listener
         finally:
             self._listeners[project_id].discard(listener)
             if not self._listeners[project_id]:
                 del self._listeners[project_id]
+            if not self._listeners and self._working:
+                self._working.cancel()
+                self._working = None
 
-    async def run(self) -> None:
+    async def _work(self) -> None:
         """Read and hand on what is new, until cancelled."""
         told = asyncio.create_task(self._be_told())
         try:
@@ -142,14 +150,3 @@ class Feed:
         if listener.is_behind and listener.queue.qsize() <= QUEUE // 2:
             listener.is_behind = False
             self._news.set()
-
-
-@asynccontextmanager
-async def running(feed: Feed) -> AsyncIterator[None]:
-    task = asyncio.create_task(feed.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

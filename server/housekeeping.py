@@ -1,5 +1,5 @@
-"""What every server process does beside answering: rollouts that are due, checkpoints of the audit log, retention,
-forgetting old answers.
+"""What every server process does beside answering: rollouts that are due, webhooks, checkpoints of the audit log,
+retention, forgetting old answers.
 
 Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
 """
@@ -15,11 +15,13 @@ from resolvers.retention import run_retention
 from resolvers.rollouts import run_due
 from server.checkpointing import Checkpoints, checkpoint
 from server.settings import Settings
+from server.webhooks import Sender, new_client
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
 
 ROLLOUT_SECONDS = 0.5
+WEBHOOK_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
 
@@ -27,6 +29,7 @@ FORGET_SECONDS = 600.0
 @asynccontextmanager
 async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Until the block ends, which takes a last checkpoint."""
+    client = new_client(settings.webhook_private)
     checkpoints = Checkpoints(settings.data_dir)
 
     async def take_checkpoint() -> None:
@@ -44,7 +47,13 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         if steps := await run_due(database.sessions):
             log.info("rollouts", steps=steps)
 
+    sender = Sender(database, client)
+
+    async def send_to_webhooks() -> None:
+        await sender.send_due()
+
     tasks = [
+        asyncio.create_task(every(WEBHOOK_SECONDS, send_to_webhooks)),
         asyncio.create_task(every(ROLLOUT_SECONDS, go_on_with_rollouts)),
         asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
         asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
@@ -58,6 +67,7 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        await client.aclose()
         await take_checkpoint()
 
 

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_in_flight: int = Field(500, ge=1, description="Requests a process works on at once; more are answered 503.")
     max_streams: int = Field(2_000, ge=0, description="Subscriptions a process keeps open; more are answered 503.")
+    webhook_private: bool = Field(
+        False, description="Send to webhooks at private, loopback and link-local addresses too."
+    )
     rate_per_second: float = Field(
         50_000.0,
         ge=0,

@@ -7,7 +7,8 @@ REVOKE INSERT ON stage_transitions FROM :app;
 REVOKE UPDATE (stage, stage_position) ON versions FROM :app;
 GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
-    model_cards, model_card_revisions, idempotent_answers, deployments, health_reports TO :app;
+    model_cards, model_card_revisions, idempotent_answers, deployments, health_reports,
+    webhooks, webhook_deliveries TO :app;
 GRANT UPDATE (description) ON models TO :app; -- also what the row lock needs
 GRANT UPDATE (description, touched_at) ON versions TO :app;
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO :app;
@@ -23,6 +24,8 @@ GRANT UPDATE (revision, description, intended_use, limitations, ethical_consider
     performance_by_segment, updated_at, updated_by) ON model_cards TO :app;
 GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers TO :app;
 GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO :app;
+GRANT UPDATE (url, description, actions, active, position) ON webhooks TO :app;
+GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error) ON webhook_deliveries TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
 GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]), audit_feed_events() TO :app

@@ -287,6 +287,20 @@ WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
 """
 
 
+FEED_HEAD = text("SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = :project")
+
+
+async def lock_webhook(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    return await one(
+        session, _seen("webhooks", "url, actions, description, active") + " FOR NO KEY UPDATE", id=id_, **who
+    )
+
+
+async def lock_delivery(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    statement = _seen("webhook_deliveries", "webhook_id, event_id") + " FOR NO KEY UPDATE"
+    return await one(session, statement, id=id_, **who)
+
+
 async def now(session: AsyncSession) -> datetime:
     """The database's clock."""
     moment: datetime = await session.scalar(text("SELECT clock_timestamp()"))

@@ -1,5 +1,6 @@
 """API keys: `lnl_`, 32 random base62 characters and a checksum of 6. Only the SHA-256 is kept."""
 
+import base64
 import hashlib
 import secrets
 import string
@@ -33,3 +34,8 @@ def is_well_formed(secret: str) -> bool:
 
 def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def new_signing_secret() -> str:
+    """A webhook's, as Standard Webhooks writes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

@@ -16,6 +16,7 @@ from storage.projects import Project
 from storage.tags import TagAlias, TagDefinition
 from storage.texts import VersionText
 from storage.versions import DatasetUse, Metric, StageTransition, Tag, Version
+from storage.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -48,5 +49,7 @@ __all__ = [
     "TransitionRequest",
     "Version",
     "VersionText",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
 ]

@@ -66,6 +66,12 @@ class DeploymentStatus(StrEnum):
     RETIRED = "RETIRED"
 
 
+class DeliveryStatus(StrEnum):
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+
+
 class OrderDirection(StrEnum):
     ASC = "ASC"
     DESC = "DESC"

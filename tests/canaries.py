@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from resolvers.rules.access import MUTATIONS, Need
 from tests import oracle
 from tests.conftest import Cluster, Registry
-from tests.filled import INPUTS, Filled, create_api_key, write
+from tests.filled import INPUTS, Filled, create_api_key, replay_delivery, write
 from tests.oracle import Data, Row
 
 BOTH, FORMER = "both@example.com", "former@example.com"
@@ -49,6 +49,7 @@ async def fill(of: Filled) -> None:
     await write(of.own, "reviewTransition", rejected)
     await of.new_request()
     await of.new_deployment(previous=True)
+    await replay_delivery(of)
 
 
 async def two_projects(database: Cluster, root: Registry) -> Neighbours:

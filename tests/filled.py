@@ -390,6 +390,31 @@ async def report_deployment_health(of: Filled) -> Input:
     return {"deploymentId": await of.new_deployment()} | observed
 
 
+async def create_webhook(of: Filled) -> Input:
+    told = {"url": f"https://example.com/{of.mark()}", "description": of.text(), "actions": [of.text()]}
+    return {"projectId": of.project} | told
+
+
+async def update_webhook(of: Filled) -> Input:
+    made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
+    changed = await create_webhook(of)
+    del changed["projectId"]
+    return {"webhookId": made["webhook"]["id"], "active": False} | changed
+
+
+async def replay_delivery(of: Filled) -> Input:
+    """A delivery that has failed."""
+    made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
+    id_ = of.id("dlv")
+    await run_sql(
+        of.database.owner_url,
+        "INSERT INTO webhook_deliveries (id, project_id, webhook_id, event_id, status, attempts, attempted_at,"
+        f" response_status, error) SELECT '{id_}', project_id, '{made['webhook']['id']}', id, 'FAILED', 9, now(), 500,"
+        f" '{of.text()}' FROM audit_events WHERE project_id = '{of.project}' ORDER BY at LIMIT 1",
+    )
+    return {"deliveryId": id_}
+
+
 INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "addTags": add_tags,
     "advanceDeployment": deployment_action,
@@ -404,10 +429,12 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "createModel": create_model,
     "createProject": create_project,
     "createVersion": create_version,
+    "createWebhook": create_webhook,
     "defineTag": define_tag,
     "pauseDeployment": deployment_action,
     "removeMember": remove_member,
     "removeTags": remove_tags,
+    "replayDelivery": replay_delivery,
     "reportDeploymentHealth": report_deployment_health,
     "requestTransition": request_transition,
     "resumeDeployment": resume_deployment,
@@ -424,6 +451,7 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "updateModelCard": update_model_card,
     "updateProjectPolicy": update_project_policy,
     "updateVersion": update_version,
+    "updateWebhook": update_webhook,
 }
 # What the inputs leave out: it excludes what they give, or names somebody.
 LEFT_OUT = {"CreateVersionInput.bump", "CreateVersionInput.parentVersion", "TransitionStageInput.approvedBy"}

@@ -61,6 +61,7 @@ WITH_FIRST = (
     "VersionFacets.tags",
     "VersionFacets.algorithms",
     "Deployment.health",
+    "Webhook.deliveries",
 )
 # Fields with more to get wrong are drawn more often.
 WEIGHTS = {"searchVersions": 5, "nodes": 2, "edges": 2, "model": 2, "versions": 3, "lineage": 3, "versionChain": 2}

@@ -16,6 +16,34 @@ PLANS = [
 KINDS = ["created", "advanced", "paused", "resumed", "yielded", "completed"]
 
 
+def hook(rows: Rows) -> Rows:
+    """A webhook or two in each project, with what was sent."""
+    pick = rows.random.choice
+    for project in rows.tables["projects"]:
+        for n in range(pick([1, 2])):
+            made = {"url": f"https://example.com/{n}", "description": pick(TEXTS), "actions": pick([[], ["a", "b"]])}
+            known = {"id": rows.id("whk"), "project_id": project["id"], "secret": "whsec_AA==", "position": n}
+            webhook = rows.add("webhooks", **known, **made, active=pick([True, False]), **rows.made())
+            events = [row for row in rows.tables["audit_events"] if row["project_id"] == project["id"]]
+            for event in rows.random.sample(events, min(len(events), 3)):
+                status = pick(["PENDING", "DELIVERED", "FAILED"])
+                rows.add(
+                    "webhook_deliveries",
+                    id=rows.id("dlv"),
+                    project_id=project["id"],
+                    webhook_id=webhook["id"],
+                    event_id=event["id"],
+                    status=status,
+                    attempts=pick([0, 3]),
+                    next_at=rows.now() + timedelta(days=20_000) if status == "PENDING" else None,
+                    attempted_at=pick([None, rows.now()]),
+                    response_status=pick([None, 200, 503]),
+                    error=pick(TEXTS),
+                    created_at=rows.now(),
+                )
+    return rows
+
+
 def feed(rows: Rows) -> Rows:
     """Give the events of each project, but the last, their places."""
     for project in rows.tables["projects"]:

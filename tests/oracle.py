@@ -57,6 +57,8 @@ TABLES = (
     "deployments",
     "health_reports",
     "audit_feed",
+    "webhooks",
+    "webhook_deliveries",
 )
 JSON_COLUMNS = frozenset({
     "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",

@@ -1,4 +1,4 @@
-"""What reads must answer of deployments: part of the oracle."""
+"""What reads must answer of deployments and webhooks: part of the oracle."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -87,6 +87,19 @@ def last_reason(data: Data, row: Row) -> str | None:
     return json.loads(last["entry"])["notes"] if last else None
 
 
+# Webhooks
+
+
+def webhooks(data: Data, project: Row) -> list[Row]:
+    return sorted(data.all("webhooks", project_id=project["id"]), key=lambda row: (row["created_at"], row["id"]))
+
+
+def deliveries(data: Data, webhook: Row, first: int | None = 50) -> list[Row]:
+    found = data.all("webhook_deliveries", webhook_id=webhook["id"])
+    newest = sorted(found, key=lambda row: (row["created_at"], row["id"]), reverse=True)
+    return newest[: 50 if first is None else first]
+
+
 RESOLVERS: dict[str, Callable[..., Any]] = {
     "Query.deployment": oracle.by_id("deployments"),
     "Query.deployments": deployments,
@@ -101,4 +114,8 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Deployment.events": lambda data, row: [event(each) for each in steps(data, row)],
     "Deployment.health": health,
     "Deployment.nextAdvanceAt": next_advance,
+    "Project.webhooks": webhooks,
+    "Webhook.project": oracle.link("projects", "project_id"),
+    "Webhook.deliveries": deliveries,
+    "WebhookDelivery.event": oracle.link("audit_events", "event_id"),
 }

@@ -104,7 +104,7 @@ FROM pg_constraint c WHERE c.contype = 'f' AND c.connamespace = 'public'::regnam
         AND a.attnum = ANY (c.conkey))
 """
 # Of an event whichever it is, by what the database itself looked up; read with the project of the event.
-OF_AN_EVENT = {"audit_feed_chain_seq", "audit_unfed_chain_seq"}
+OF_AN_EVENT = {"audit_feed_chain_seq", "audit_unfed_chain_seq", "webhook_deliveries_event_id"}
 # The history of one model's versions, whose rows each refer to their model and version within the project.
 OF_ONE_MODEL = {
     "versions_stage_is_in_history",

@@ -36,8 +36,9 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
 
 # ---------------------------------------------------------------- the canaries are everywhere
 
-# The registry's own words, and what only who administers the instance makes.
+# The registry's own words, what it draws by lot, and what only who administers the instance makes.
 SILENT = {
+    ("webhooks", "secret"),
     ("audit_events", "action"),
     ("model_card_revisions", "changed"),
     ("projects", "created_by"),

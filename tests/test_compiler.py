@@ -32,7 +32,7 @@ from storage.engine import Database
 from tests import oracle
 from tests.conftest import Cluster, connect
 from tests.generated import Generated, operations
-from tests.generated_deployments import deploy, feed
+from tests.generated_deployments import deploy, feed, hook
 from tests.generated_governance import govern
 from tests.generated_rows import Rows, insert, registry_rows, wide_rows
 from tests.live import at_full_length
@@ -170,7 +170,7 @@ async def ranks(database: Cluster, query: str) -> dict[str, float]:
 
 async def filled(make_database: Callable[[], Any], rows: Rows) -> Cluster:
     made: Cluster = await make_database()
-    await insert(made.owner_url, feed(deploy(govern(rows))))
+    await insert(made.owner_url, hook(feed(deploy(govern(rows)))))
     return made
 
 

@@ -265,6 +265,7 @@ mutation($p: ID!, $d: ID!, $e: ID!, $m: ID!) {
   requestTransition(input: {modelId: $m, version: "1.0.0", targetStage: STAGING}) { request { id } }
   createDeployment(input: {projectId: $p, registryVersion: {modelId: $m, version: "1.0.0"}, name: "Churn",
     environment: "staging", strategy: DIRECT}) { deployment { id } }
+  createWebhook(input: {projectId: $p, url: "https://example.com/own"}) { webhook { id } }
   createApiKey(input: {name: "own", email: "ana@example.com", kind: USER, projectId: $p}) { id }
 }
 """
@@ -283,6 +284,7 @@ class Holding:
     request: str
     key: str
     deployment: str
+    webhook: str
 
     @property
     def ids(self) -> list[str]:
@@ -302,7 +304,8 @@ async def hold(registry: Registry, name: str) -> Holding:
     request, key = made["requestTransition"]["request"]["id"], made["createApiKey"]["id"]
     version = made["createVersion"]["version"]["id"]
     deployment = made["createDeployment"]["deployment"]["id"]
-    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key, deployment)
+    webhook = made["createWebhook"]["webhook"]["id"]
+    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key, deployment, webhook)
 
 
 @dataclass(frozen=True)
@@ -321,7 +324,7 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
     registry = await make_registry(database)
     ours, theirs = await hold(registry, "ours"), await hold(registry, "theirs")
     caller = registry.with_key(await make_key(database.app_url, project=ours.project))
-    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key", "dep")
+    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key", "dep", "whk")
     nobodys = Holding(*(f"{prefix}_nobodys" for prefix in prefixes))
     yield Neighbours(caller, ours, theirs, nobodys)
 
@@ -471,6 +474,9 @@ WRITES |= {
             "strategy": "DIRECT",
         },
     ),
+    "a webhook": ("createWebhook", lambda us, of: {"projectId": of.project, "url": "https://ours.example.com"}),
+    "where events go": ("updateWebhook", lambda us, of: {"webhookId": of.webhook, "active": False}),
+    "a delivery": ("replayDelivery", lambda us, of: {"deliveryId": f"dlv_{of.webhook}"}),
     "health": ("reportDeploymentHealth", lambda us, of: {"deploymentId": of.deployment, "healthy": False}),
 }
 OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}
@@ -486,7 +492,7 @@ async def test_another_project_is_written_as_if_it_were_not_there(
     refusal = await neighbours.caller.refusal(query, input=given(neighbours.ours, theirs))
     assert refusal["code"] == "NOT_FOUND"
     told = json.dumps(refusal)
-    for their_id, nobodys_id in zip(theirs.ids, nobodys.ids, strict=True):
+    for their_id, nobodys_id in zip([*theirs.ids, theirs.webhook], [*nobodys.ids, nobodys.webhook], strict=True):
         told = told.replace(their_id, nobodys_id)
     assert json.loads(told) == await neighbours.caller.refusal(query, input=given(neighbours.ours, nobodys))
 

@@ -18,7 +18,7 @@ from resolvers.rules.access import MUTATIONS, Need
 from tests import oracle
 from tests.canaries import FORMER, Neighbours, leaked, two_projects
 from tests.conftest import Registry, connect
-from tests.filled import INPUTS, MUTATION, Input, mutation_of, write
+from tests.filled import INPUTS, MUTATION, Input, mutation_of, replay_delivery, update_webhook, write
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -78,6 +78,8 @@ async def ids(neighbours: Neighbours) -> Ids:
         "req": await a.new_request(),
         "key": await a.new_key(),
         "dep": await a.new_deployment(),
+        "whk": (await update_webhook(a))["webhookId"],
+        "dlv": (await replay_delivery(a))["deliveryId"],
     }
     return Ids(theirs, {prefix: f"{prefix}_nobodys" for prefix in theirs})
 
@@ -153,7 +155,7 @@ NOUNS = {
 async def test_an_id_that_is_taken_in_a_is_told_to_be_taken_and_nothing_else(
     neighbours: Neighbours, ids: Ids, mutation: str
 ) -> None:
-    assert set(NOUNS) | {"createVersion", "createDeployment"} == set(CREATING)
+    assert set(NOUNS) | {"createVersion", "createDeployment", "createWebhook"} == set(CREATING)
     sentence = f"There is {NOUNS[mutation]} with this id already; ids are never reused."
     for of in (neighbours.a, neighbours.b):
         base = await INPUTS[mutation](neighbours.b)

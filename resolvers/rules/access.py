@@ -55,10 +55,12 @@ MUTATIONS = {
     "createModel": Need.CONTRIBUTOR,
     "createProject": Need.INSTANCE,
     "createVersion": Need.CONTRIBUTOR,
+    "createWebhook": Need.ADMIN,
     "defineTag": Need.ADMIN,
     "pauseDeployment": Need.CONTRIBUTOR,
     "removeMember": Need.ADMIN,
     "removeTags": Need.CONTRIBUTOR,
+    "replayDelivery": Need.ADMIN,
     "reportDeploymentHealth": Need.CONTRIBUTOR,
     "requestTransition": Need.CONTRIBUTOR,
     "resumeDeployment": Need.CONTRIBUTOR,
@@ -75,6 +77,7 @@ MUTATIONS = {
     "updateModelCard": Need.CONTRIBUTOR,
     "updateProjectPolicy": Need.ADMIN,
     "updateVersion": Need.CONTRIBUTOR,
+    "updateWebhook": Need.ADMIN,
 }
 
 # The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
@@ -93,7 +96,7 @@ READS: dict[str, dict[Need, str]] = {
     },
     "Project": {
         Need.VIEWER: "createdAt datasets description experiments id members models name policy tagVocabulary"
-        " transitionRequests"
+        " transitionRequests webhooks"
     },
     "ProjectPolicy": {
         Need.VIEWER: "allowSelfApproval approvalValidDays blockInvalidData maxRegression minMetrics requireCompleteCard"
@@ -162,6 +165,8 @@ READS: dict[str, dict[Need, str]] = {
     "CanaryStage": {Need.VIEWER: "durationMinutes trafficPercentage"},
     "DeploymentEvent": {Need.VIEWER: "actor at kind reason trafficPercentage"},
     "HealthReport": {Need.VIEWER: "at healthy metrics reportedBy"},
+    "Webhook": {Need.VIEWER: "actions active createdAt createdBy deliveries description id project url"},
+    "WebhookDelivery": {Need.VIEWER: "attemptedAt attempts createdAt error event id nextAt responseStatus status"},
     "ServingShare": {Need.VIEWER: "deployment share"},
     "VersionFacets": {Need.VIEWER: "algorithms stages tags"},
     "StageCount": {Need.VIEWER: "count stage"},

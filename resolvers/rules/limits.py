@@ -170,6 +170,23 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Address:
+    """An address that something can be sent to."""
+
+    longest: int = 2_000
+
+    @property
+    def describe(self) -> str:
+        return f"An http or https address with a host, at most {self.longest} characters."
+
+    def clean(self, field: str, value: Any) -> str:
+        kept = Text(self.longest).clean(field, value)
+        if not re.fullmatch(r"https?://[^\s/?#@]+([/?#]\S*)?", kept, re.ASCII | re.IGNORECASE):
+            raise BadUserInput(field, f"is {_short(kept)}; it must be an address such as https://example.com/events.")
+        return kept
+
+
+@dataclass(frozen=True)
 class ListOf:
     """Distinct entries, in the order given."""
 
@@ -342,6 +359,7 @@ NOTES = Text(10_000, lines=True)
 URI = Text(2_000)
 DIGEST = Text(200)
 EMAIL = Email()
+HTTP = Address()
 ENVIRONMENT = Environment()
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

@@ -1,0 +1,36 @@
+"""What becomes of a delivery after an attempt.
+
+2xx delivers it, 410 (Gone) ends it. Everything else is tried again, after 5 and 30 seconds, 2, 10 and 30 minutes, 2, 6
+and 12 hours: with the ninth attempt, some 20 hours after the event, it has failed.
+"""
+
+from typing import NamedTuple
+
+from storage.vocabulary import DeliveryStatus
+
+WAITS = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0, 21_600.0, 43_200.0)
+GONE = 410
+
+
+class Outcome(NamedTuple):
+    """`wait` is how long until the next attempt, in seconds."""
+
+    status: DeliveryStatus
+    response_status: int | None
+    error: str | None
+    wait: float
+
+
+def outcome(status: int | None, error: str | None, attempts: int) -> Outcome:
+    if status is not None and 200 <= status < 300:
+        return Outcome(DeliveryStatus.DELIVERED, status, None, 0)
+    told = error or _sentence(status)
+    if status == GONE or attempts > len(WAITS):
+        return Outcome(DeliveryStatus.FAILED, status, told, 0)
+    return Outcome(DeliveryStatus.PENDING, status, told, WAITS[attempts - 1])
+
+
+def _sentence(status: int | None) -> str:
+    if status is not None and 300 <= status < 400:
+        return f"Answered {status}; redirects are not followed."
+    return f"Answered {status}."
