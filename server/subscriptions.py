@@ -137,8 +137,12 @@ class Subscriptions:
         shared = self._shared.get(key)
         if shared is None:
             shared = self._shared[key] = asyncio.ensure_future(self._ask(plan, arguments, subscribed.field.key))
-        # Whoever leaves must not take the answer from the others.
-        return await asyncio.shield(shared)
+        try:
+            # Whoever leaves must not take the answer from the others.
+            return await asyncio.shield(shared)
+        except Exception:
+            self._shared.pop(key, None)  # who comes again is not told of an outage that is over
+            raise
 
     async def _ask(self, plan: Any, arguments: list[Any], key: str) -> bytes | None:
         with refused():
