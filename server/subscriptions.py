@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 from cachetools import LRUCache
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
@@ -18,6 +19,8 @@ from server.documents import Prepared, RequestError, coded
 from server.feed import Event, Feed, Listener
 from server.operations import Operations, Request, refusal_error
 from storage.engine import Database
+
+log = structlog.get_logger("lineal")
 
 # How often it is looked whether a listener may still see the project.
 CHECK_SECONDS = 2.0
@@ -48,6 +51,7 @@ async def patiently(sending: Awaitable[None]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await sending
     except TimeoutError:
+        log.warning("a reader does not read and is disconnected")
         raise TooSlow("This reader does not read and is disconnected; subscribe again with `after`.") from None
 
 

@@ -3,6 +3,7 @@ one who stops reading, who slows nobody."""
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.long
 
 PROJECTS = ("proj_a", "proj_b")
 QUERY = "subscription($p: ID!) { auditEvents(projectId: $p) { position projectId notes } }"
-TAG = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
+# What fills every buffer soon, for the one who does not read.
+LARGE = QUERY.replace("notes", " ".join(f"a{n}: details" for n in range(15)))
+UPDATE = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,10 @@ class Listener:
                     self.heard.append((event["position"], time.monotonic()))
 
 
-async def open_stream(live: Live, project: str) -> Listener:
+async def open_stream(live: Live, project: str, query: str = QUERY) -> Listener:
     host, port = live.url.removeprefix("http://").split(":")
-    # A small window: who does not read fills it soon.
     reader, writer = await asyncio.open_connection(host, int(port), limit=2**16)
-    body = json.dumps({"query": QUERY, "variables": {"p": project}})
+    body = json.dumps({"query": query, "variables": {"p": project}})
     head = [
         "POST /graphql HTTP/1.1", f"Host: {host}:{port}", f"Authorization: Bearer {live.key}",
         "Accept: text/event-stream", "Content-Type: application/json", f"Content-Length: {len(body)}", "", body,
@@ -82,8 +84,12 @@ async def write(live: Live, effort: Effort) -> list[float]:
     for number in range(int(effort.seconds * effort.changes_a_second)):
         await asyncio.sleep(max(0.0, began + number / effort.changes_a_second - time.monotonic()))
         project = PROJECTS[number % 2]
-        given: dict[str, Any] = {"modelId": f"model_{project}", "version": "1.0.0", "description": f"Change {number}"}
-        await live.ask(TAG, input=given)
+        given: dict[str, Any] = {
+            "modelId": f"model_{project}",
+            "version": "1.0.0",
+            "description": secrets.token_hex(4_900),
+        }
+        await live.ask(UPDATE, input=given)
         done.append(time.monotonic())
     return done
 
@@ -100,14 +106,14 @@ async def test_each_hears_each_event_of_its_project_once_and_in_order(pytestconf
         await begin(live)
         before = memory(live.workers)
         listeners = [await open_stream(live, PROJECTS[place % 2]) for place in range(effort.listeners)]
-        silent = await open_stream(live, "proj_a")
+        silent = await open_stream(live, "proj_a", LARGE)
         tasks = [asyncio.create_task(listener.listen()) for listener in listeners]
         await asyncio.sleep(1.0)
         done = await write(live, effort)
         of_each = {project: len(done) // 2 for project in PROJECTS}
         await eventually(lambda: all(len(each.heard) >= of_each[each.project] for each in listeners), 30)
-        await asyncio.sleep(1.0)
         during = memory(live.workers)
+        await eventually(lambda: "does not read" in live.log.read_text(), 30)
         for each in [*listeners, silent]:
             each.writer.close()
         for task in tasks:
