@@ -39,8 +39,20 @@ SELECT convert_to(json_build_object('data', json_build_object('version', json_bu
         SELECT id, array_to_string(number, '.') AS version, stage, created_at AS "createdAt" FROM chain ORDER BY place
     ) c))))::text, 'UTF8')"""
 
+# Of `found` and `page`, the rows of a search; the cursor follows.
+PAGE = """SELECT convert_to(json_build_object('data', json_build_object('searchVersions', json_build_object(
+    'nodes', (SELECT coalesce(json_agg(n), '[]') FROM (
+        SELECT v.id, array_to_string(v.number, '.') AS version, v.stage, v.created_at AS "createdAt",
+            (SELECT o FROM (SELECT id, name FROM models WHERE id = v.model_id) o) AS model,
+            (SELECT coalesce(json_agg(tag ORDER BY tag), '[]') FROM tags WHERE version_id = v.id) AS tags,
+            (SELECT coalesce(json_agg(m), '[]')
+                FROM (SELECT name, value FROM metrics WHERE version_id = v.id ORDER BY name) m) AS metrics
+        FROM page v) n),
+    'pageInfo', json_build_object(
+        'hasNextPage', (SELECT count(*) > 20 FROM found),"""
+
 # $1 the query, $2 the stage, $3 the tag, $4 the metric, $5 its minimum, $6 the earliest time. Best matches first.
-TEXT_SEARCH = """
+TEXT_SEARCH = f"""
 WITH found AS MATERIALIZED (
     SELECT v.*, ts_rank(x.words, to_tsquery('simple', $1)) AS rank
     FROM version_texts x JOIN versions v ON v.id = x.version_id
@@ -51,16 +63,7 @@ WITH found AS MATERIALIZED (
 ), page AS (
     SELECT * FROM found ORDER BY rank DESC, id DESC LIMIT 20
 )
-SELECT convert_to(json_build_object('data', json_build_object('searchVersions', json_build_object(
-    'nodes', (SELECT coalesce(json_agg(n), '[]') FROM (
-        SELECT v.id, array_to_string(v.number, '.') AS version, v.stage, v.created_at AS "createdAt",
-            (SELECT o FROM (SELECT id, name FROM models WHERE id = v.model_id) o) AS model,
-            (SELECT coalesce(json_agg(tag ORDER BY tag), '[]') FROM tags WHERE version_id = v.id) AS tags,
-            (SELECT coalesce(json_agg(m), '[]')
-                FROM (SELECT name, value FROM metrics WHERE version_id = v.id ORDER BY name) m) AS metrics
-        FROM page v) n),
-    'pageInfo', json_build_object(
-        'hasNextPage', (SELECT count(*) > 20 FROM found),
+{PAGE}
         'endCursor', (SELECT replace(encode(convert_to(json_build_array('RELEVANCE-', rank, id)::text, 'UTF8'),
             'base64'), E'\\n', '') FROM page ORDER BY rank, id LIMIT 1)))))::text, 'UTF8')"""
 
@@ -110,7 +113,7 @@ SELECT convert_to(json_build_object('data', json_build_object('datasetVersion', 
 
 # Its conditions are scalar, not EXISTS: PostgreSQL then walks the newest versions without planning anew each time.
 # $1 the stage, $2 the tag, $3 the metric, $4 its minimum, $5 the earliest time.
-SEARCH = """
+SEARCH = f"""
 WITH found AS MATERIALIZED (
     SELECT * FROM versions v
     WHERE stage = $1 AND created_at >= $5
@@ -120,15 +123,6 @@ WITH found AS MATERIALIZED (
 ), page AS (
     SELECT * FROM found ORDER BY created_at DESC, id DESC LIMIT 20
 )
-SELECT convert_to(json_build_object('data', json_build_object('searchVersions', json_build_object(
-    'nodes', (SELECT coalesce(json_agg(n), '[]') FROM (
-        SELECT v.id, array_to_string(v.number, '.') AS version, v.stage, v.created_at AS "createdAt",
-            (SELECT o FROM (SELECT id, name FROM models WHERE id = v.model_id) o) AS model,
-            (SELECT coalesce(json_agg(tag ORDER BY tag), '[]') FROM tags WHERE version_id = v.id) AS tags,
-            (SELECT coalesce(json_agg(m), '[]')
-                FROM (SELECT name, value FROM metrics WHERE version_id = v.id ORDER BY name) m) AS metrics
-        FROM page v) n),
-    'pageInfo', json_build_object(
-        'hasNextPage', (SELECT count(*) > 20 FROM found),
+{PAGE}
         'endCursor', (SELECT replace(encode(convert_to(json_build_array('CREATED_AT-', created_at, id)::text, 'UTF8'),
             'base64'), E'\\n', '') FROM page ORDER BY created_at, id LIMIT 1)))))::text, 'UTF8')"""

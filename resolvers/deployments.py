@@ -138,7 +138,7 @@ async def retire_deployment(tx: Transaction, *, deployment_id: str, reason: str 
     return await _by_hand(tx, Action.RETIRE, deployment_id, reason)
 
 
-async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
+async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str) -> dict[str, str]:
     row = await tx.deployment(deployment_id)
     rollout.require(action, state_of(row).status)
     if action in (Action.ADVANCE, Action.RESUME) and (why := blocked(row)) is not None:

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import text, update
 
 from resolvers.transaction import Transaction
-from storage import load
+from storage import feed
 from storage.ids import new_id
 from storage.secrets import new_signing_secret
-from storage.webhooks import Webhook
+from storage.webhooks import REPLAY, Webhook
 
 
 async def create_webhook(
@@ -18,8 +18,8 @@ async def create_webhook(
     """What happens from now on is sent there."""
     await tx.project(project_id)
     # All that was committed by now has its place first: it is not sent.
-    await tx.session.execute(text("SELECT audit_feed_events()"))
-    position = await tx.session.scalar(load.FEED_HEAD, {"project": project_id})
+    await feed.give_places(tx.session)
+    position = await feed.head_in(tx.session, project_id)
     webhook_id, secret = new_id("whk"), new_signing_secret()
     told = {"url": url, "actions": list(actions), "description": description}
     row = {"id": webhook_id, "project_id": project_id, "secret": secret, "position": position, "active": True}
@@ -58,10 +58,3 @@ async def replay_delivery(tx: Transaction, *, delivery_id: str) -> dict[str, str
     await tx.record("webhook.replayed", found["webhook_id"], found["project_id"], chain=found["project_id"],
                     after={"deliveryId": delivery_id, "eventId": found["event_id"]})  # fmt: skip
     return {"delivery_id": delivery_id}
-
-
-REPLAY = """
-UPDATE webhook_deliveries SET status = 'PENDING', attempts = 0, next_at = clock_timestamp(), error = NULL,
-    response_status = NULL
-WHERE id = :id
-"""

@@ -81,7 +81,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     tokens = Tokens(settings) if settings.oidc_issuer else None
     subscriptions = Subscriptions(operations, database, feed)
     streams = Streams(endpoint, subscriptions)
-    return Gate(Explorable(endpoint, streams), app, Sockets(operations, subscriptions), settings, keyring, tokens)
+    return Gate(Explorable(endpoint, streams), app, Sockets(subscriptions), settings, keyring, tokens)
 
 
 class Explorable:

@@ -9,37 +9,19 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import asyncpg
-import orjson
 import structlog
-from sqlalchemy import text
 
+from storage import feed
 from storage.engine import Database, lasting_connection
+from storage.feed import Event
 
 log = structlog.get_logger("lineal")
 
 LOOK_SECONDS = 1.0
-BATCH = 500
 # How many events wait in this process for a listener.
 QUEUE = 500
-
-FEED = text("SELECT audit_feed_events()")
-READ = f"""
-SELECT convert_to(coalesce(json_agg(json_build_array(n.position, n.id, n.action, n.subject_id)), '[]')::text, 'UTF8')
-FROM (
-    SELECT f.position, e.id, e.action, e.subject_id FROM audit_feed f JOIN audit_events e USING (chain, seq)
-    WHERE f.project_id = $1 AND f.position > $2 ORDER BY f.position LIMIT {BATCH}) n
-"""
-HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = $1"
-
-
-class Event(NamedTuple):
-    position: int
-    id: str
-    action: str
-    subject_id: str
 
 
 @dataclass(eq=False)
@@ -57,7 +39,7 @@ class Listener:
         for event in fitting:
             self.queue.put_nowait(event)
             self.position = event.position
-        self.is_behind = len(fitting) < len(events) or len(events) == BATCH
+        self.is_behind = len(fitting) < len(events) or len(events) == feed.BATCH
 
 
 class Feed:
@@ -74,7 +56,7 @@ class Feed:
         """Listen to a project after a position, or from now on."""
         if after is None:
             await self._give_places()
-            after = await self.database.reads.fetchval(HEAD, project_id)
+            after = await feed.head(self.database, project_id)
         listener = Listener(project_id, after)
         self._listeners[project_id].add(listener)
         self._news.set()
@@ -127,7 +109,7 @@ class Feed:
 
     async def _give_places(self) -> None:
         async with self.database.sessions() as session, session.begin():
-            await session.execute(FEED)
+            await feed.give_places(session)
 
     async def _hand_on(self) -> None:
         await self._give_places()
@@ -140,12 +122,11 @@ class Feed:
         for listener in self._listeners.get(project_id, ()):
             places[listener.position].append(listener)
         for position, listeners in places.items():
-            rows = orjson.loads(await self.database.reads.fetchval(READ, project_id, position))
-            events = [Event(*row) for row in rows]
+            events = await feed.read(self.database, project_id, position)
             for listener in listeners:
                 listener.take(events)
 
-    def has_room(self, listener: Listener) -> None:
+    def refill(self, listener: Listener) -> None:
         """Whoever took from its queue and is behind gets more at once."""
         if listener.is_behind and listener.queue.qsize() <= QUEUE // 2:
             listener.is_behind = False

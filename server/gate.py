@@ -7,7 +7,7 @@ from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resolvers.errors import Refusal
+from resolvers.errors import Refusal, Unavailable
 from resolvers.refusals import refused
 from resolvers.rules.access import ROUTES, Need
 from resolvers.transaction import Caller
@@ -138,7 +138,7 @@ class Gate:
         except Refused as refusal:
             if refusal.status == 401:
                 return None
-            raise
+            raise Unavailable(str(refusal)) from None
 
     def _check_load(self) -> None:
         if self.in_flight > self.settings.max_in_flight:

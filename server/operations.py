@@ -74,18 +74,10 @@ class Operations:
             if prepared.writes:
                 return await self._write(prepared, variables, caller, request.repeat)
             return await self._read(prepared, variables, caller)
-        except GraphQLError as error:
-            # An argument that only its variable's value makes wrong, such as null where a default promised a value.
-            return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
-        except RequestError as error:
-            return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
-        except Refusal as refusal:
-            retry_after = getattr(refusal, "retry_after", None)
-            return Answer(_errors([refusal_error(refusal)]), status=_status(refusal), retry_after=retry_after)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
-            return Answer(_errors([_masked(error, caller)]), status=500)
+            return refused_answer(error, caller)
 
     def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
         check_variables(raw)
@@ -167,6 +159,19 @@ class Operations:
         return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
 
 
+def refused_answer(error: Exception, caller: Caller) -> Answer:
+    """What is answered where nothing of an operation can be; defects are logged, and masked."""
+    if isinstance(error, RequestError):
+        return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
+    if isinstance(error, Refusal):
+        retry_after = getattr(error, "retry_after", None)
+        return Answer(_errors([_refusal(error)]), status=_status(error), retry_after=retry_after)
+    if isinstance(error, GraphQLError):
+        # An argument that only its variable's value makes wrong, such as null where a default promised a value.
+        return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
+    return Answer(_errors([_masked(error, caller)]), status=500)
+
+
 def _scope(caller: Caller) -> str:
     """Whose idempotency keys are told apart: a principal's, and those of its keys that reach one project only."""
     return f"{caller.actor} {caller.only}" if caller.only else caller.actor
@@ -210,10 +215,10 @@ def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
 def _told(error: Exception, caller: Caller) -> GraphQLError:
     if isinstance(error, GraphQLError):
         return coded(error, "BAD_USER_INPUT")
-    return refusal_error(error) if isinstance(error, Refusal) else _masked(error, caller)
+    return _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
 
 
-def refusal_error(refusal: Refusal) -> GraphQLError:
+def _refusal(refusal: Refusal) -> GraphQLError:
     return GraphQLError(str(refusal), extensions=refusal.extensions)
 
 

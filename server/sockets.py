@@ -1,32 +1,30 @@
-"""GraphQL over WebSockets by the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws): subscriptions, and
-whatever else is sent there.
+"""GraphQL over WebSockets by the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws): subscriptions
+alone. What is answered once is sent by POST, where it is counted, limited in time and may be repeated.
 
 The caller is named by an Authorization header or, as browsers cannot send one, in the payload of connection_init:
-{"authorization": "Bearer lnl_..."}. Close codes are the protocol's own; a reader that does not keep up is closed with
+{"authorization": "Bearer lnl_..."}. Close codes are the protocol's own; a reader that does not read is closed with
 1013 (try again later), and may resume with `after`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from graphql import GraphQLError
 from starlette.types import Receive, Scope, Send
 
-from resolvers.errors import Refusal
+from resolvers.errors import Unavailable
 from resolvers.transaction import Caller
-from server.documents import RequestError
 from server.http import Refused, requested
-from server.operations import Operations, Request, report
-from server.subscriptions import Message, Subscriptions, TooSlow, errors_of, patiently
+from server.operations import refused_answer, report
+from server.subscriptions import Subscriptions, TooSlow, patiently
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 3.0
-# Operations under way on one connection.
-MOST_OPERATIONS = 100
+# Subscriptions on one connection.
+MOST_OPERATIONS = 20
 INVALID, UNAUTHORIZED, FORBIDDEN, NO_PROTOCOL, NO_INIT, TAKEN, AGAIN = 4400, 4401, 4403, 4406, 4408, 4409, 4429
 TRY_AGAIN_LATER = 1013
 
@@ -44,7 +42,6 @@ class Closed(Exception):
 
 @dataclass(frozen=True)
 class Sockets:
-    operations: Operations
     subscriptions: Subscriptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +102,8 @@ class Conversation:
             self.close(NO_INIT, "connection_init did not come in time.")
         except Closed as closed:
             self.close(closed.code, str(closed))
+        except Unavailable as away:
+            self.close(TRY_AGAIN_LATER, str(away))
         except Exception as error:  # noqa: BLE001 - nothing else masks what goes wrong here
             self.close(1011, report(error, self.caller.request_id if self.caller else ""))
 
@@ -154,39 +153,25 @@ class Conversation:
         if id_ in self.under_way:
             raise Closed(TAKEN, f"Subscriber for {id_[:40]} already exists.")
         if len(self.under_way) >= MOST_OPERATIONS:
-            raise Closed(INVALID, f"At most {MOST_OPERATIONS} operations may be under way on a connection.")
+            raise Closed(INVALID, f"At most {MOST_OPERATIONS} subscriptions may share a connection.")
         self.under_way[id_] = asyncio.create_task(self._run(id_, payload))
 
     async def _run(self, id_: str, payload: Mapping[str, Any]) -> None:
         assert self.caller is not None
+        of = self.sockets.subscriptions
         try:
-            async with aclosing(self._answers(requested(payload), self.caller)) as answers:
-                async for body in answers:
-                    await self._pass_on(id_, body)
-            await self.tell({"type": "complete", "id": id_})
+            subscribed = await of.begin(requested(payload), self.caller)
+            async with aclosing(of.messages(subscribed, self.caller, self._recheck)) as messages:
+                async for message in messages:
+                    await self._pass_on(id_, message.body)
         except TooSlow as slow:
             self.close(TRY_AGAIN_LATER, str(slow))
         except Refused as refusal:
-            await self._refuse(id_, [GraphQLError(str(refusal), extensions=refusal.extensions)])
-        except (RequestError, Refusal, GraphQLError) as error:
-            await self._refuse(id_, errors_of(error))
-        except Exception as error:  # noqa: BLE001 - the one place where defects of a stream are masked
-            facts = {"code": "INTERNAL", "requestId": self.caller.request_id}
-            await self._refuse(id_, [GraphQLError(report(error, self.caller.request_id), extensions=facts)])
+            await self._refuse(id_, refusal.body())
+        except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
+            await self._refuse(id_, refused_answer(error, self.caller).body)
         finally:
             self.under_way.pop(id_, None)
-
-    async def _answers(self, request: Request, caller: Caller) -> AsyncGenerator[bytes]:
-        """The answers of a subscription, or the one of another operation."""
-        of = self.sockets
-        if not of.operations.documents.prepare(request.query, request.operation_name).subscribes:
-            yield (await of.operations.answer(request, caller)).body
-            return
-        subscribed = await of.subscriptions.begin(request, caller)
-        messages: AsyncGenerator[Message] = of.subscriptions.messages(subscribed, caller, self._recheck)
-        async with aclosing(messages):
-            async for message in messages:
-                yield message.body
 
     async def _recheck(self) -> Caller | None:
         return await self.identify(self.authorization)
@@ -198,5 +183,5 @@ class Conversation:
         text = b'{"type":"next","id":%b,"payload":%b}' % (orjson.dumps(id_), body)
         await patiently(self.send({"type": "websocket.send", "text": text.decode()}))
 
-    async def _refuse(self, id_: str, errors: list[GraphQLError]) -> None:
-        await self.tell({"type": "error", "id": id_, "payload": [error.formatted for error in errors]})
+    async def _refuse(self, id_: str, answer: bytes) -> None:
+        await self.tell({"type": "error", "id": id_, "payload": orjson.loads(answer)["errors"]})

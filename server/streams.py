@@ -9,16 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
-from resolvers.errors import Refusal
 from resolvers.transaction import Caller
-from server.documents import RequestError
 from server.http import JSON as MEDIA
-from server.http import GraphQLEndpoint, Refused, respond
-from server.operations import report
-from server.subscriptions import Message, Recheck, Subscribed, Subscriptions, TooSlow, errors_of, patiently
+from server.http import GraphQLEndpoint, Refused, busy, respond
+from server.operations import refused_answer
+from server.subscriptions import Message, Recheck, Subscribed, Subscriptions, TooSlow, patiently
 
 EVENTS = "text/event-stream"
 # Often enough that no proxy takes the connection for dead.
@@ -40,15 +37,19 @@ class Streams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
         recheck: Recheck = scope["state"]["recheck"]
+        after = position_in(scope["state"]["headers"].get(b"last-event-id"))
         try:
-            request = await self.endpoint.request(scope, receive)
-            subscribed = await self.subscriptions.begin(request, caller)
-            after = position_in(scope["state"]["headers"].get(b"last-event-id"))
-        except Refused as refusal:
-            await respond(send, refusal.status, refusal.body(), MEDIA, refusal.headers)
-            return
-        except (RequestError, Refusal) as error:
-            await respond(send, 400, told(error), MEDIA)
+            async with asyncio.timeout(self.endpoint.timeout):
+                request = await self.endpoint.request(scope, receive)
+                subscribed = await self.subscriptions.begin(request, caller)
+        except Refused:
+            raise  # the gate answers it
+        except TimeoutError:
+            raise busy(f"The request took longer than {self.endpoint.timeout:g} seconds and was given up.", 5) from None
+        except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
+            answer = refused_answer(error, caller)
+            more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
+            await respond(send, answer.status, answer.body, MEDIA, more)
             return
         await self._stream(subscribed, caller, recheck, after, receive, send)
 
@@ -85,7 +86,7 @@ class Streams:
         except TooSlow:
             return
         except Exception as error:  # noqa: BLE001 - the end of the stream says why
-            await write(b"event: next\ndata: %b\n\n" % told(error, caller))
+            await write(b"event: next\ndata: %b\n\n" % refused_answer(error, caller).body)
         await write(b"event: complete\ndata:\n\n", more=False)
 
 
@@ -118,12 +119,3 @@ async def disconnected(receive: Receive) -> None:
 
 def position_in(last: bytes | None) -> int | None:
     return int(last) if last and last.isdigit() and len(last) < 19 else None
-
-
-def told(error: Exception, caller: Caller | None = None) -> bytes:
-    """The errors that end a stream, as JSON."""
-    if isinstance(error, RequestError | Refusal):
-        return orjson.dumps({"errors": [each.formatted for each in errors_of(error)]})
-    request_id = caller.request_id if caller else ""
-    facts = {"code": "INTERNAL", "requestId": request_id}
-    return orjson.dumps({"errors": [{"message": report(error, request_id), "extensions": facts}]})

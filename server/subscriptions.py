@@ -11,14 +11,15 @@ from cachetools import LRUCache
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import Conflict, Forbidden, NotFound, Refusal
+from resolvers.errors import Conflict, Forbidden, NotFound
 from resolvers.reads.compilation import Selected
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
-from server.documents import Prepared, RequestError, coded
-from server.feed import Event, Feed, Listener
-from server.operations import Operations, Request, refusal_error
+from server.documents import Prepared, RequestError
+from server.feed import Feed, Listener
+from server.operations import Operations, Request
 from storage.engine import Database
+from storage.feed import PROJECT_OF, Event
 
 log = structlog.get_logger("lineal")
 
@@ -27,10 +28,6 @@ CHECK_SECONDS = 2.0
 # Answers that listeners who asked the same share.
 SHARED = 2_000
 
-WHERE = {
-    "auditEvents": "SELECT id FROM projects WHERE id = $1",
-    "deployment": "SELECT project_id FROM deployments WHERE id = $1",
-}
 NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "id")}
 
 # Who asks, now: None where the key or token is no longer valid.
@@ -102,7 +99,7 @@ class Subscriptions:
         noun, argument = NOUNS[field.name]
         asked = field.arguments.values[argument]
         with refused():
-            project_id = await self.database.reads.fetchval(WHERE[field.name], asked)
+            project_id = await self.database.reads.fetchval(PROJECT_OF[noun], asked)
         if project_id is None or not sees(caller, project_id):
             raise NotFound(noun, asked, argument)
         return Subscribed(prepared, variables, field, project_id)
@@ -126,7 +123,7 @@ class Subscriptions:
 
     async def _next(self, listener: Listener) -> Event | None:
         """The next event; None where none comes for some time."""
-        self.feed.has_room(listener)
+        self.feed.refill(listener)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await listener.queue.get()
@@ -163,13 +160,3 @@ async def still_sees(recheck: Recheck, project_id: str) -> Caller:
     if caller is None or not sees(caller, project_id):
         raise Forbidden("The right to see this project has ended.")
     return caller
-
-
-def errors_of(error: Exception) -> list[GraphQLError]:
-    """What a refused subscription is told."""
-    if isinstance(error, RequestError):
-        return error.errors
-    if isinstance(error, Refusal):
-        return [refusal_error(error)]
-    assert isinstance(error, GraphQLError)
-    return [coded(error, "BAD_USER_INPUT")]

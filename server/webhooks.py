@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import httpcore
@@ -21,14 +21,17 @@ import orjson
 from sqlalchemy import text
 
 from resolvers.rules.webhooks import Outcome, outcome
-from server.feed import FEED
 from storage.engine import Database
+from storage.feed import give_places
 from storage.webhooks import EXPAND, FINISH, TAKE
 
 AT_ONCE = 20
 TIMEOUT_SECONDS = 15.0
 # Longer than a request may take: who took a delivery and is gone has not sent it.
 LEASE_SECONDS = 60.0
+
+# Addresses of IPv4 as a network of IPv6 alone writes them.
+NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class PrivateTarget(httpcore.ConnectError):
@@ -66,7 +69,8 @@ class OutsideOnly(httpcore.AsyncNetworkBackend):
 def is_public(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
+        translated = IPv4Address(int(parsed) & 0xFFFFFFFF) if parsed in NAT64 else None
+        parsed = parsed.ipv4_mapped or parsed.sixtofour or translated or parsed
     return parsed.is_global and not parsed.is_multicast
 
 
@@ -85,7 +89,7 @@ class Sender:
     async def send_due(self) -> int:
         """Send all that is due: how many requests that took."""
         async with self.database.sessions() as session, session.begin():
-            await session.execute(FEED)
+            await give_places(session)
             await session.execute(text(EXPAND))
         sent = 0
         while taken := await self._take():

@@ -287,9 +287,6 @@ WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
 """
 
 
-FEED_HEAD = text("SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = :project")
-
-
 async def lock_webhook(session: AsyncSession, id_: str, who: Who) -> Row | None:
     return await one(
         session, _seen("webhooks", "url, actions, description, active") + " FOR NO KEY UPDATE", id=id_, **who

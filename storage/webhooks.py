@@ -100,3 +100,8 @@ UPDATE webhook_deliveries SET status = CAST(:status AS text), response_status = 
     next_at = CASE WHEN CAST(:status AS text) = 'PENDING' THEN clock_timestamp() + make_interval(secs => :wait) END
 WHERE id = :id AND attempts = :attempts
 """
+REPLAY = """
+UPDATE webhook_deliveries SET status = 'PENDING', attempts = 0, next_at = clock_timestamp(), error = NULL,
+    response_status = NULL
+WHERE id = :id
+"""

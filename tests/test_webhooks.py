@@ -177,7 +177,7 @@ def test_attempts_are_as_far_apart_as_documented() -> None:
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "169.254.169.254", "10.1.2.3", "192.168.0.1", "[::1]", "[fe80::1]", "localhost",
-             "[::ffff:127.0.0.1]", "2130706433", "[2002:7f00:1::]", "224.0.0.1"]
+             "[::ffff:127.0.0.1]", "2130706433", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "224.0.0.1"]
 )  # fmt: skip
 async def test_private_targets_are_refused_after_their_names_are_resolved(
     registry: Registry, project: str, opened: Database, host: str

@@ -1,0 +1,49 @@
+"""Each project's feed of its audit log, in an order that never changes behind a reader (audit_feed_events)."""
+
+from typing import NamedTuple
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.engine import Database
+
+BATCH = 500
+READ = f"""
+SELECT convert_to(coalesce(json_agg(json_build_array(n.position, n.id, n.action, n.subject_id)), '[]')::text, 'UTF8')
+FROM (
+    SELECT f.position, e.id, e.action, e.subject_id FROM audit_feed f JOIN audit_events e USING (chain, seq)
+    WHERE f.project_id = $1 AND f.position > $2 ORDER BY f.position LIMIT {BATCH}) n
+"""
+HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = {project}"
+# The project of what can be listened to, by its id.
+PROJECT_OF = {
+    "project": "SELECT id FROM projects WHERE id = $1",
+    "deployment": "SELECT project_id FROM deployments WHERE id = $1",
+}
+
+
+class Event(NamedTuple):
+    position: int
+    id: str
+    action: str
+    subject_id: str
+
+
+async def give_places(session: AsyncSession) -> None:
+    """Give all that has been committed by now its place."""
+    await session.execute(text("SELECT audit_feed_events()"))
+
+
+async def head_in(session: AsyncSession, project_id: str) -> int:
+    """How far a project's feed goes, for who writes."""
+    return int(await session.scalar(text(HEAD.format(project=":project")), {"project": project_id}) or 0)
+
+
+async def head(database: Database, project_id: str) -> int:
+    return int(await database.reads.fetchval(HEAD.format(project="$1"), project_id))
+
+
+async def read(database: Database, project_id: str, after: int) -> list[Event]:
+    """The next events of a feed."""
+    return [Event(*row) for row in orjson.loads(await database.reads.fetchval(READ, project_id, after))]
