@@ -156,33 +156,17 @@ class Minutes:
 
 
 @dataclass(frozen=True)
-class Environment:
-    """A name that can stand in an address."""
+class Form:
+    """Text of one form."""
 
-    @property
-    def describe(self) -> str:
-        return "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit."
-
-    def clean(self, field: str, value: Any) -> str:
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?", str(value), re.ASCII):
-            raise BadUserInput(field, f"is {_short(value)}; it must be {self.describe}")
-        return str(value)
-
-
-@dataclass(frozen=True)
-class Address:
-    """An address that something can be sent to."""
-
-    longest: int = 2_000
-
-    @property
-    def describe(self) -> str:
-        return f"An http or https address with a host, at most {self.longest} characters."
+    form: str
+    describe: str
+    longest: int
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value)
-        if not re.fullmatch(r"https?://[^\s/?#@]+([/?#]\S*)?", kept, re.ASCII | re.IGNORECASE):
-            raise BadUserInput(field, f"is {_short(kept)}; it must be an address such as https://example.com/events.")
+        if not re.fullmatch(self.form, kept, re.ASCII):
+            raise BadUserInput(field, f"is {_short(kept)}; it must be {self.describe}")
         return kept
 
 
@@ -359,7 +343,13 @@ NOTES = Text(10_000, lines=True)
 URI = Text(2_000)
 DIGEST = Text(200)
 EMAIL = Email()
-HTTP = Address()
-ENVIRONMENT = Environment()
+HTTP = Form(
+    r"https?://[^\s/?#@]+([/?#]\S*)?",
+    "an http or https address with a host, such as https://example.com/events.",
+    2_000,
+)
+ENVIRONMENT = Form(
+    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit.", 50
+)
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)
