@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema import schema
 from server import graphiql
+from server.admission import Admission
 from server.documents import Documents
 from server.feed import Feed
 from server.gate import Gate, wants_page
@@ -63,7 +64,8 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     documents = Documents(schema._schema)  # noqa: SLF001 - Strawberry has no public name for it
     operations = Operations(documents, database, buckets)
     feed = Feed(database)
-    endpoint = GraphQLEndpoint(operations, settings.max_body_bytes, settings.request_timeout)
+    admission = Admission(settings)
+    endpoint = GraphQLEndpoint(operations, admission, settings.max_body_bytes, settings.request_timeout)
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("graphql"), methods=["GET"]),
@@ -81,7 +83,8 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     tokens = Tokens(settings) if settings.oidc_issuer else None
     subscriptions = Subscriptions(operations, database, feed)
     streams = Streams(endpoint, subscriptions)
-    return Gate(Explorable(endpoint, streams), app, Sockets(subscriptions), settings, keyring, tokens)
+    sockets = Sockets(subscriptions, admission)
+    return Gate(Explorable(endpoint, streams), app, sockets, settings, keyring, admission, tokens)
 
 
 class Explorable:

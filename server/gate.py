@@ -1,7 +1,7 @@
 """The gate before everything: addressed to us, from our own pages, not too many at once, and by whom."""
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
@@ -11,12 +11,12 @@ from resolvers.errors import Refusal, Unavailable
 from resolvers.refusals import refused
 from resolvers.rules.access import ROUTES, Need
 from resolvers.transaction import Caller
-from server.http import JSON, Headers, Refused, busy, defect, respond
+from server.admission import Admission
+from server.http import JSON, Headers, Refused, busy, defect, over_http, refuse, respond
 from server.issuer import KeysUnavailable
 from server.keyring import Keyring, Principal
 from server.oidc import Tokens
 from server.settings import Settings
-from server.streams import wants_events
 from storage.secrets import PREFIX
 
 API = "/graphql"
@@ -49,9 +49,8 @@ class Gate:
     sockets: ASGIApp
     settings: Settings
     keyring: Keyring
+    admission: Admission
     tokens: Tokens | None = None
-    in_flight: int = field(default=0)
-    streams: int = field(default=0)
 
     def __post_init__(self) -> None:
         self.hosts, self.origins = self.settings.hosts, self.settings.origins
@@ -69,19 +68,15 @@ class Gate:
         headers = dict(scope["headers"])
         request_id = f"{PROCESS}{next(REQUESTS):x}"
         try:
-            if scope["path"] != API or self.streams >= self.settings.max_streams:
-                raise busy("There is nothing else, or no place, for this connection.", 10)
+            if scope["path"] != API:
+                raise Refused(404, "There are WebSockets at /graphql alone.", "NOT_FOUND")
             self._check_address(scope, headers)
         except Refused:
             await send({"type": "websocket.close", "code": 1008})
             return
         state = scope.setdefault("state", {})
         state |= {"headers": headers, "identify": partial(self._identify, request_id)}
-        self.streams += 1
-        try:
-            await self.sockets(scope, receive, send)
-        finally:
-            self.streams -= 1
+        await self.sockets(scope, receive, send)
 
     async def _identify(self, request_id: str, authorization: str) -> Caller | None:
         return await self._recheck({b"authorization": authorization.encode("latin-1", "replace")}, request_id)
@@ -96,11 +91,9 @@ class Gate:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
-        self.in_flight += 1
         try:
             if scope["path"] not in PROBES:
                 more += self._check_address(scope, headers)
-                self._check_load()
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await respond(send_named, 200, b"", JSON, PREFLIGHT)
                 return
@@ -110,26 +103,17 @@ class Gate:
                 principal = await self._principal(headers, request_id)
                 state["caller"] = principal.caller(request_id)
                 state["recheck"] = partial(self._recheck, headers, request_id)
-            if wants_events(headers.get(b"accept", b"")):
-                await self._stream(scope, receive, send_named)
-                return
-            await (self.api if scope["path"] == API else self.app)(scope, receive, send_named)
+            if scope["path"] == API:
+                await self.api(scope, receive, send_named)
+            elif "caller" in state:
+                with self.admission.requests.place(state["caller"].actor):
+                    await self.app(scope, receive, send_named)
+            else:
+                await self.app(scope, receive, send_named)
         except Refused as refusal:
-            await respond(send_named, refusal.status, refusal.body(), JSON, refusal.headers)
-        finally:
-            self.in_flight -= 1
-
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A stream lasts: it is counted apart from the requests that are being worked on."""
-        if self.streams >= self.settings.max_streams:
-            raise busy("Too many subscriptions are open; try again later, or on another process.", 10)
-        self.streams += 1
-        self.in_flight -= 1
-        try:
-            await (self.api if scope["path"] == API else self.app)(scope, receive, send)
-        finally:
-            self.streams -= 1
-            self.in_flight += 1
+            await refuse(send_named, refusal)
+        except Refusal as refusal:
+            await refuse(send_named, over_http(refusal))
 
     async def _recheck(self, headers: dict[bytes, bytes], request_id: str) -> Caller | None:
         """The caller as it is now; None where its key or token is no longer valid."""
@@ -139,10 +123,6 @@ class Gate:
             if refusal.status == 401:
                 return None
             raise Unavailable(str(refusal)) from None
-
-    def _check_load(self) -> None:
-        if self.in_flight > self.settings.max_in_flight:
-            raise busy("Too many requests are being worked on; try again in a second.", 1)
 
     def _check_address(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         """Whether the request is addressed to us and comes from our own pages or from listed ones."""

@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from resolvers.errors import RateLimited, Refusal, Unavailable
 from resolvers.transaction import Caller
+from server.admission import Admission
 from server.operations import Answer, Operations, Request, WriteOverGet, report
 
 JSON = "application/json"
@@ -38,6 +40,16 @@ def busy(sentence: str, seconds: int) -> Refused:
     return Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"%d" % seconds)], retryAfter=seconds)
 
 
+STATUSES: Mapping[type[Refusal], int] = {RateLimited: 429, Unavailable: 503}
+
+
+def over_http(refusal: Refusal) -> Refused:
+    """A refusal as the answer to a whole request."""
+    facts = {name: value for name, value in refusal.extensions.items() if name != "code"}
+    headers = [(b"retry-after", b"%d" % facts["retryAfter"])] if "retryAfter" in facts else ()
+    return Refused(STATUSES.get(type(refusal), 400), str(refusal), refusal.code, headers, **facts)
+
+
 def defect(error: Exception, request_id: str) -> Refused:
     return Refused(500, report(error, request_id), "INTERNAL", requestId=request_id)
 
@@ -47,6 +59,7 @@ class GraphQLEndpoint:
     """POST with a JSON body, or GET with a query string for what only reads."""
 
     operations: Operations
+    admission: Admission
     max_body: int
     timeout: float
 
@@ -55,20 +68,22 @@ class GraphQLEndpoint:
         media = JSON
         try:
             media = answer_in(scope["state"]["headers"].get(b"accept", b""))
-            answer = await self._answer(scope, receive, caller)
+            request = await self.request(scope, receive)
+            # Only now: a body that is still on its way is not being worked on.
+            with self.admission.requests.place(caller.actor):
+                answer = await self._answer(request, caller, scope["method"])
+                status = 200 if answer.lenient and media == JSON else answer.status
+                more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
+                await respond(send, status, answer.body, media, more)
         except Refused as refusal:
-            await respond(send, refusal.status, refusal.body(), media, refusal.headers)
-            return
-        status = 200 if answer.lenient and media == JSON else answer.status
-        more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
-        await respond(send, status, answer.body, media, more)
+            await refuse(send, refusal, media)
+        except (RateLimited, Unavailable) as full:
+            await refuse(send, over_http(full), media)
 
-    async def _answer(self, scope: Scope, receive: Receive, caller: Caller) -> Answer:
+    async def _answer(self, request: Request, caller: Caller, method: str) -> Answer:
         try:
-            # Around the body too: who sends it slowly holds a place among the requests in flight.
             async with asyncio.timeout(self.timeout):
-                request = await self.request(scope, receive)
-                return await self.operations.answer(request, caller, may_write=scope["method"] == "POST")
+                return await self.operations.answer(request, caller, may_write=method == "POST")
         except WriteOverGet:
             raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
         except TimeoutError:
@@ -82,7 +97,8 @@ class GraphQLEndpoint:
     async def request(self, scope: Scope, receive: Receive) -> Request:
         if scope["method"] == "POST":
             headers: Mapping[bytes, bytes] = scope["state"]["headers"]
-            body = await self._body(headers, receive)
+            with self.admission.bodies.place(scope["state"]["caller"].actor):
+                body = await self._body(headers, receive)
             request = posted(headers.get(b"content-type", b""), body)
             key = headers.get(b"idempotency-key")
             return request if key is None else replace(request, repeat=repeat_of(key, body))
@@ -91,6 +107,13 @@ class GraphQLEndpoint:
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._read(headers, receive)
+        except TimeoutError:
+            raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         announced = headers.get(b"content-length", b"0")
         self._check_size(int(announced[:18]) if announced.isdigit() else 0)
         chunks, size, more = [], 0, True
@@ -115,6 +138,10 @@ def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
     if not re.fullmatch(rb"[!-~]{1,255}", key):
         raise Refused(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
     return key.decode(), hashlib.sha256(body).digest()
+
+
+async def refuse(send: Send, refusal: Refused, media: str = JSON) -> None:
+    await respond(send, refusal.status, refusal.body(), media, refusal.headers)
 
 
 async def respond(send: Send, status: int, body: bytes, media: str, more: Headers = ()) -> None:

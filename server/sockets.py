@@ -8,15 +8,16 @@ The caller is named by an Authorization header or, as browsers cannot send one, 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from resolvers.errors import Unavailable
+from resolvers.errors import RateLimited, Unavailable
 from resolvers.transaction import Caller
+from server.admission import Admission
 from server.http import Refused, requested
 from server.operations import refused_answer, report
 from server.subscriptions import Subscriptions, TooSlow, patiently
@@ -43,6 +44,7 @@ class Closed(Exception):
 @dataclass(frozen=True)
 class Sockets:
     subscriptions: Subscriptions
+    admission: Admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         identify: Identify = scope["state"]["identify"]
@@ -67,6 +69,7 @@ class Conversation:
     send: Send
     caller: Caller | None = None
     under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    places: ExitStack = field(default_factory=ExitStack)
     _closing: asyncio.Future[Closed] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def hold(self) -> None:
@@ -82,6 +85,7 @@ class Conversation:
                     async with asyncio.timeout(1):
                         await self.send({"type": "websocket.close", "code": closed.code, "reason": str(closed)})
         finally:
+            self.places.close()
             tasks = [listening, *self.under_way.values()]
             for task in tasks:
                 task.cancel()
@@ -102,8 +106,8 @@ class Conversation:
             self.close(NO_INIT, "connection_init did not come in time.")
         except Closed as closed:
             self.close(closed.code, str(closed))
-        except Unavailable as away:
-            self.close(TRY_AGAIN_LATER, str(away))
+        except (RateLimited, Unavailable) as full:
+            self.close(TRY_AGAIN_LATER, str(full))
         except Exception as error:  # noqa: BLE001 - nothing else masks what goes wrong here
             self.close(1011, report(error, self.caller.request_id if self.caller else ""))
 
@@ -147,6 +151,8 @@ class Conversation:
         self.caller = await self.identify(self.authorization)
         if self.caller is None:
             raise Closed(FORBIDDEN, "Forbidden: the API key is missing, unknown, revoked or expired.")
+        # Only now: a connection of which nobody is known takes nobody's place.
+        self.places.enter_context(self.sockets.admission.streams.place(self.caller.actor))
         await self.tell({"type": "connection_ack"})
 
     def _subscribe(self, id_: str, payload: Mapping[str, Any]) -> None:

@@ -39,9 +39,10 @@ class Streams:
         recheck: Recheck = scope["state"]["recheck"]
         after = position_in(scope["state"]["headers"].get(b"last-event-id"))
         try:
-            async with asyncio.timeout(self.endpoint.timeout):
-                request = await self.endpoint.request(scope, receive)
-                subscribed = await self.subscriptions.begin(request, caller)
+            request = await self.endpoint.request(scope, receive)
+            with self.endpoint.admission.requests.place(caller.actor):
+                async with asyncio.timeout(self.endpoint.timeout):
+                    subscribed = await self.subscriptions.begin(request, caller)
         except Refused:
             raise  # the gate answers it
         except TimeoutError:
@@ -51,7 +52,8 @@ class Streams:
             more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
             await respond(send, answer.status, answer.body, MEDIA, more)
             return
-        await self._stream(subscribed, caller, recheck, after, receive, send)
+        with self.endpoint.admission.streams.place(caller.actor):
+            await self._stream(subscribed, caller, recheck, after, receive, send)
 
     async def _stream(
         self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None, receive: Receive, send: Send

@@ -248,7 +248,7 @@ async def test_more_requests_than_allowed_at_once_are_sent_away(
         assert reply.error()["retryAfter"] == 1
         assert (await call(registry, method="GET", path="/healthz")).status == 200
     assert [reply.status for reply in await asyncio.gather(*working)] == [200, 200, 200]
-    assert app_of(registry).in_flight == 0
+    assert app_of(registry).admission.requests.taken == 0
     assert (await call(registry, asked(READ))).status == 200
 
 

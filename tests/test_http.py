@@ -497,7 +497,7 @@ async def test_a_body_that_is_sent_too_slowly_is_given_up(database: Cluster, mak
 
     await app_of(registry)(scope, receive, send)
     assert sent[0]["status"] == 503
-    assert app_of(registry).in_flight == 0
+    assert app_of(registry).admission.bodies.taken == 0
 
 
 # ---------------------------------------------------------------- the database away, and back
