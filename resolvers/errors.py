@@ -75,6 +75,20 @@ class QueryTooComplex(Refusal):
     code = "QUERY_TOO_COMPLEX"
 
 
+class AnswerTooLarge(QueryTooComplex):
+    """The answer would exceed the limit, in bytes; found out while it was being made."""
+
+    def __init__(self, most_bytes: int, advice: str = "ask for fewer entries or fields", **facts: Any):
+        super().__init__(
+            f"The answer would be larger than {most_bytes} bytes, which is the limit. {advice[0].upper()}{advice[1:]},"
+            " or split the operation.",
+            what="bytes",
+            limit=most_bytes,
+            **facts,
+        )
+        self.most_bytes = most_bytes
+
+
 class RateLimited(Refusal):
     """The caller has asked for more than its share; it may try again after `retry_after` seconds."""
 

@@ -67,7 +67,8 @@ async def run_mutation(
             reader = tx.reader
             plan = operation.payload_plan(variables, reader, field.key)
             connection = await driver_connection(session)
-            answer = plan.finish(await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload)))
+            row = await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload))
+            answer = await plan.finish(row)
             if repeat:
                 await repeat.keep(session, answer)
             with perhaps_kept():

@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from resolvers.errors import AlreadyExists, BadUserInput, NotFound, Refusal, Unavailable
+from resolvers.errors import AlreadyExists, AnswerTooLarge, BadUserInput, NotFound, Refusal, Unavailable
 
 # A unique constraint that two callers can race for, and what the slower one is told.
 TAKEN = {
@@ -26,6 +26,8 @@ TAKEN = {
 CUT_OFF = "The database went away while the change was being kept; look whether it was before you try again."
 # What a read raises that names what there is not (the database's function not_found).
 NOT_FOUND = "LN404"
+# What it raises whose values exceed the largest answer (the database's function counted).
+TOO_LARGE = "LN413"
 UNAVAILABLE = "The database cannot be reached or is busy; nothing was kept, try again."
 
 
@@ -68,8 +70,8 @@ def meaning(error: BaseException) -> Refusal | None:
     if isinstance(cause, asyncpg.UniqueViolationError) and constraint in TAKEN:
         field, sentence = TAKEN[constraint]
         return AlreadyExists(sentence, field=field)
-    if getattr(cause, "sqlstate", None) == NOT_FOUND:
-        return NotFound(cause.args[0], cause.detail, cause.hint)
+    if (own := _of_our_own(cause)) is not None:
+        return own
     if isinstance(cause, asyncpg.QueryCanceledError):
         return Unavailable("The statement took longer than its time limit; ask for less, or try again.", retry_after=5)
     if isinstance(cause, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):
@@ -77,6 +79,14 @@ def meaning(error: BaseException) -> Refusal | None:
     if _is_outage(error, cause):
         return Unavailable(UNAVAILABLE)
     return None
+
+
+def _of_our_own(cause: Any) -> Refusal | None:
+    """What the registry's own functions in the database refuse."""
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate == NOT_FOUND:
+        return NotFound(cause.args[0], cause.detail, cause.hint)
+    return AnswerTooLarge(int(cause.args[0])) if sqlstate == TOO_LARGE else None
 
 
 def _driver_error(error: BaseException) -> Any:

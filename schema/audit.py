@@ -5,7 +5,8 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.audit import AuditSubject
-from schema.fields import argument, bound, column, expression, optional
+from resolvers.reads.types import HEAVY
+from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
 from storage.audit import AuditEvent as EventRow
@@ -26,8 +27,8 @@ class AuditEvent(Node):
     subject: Node | None = bound("What it was done to; null where the caller does not see it.", AuditSubject())
     subject_id: strawberry.ID = column("The id of what it was done to.")
     project_id: strawberry.ID | None = column("The project; null for principals and keys.")
-    notes: str | None = expression("Why.", "({t}.entry::json ->> 'notes')")
-    details: JSON = expression("What changed: `before` and `after`.", ENTRY % "details")
+    notes: str | None = expression("Why.", "({t}.entry::json ->> 'notes')", weight=TEXT)
+    details: JSON = expression("What changed: `before` and `after`.", ENTRY % "details", weight=HEAVY)
     request_id: str = expression(
         "The request that did it, as its `X-Request-Id` says.", "({t}.entry::json ->> 'requestId')"
     )

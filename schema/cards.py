@@ -4,13 +4,14 @@ from typing import ClassVar
 import strawberry
 from strawberry.scalars import JSON
 
+from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
 from resolvers.rules.card_cyclone_dx import card_cyclone_dx
 from resolvers.rules.card_hugging_face import card_hugging_face
 from resolvers.rules.card_markdown import card_markdown
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
-from schema.fields import column, computed, given, many, one, optional
+from schema.fields import TEXT, column, computed, given, many, one, optional
 from schema.scalars import BigInt, SemVer
 from storage.cards import ModelCardRevision as RevisionRow
 from storage.cards import VersionCard
@@ -71,17 +72,22 @@ class SegmentGap:
 class ModelCard:
     table: ClassVar = VersionCard
 
-    description: str | None = column("What the model does.")
-    intended_use: str | None = column("What it is for.")
-    limitations: str | None = column("What it must not be used for, and where it is weak.")
-    ethical_considerations: str | None = column("Which harms and biases were considered.")
-    training_data_summary: TrainingDataSummary = computed("What it was trained on.", BOTH, training_data_summary)
-    performance_by_segment: list[SegmentPerformance] = computed("How it performs by segment.", CARD, segments)
+    description: str | None = column("What the model does.", weight=TEXT)
+    intended_use: str | None = column("What it is for.", weight=TEXT)
+    limitations: str | None = column("What it must not be used for, and where it is weak.", weight=TEXT)
+    ethical_considerations: str | None = column("Which harms and biases were considered.", weight=TEXT)
+    training_data_summary: TrainingDataSummary = computed(
+        "What it was trained on.", BOTH, training_data_summary, weight=HEAVY
+    )
+    performance_by_segment: list[SegmentPerformance] = computed(
+        "How it performs by segment.", CARD, segments, weight=HEAVY
+    )
     worst_segments: list[SegmentGap] = computed(
         "For each metric whose direction is known, and that was measured on the whole too, the segment that does"
         " worst.",
         BOTH,
         worst_segments,
+        weight=HEAVY,
     )
     generated: JSON = computed(
         "What the registry filled in from what the version was registered with: model, version, algorithm, parameters,"
@@ -90,6 +96,7 @@ class ModelCard:
         " not there.",
         FACTS,
         generated,
+        weight=HEAVY,
     )
     completeness: float = computed(
         "(Written sections + stated facts) / 13, from 0 to 1. Sections: description, intendedUse, limitations,"
@@ -97,14 +104,16 @@ class ModelCard:
         " features, target, trainingData, experiment.",
         BOTH,
         completeness,
+        weight=HEAVY,
     )
     missing: list[str] = computed(
-        "The sections that nobody has written, then the facts that nobody has stated.", BOTH, missing
+        "The sections that nobody has written, then the facts that nobody has stated.", BOTH, missing, weight=HEAVY
     )
     markdown: str = computed(
         "The card as Markdown for people. What people wrote stands in it as text: it makes no markup, tables or HTML.",
         BOTH,
         card_markdown,
+        weight=HEAVY,
     )
     hugging_face: str = computed(
         "The card as Hugging Face has them: YAML with the metrics as `model-index`, the segments among them, then the"
@@ -112,12 +121,14 @@ class ModelCard:
         " or several, `unknown`.",
         BOTH,
         card_hugging_face,
+        weight=HEAVY,
     )
     cyclone_dx: JSON = computed(
         "The card as a bill of materials in CycloneDX 1.6, with the data sets as components. Its serial number is"
         " always the same for a version, its version the card's revision + 1, its timestamp the card's `updatedAt`.",
         BOTH,
         card_cyclone_dx,
+        weight=HEAVY,
     )
     revision: int = column("How often it was edited. Approvals are bound to it.")
     updated_at: datetime = column("When it was last edited; for one never edited, when the version was registered.")

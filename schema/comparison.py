@@ -3,6 +3,7 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.bindings import Each, OnePerRow
 from resolvers.reads.comparison import ANCESTOR, PARAMETERS, VERSIONS
+from resolvers.reads.types import HEAVY
 from resolvers.rules import comparison
 from resolvers.rules.comparison_markdown import markdown
 from schema import links, words
@@ -49,35 +50,42 @@ class SegmentDiff:
 @strawberry.type(description="Two to ten versions side by side. Differences are the last one's against the baseline.")
 class VersionComparison:
     versions: list[links.ModelVersion] = bound(
-        "The versions in the order asked for; the first is the baseline.", Each(IN_ORDER % ("{c}", "{c}"), "a.place")
+        "The versions in the order asked for; the first is the baseline.",
+        Each(IN_ORDER % ("{c}", "{c}"), "a.place"),
+        length=10,
     )
-    metric_diffs: list[MetricDiff] = computed("Their metrics by name.", VERSIONS, comparison.metric_diffs)
+    metric_diffs: list[MetricDiff] = computed("Their metrics by name.", VERSIONS, comparison.metric_diffs, weight=HEAVY)
     parameter_diffs: list[ParameterDiff] = computed(
         "Their hyper-parameters by name, unless `onlyChanged` is false only those that differ. Objects are compared"
         " part by part; 1 and 1.0 are the same.",
         PARAMETERS,
         comparison.parameter_diffs,
+        weight=HEAVY,
     )
     datasets: list[links.DatasetVersion | None] = bound(
         "The data that each was trained on, in their order; null where it is not known.",
         OnePerRow(IN_ORDER % ("v", "v"), "{c}.id = v.dataset_version_id", "a.place"),
+        length=10,
     )
-    feature_diff: FeatureDiff = computed("How their features differ.", VERSIONS, comparison.feature_diff)
-    tag_diff: TagDiff = computed("How their tags differ.", VERSIONS, comparison.tag_diff)
+    feature_diff: FeatureDiff = computed("How their features differ.", VERSIONS, comparison.feature_diff, weight=HEAVY)
+    tag_diff: TagDiff = computed("How their tags differ.", VERSIONS, comparison.tag_diff, weight=HEAVY)
     segment_diffs: list[SegmentDiff] = computed(
-        "The segments of their cards by name.", VERSIONS, comparison.segment_diffs
+        "The segments of their cards by name.", VERSIONS, comparison.segment_diffs, weight=HEAVY
     )
     required_bump: words.Bump | None = computed(
         "The part of the number that the difference requires to be raised; null between models.",
         VERSIONS,
         comparison.required_bump,
+        weight=HEAVY,
     )
-    reasons: list[str] = computed("What requires it, the weightiest first.", VERSIONS, comparison.reasons)
+    reasons: list[str] = computed("What requires it, the weightiest first.", VERSIONS, comparison.reasons, weight=HEAVY)
     common_ancestor: links.ModelVersion | None = one(
         "The nearest version that all come from, themselves included; null where there is none.",
         f"{{c}}.id = {ANCESTOR}",
     )
-    markdown: str = computed("All that differs as Markdown tables, for a pull request.", VERSIONS, markdown)
+    markdown: str = computed(
+        "All that differs as Markdown tables, for a pull request.", VERSIONS, markdown, weight=HEAVY
+    )
 
 
 ONLY_CHANGED = argument(

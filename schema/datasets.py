@@ -4,10 +4,11 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.reads.paging import NEWEST_FIRST
+from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
 from schema import links, words
 from schema.facets import VersionConnection
-from schema.fields import column, connection, expression, given, many, one, optional
+from schema.fields import TEXT, column, connection, expression, given, many, one, optional
 from schema.impact import Impact, impact_of_data
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
@@ -23,7 +24,7 @@ class Dataset(Node):
 
     name: str = column("What people call it. Unique in its project.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
-    description: str | None = column("What it holds and where it comes from.")
+    description: str | None = column("What it holds and where it comes from.", weight=TEXT)
     created_at: datetime = column("When it was made known to the registry.")
     versions: Connection[links.DatasetVersion] = connection(
         "Its versions, the newest first.", "{c}.dataset_id = {t}.id", NEWEST_FIRST
@@ -44,10 +45,10 @@ class DatasetVersion(Node):
     row_count: BigInt | None = column("How many rows it has.")
     uri: str | None = column("Where it is kept.")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.")
-    features: list[str] = column("The names of its columns that models may use.")
+    features: list[str] = column("The names of its columns that models may use.", weight=HEAVY)
     created_at: datetime = column("When it was made known to the registry.")
     status: words.DatasetVersionStatus = column("Whether it may be relied on.")
-    status_reason: str | None = column("Why it has this status; null while it is ACTIVE.")
+    status_reason: str | None = column("Why it has this status; null while it is ACTIVE.", weight=TEXT)
     parents: list[links.DatasetVersion] = many(
         "The data set versions that it was derived from.",
         "{c}.id IN (SELECT p.parent_id FROM dataset_parents p WHERE p.dataset_version_id = {t}.id)",

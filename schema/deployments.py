@@ -11,7 +11,7 @@ from resolvers.reads.deployments import CANARY, EVENTS, NEXT_ADVANCE, REPORTS, S
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import canary, limits
 from schema import links, words
-from schema.fields import argument, bound, column, connection, embedded, expression, given, one, optional
+from schema.fields import OBJECT, TEXT, argument, bound, column, connection, embedded, expression, given, one, optional
 from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.deployments import Deployment as DeploymentRow
@@ -49,14 +49,14 @@ class DeploymentEvent:
     )
     traffic_percentage: int = column("The share it has served since.")
     actor: str = column("Who did it: the owner of the API key, or `lineal rollouts`.")
-    reason: str | None = column("Why.")
+    reason: str | None = column("Why.", weight=TEXT)
 
 
 @strawberry.type(description="What was observed of a deployment at one time.")
 class HealthReport:
     at: datetime = column("When it was observed.")
     healthy: bool = column("Whether all was well.")
-    metrics: JSON = column("What was measured, as given.")
+    metrics: JSON = column("What was measured, as given.", weight=OBJECT)
     reported_by: str = column("Who reported it: the owner of the API key.")
 
 
@@ -81,7 +81,7 @@ class Deployment(Node):
         "The deployment that it takes over from, and gives back to; null where nothing was active.",
         "{c}.id = {t}.previous_id",
     )
-    events: list[DeploymentEvent] = bound("Its steps, the oldest first.", Each(EVENTS, "{c}.seq"))
+    events: list[DeploymentEvent] = bound("Its steps, the oldest first.", Each(EVENTS, "{c}.seq"), length=20)
     health: list[HealthReport] = bound(
         "What was reported of it, the newest first.",
         Each(REPORTS, "{c}.at DESC, {c}.id DESC", (100, 1000)),

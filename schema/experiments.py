@@ -8,7 +8,7 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
 from schema.facets import VersionConnection
-from schema.fields import column, connection, given, many, one, optional
+from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
 from schema.impact import Impact, impact_of_experiment
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Node
@@ -27,8 +27,8 @@ class Experiment(Node):
     algorithm: str | None = column("The algorithm that was trained, as the pipeline names it.")
     training_duration_secs: float | None = column("How long training took, in seconds.")
     max_models: int | None = column("How many candidate models were to be evaluated at most.")
-    parameters: JSON = column("The settings of the run, as given.")
-    notes: str | None = column("What was tried and what was learned.")
+    parameters: JSON = column("The settings of the run, as given.", weight=OBJECT)
+    notes: str | None = column("What was tried and what was learned.", weight=TEXT)
     created_at: datetime = column("When it was made known to the registry.")
     dataset_version: links.DatasetVersion | None = one(
         "The data that it was trained on.", "{c}.id = {t}.dataset_version_id"
@@ -78,4 +78,5 @@ class CompleteExperimentPayload:
         "The registered versions, in the order given.",
         "{c}.id = ANY ({payload[version_ids]}::text[])",
         "array_position({payload[version_ids]}::text[], {c}.id::text)",
+        length=100,
     )

@@ -15,7 +15,7 @@ from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expres
 from resolvers.reads.paging import Connection as Paged
 from resolvers.reads.paging import Order
 from resolvers.reads.search import search_versions
-from resolvers.reads.types import BINDING
+from resolvers.reads.types import BINDING, LENGTH, WEIGHT
 from resolvers.rules.limits import Limit
 
 E = TypeVar("E", bound=Enum)
@@ -25,9 +25,27 @@ def argument(name: str, annotation: Any, description: str, **options: Any) -> St
     return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, **options)
 
 
-def bound(description: str, binding: Binding, arguments: tuple[StrawberryArgument, ...] = (), **options: Any) -> Any:
-    """A field that answers by its binding; its arguments, if any, are the binding's to read."""
-    field = strawberry.field(description=description, metadata={BINDING: binding}, **options)
+# Weights of values that may be long, in points of cost: a text of 10,000 characters, and an object of 64 kB.
+TEXT, OBJECT = 1, 2
+
+
+def bound(
+    description: str,
+    binding: Binding,
+    arguments: tuple[StrawberryArgument, ...] = (),
+    *,
+    weight: int | None = None,
+    length: int | None = None,
+    **options: Any,
+) -> Any:
+    """A field that answers by its binding; its arguments, if any, are the binding's to read.
+
+    `weight` is what one value costs: a point for each object, and for each 32 kB or so that a value may hold or need;
+    HEAVY for what may be megabytes. Default: 1 for an object, 0 for anything else. `length` is how many entries a list
+    without pages is counted as.
+    """
+    metadata = {BINDING: binding, WEIGHT: weight, LENGTH: length}
+    field = strawberry.field(description=description, metadata=metadata, **options)
     if arguments:
         field.arguments = list(arguments)
     return field
@@ -49,14 +67,18 @@ def one(description: str, where: str, *arguments: StrawberryArgument, order: str
     return bound(description, One(where, order), arguments)
 
 
-def many(description: str, where: str, order: str) -> Any:
-    return bound(description, Many(where, order))
+def many(description: str, where: str, order: str, **options: Any) -> Any:
+    return bound(description, Many(where, order), **options)
 
 
 def computed(
-    description: str, needs: Mapping[str, str], compute: Callable[..., Any], *arguments: StrawberryArgument
+    description: str,
+    needs: Mapping[str, str],
+    compute: Callable[..., Any],
+    *arguments: StrawberryArgument,
+    **options: Any,
 ) -> Any:
-    return bound(description, Computed(needs, compute), arguments)
+    return bound(description, Computed(needs, compute), arguments, **options)
 
 
 def payload(description: str, name: str | None = None) -> Any:

@@ -30,16 +30,19 @@ class Impact:
         "Those of them that are in production, the newest first.",
         f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
         "{c}.created_at DESC, {c}.id DESC",
+        length=20,
     )
     deployments: list[links.Deployment] = many(
         "The deployments of such versions that have not ended, the newest first.",
         "{c}.version_id = ANY (ARRAY(SELECT id FROM affected)) AND {c}.status NOT IN ('ROLLED_BACK', 'RETIRED')",
         "{c}.created_at DESC, {c}.id DESC",
+        length=20,
     )
     models: list[links.Model] = many(
         "The models that have such versions, by name.",
         "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",
         "{c}.name, {c}.id",
+        length=20,
     )
     paths: list[ImpactPath] = bound(
         "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",
@@ -49,7 +52,8 @@ class Impact:
 
 
 def _impact(description: str, direct: str, start: str = "{t}.id") -> Any:
-    return bound(description, FromQuery(impact(start, direct), "affected"))
+    # It walks all that comes from something, however many rows that is.
+    return bound(description, FromQuery(impact(start, direct), "affected"), weight=100)
 
 
 def impact_of_data(start: str = "{t}.id") -> Any:

@@ -4,6 +4,7 @@ import strawberry
 
 from resolvers.reads.bindings import Each
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
+from resolvers.reads.types import HEAVY
 from resolvers.rules.mermaid import draw
 from schema import links, words
 from schema.fields import argument, bound, column, computed, expression
@@ -23,15 +24,17 @@ class LineageEdge:
 
 @strawberry.type(description="What something came from and what came from it.")
 class LineageGraph:
-    nodes: list[LineageNode] = bound("What the graph connects, the nearest first, the start included.", GraphNodes())
+    nodes: list[LineageNode] = bound(
+        "What the graph connects, the nearest first, the start included.", GraphNodes(), length=500
+    )
     edges: list[LineageEdge] = bound(
-        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id")
+        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id"), length=500
     )
     truncated: bool = expression(
         "Whether more lies beyond the depth asked for or the limit of nodes.",
         f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
     )
-    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw)
+    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw, weight=HEAVY)
 
 
 def lineage_graph() -> Any:

@@ -9,7 +9,7 @@ from resolvers.rules.metrics import metric_path
 from schema import links
 from schema.deployments import ServingShare, serving
 from schema.facets import VersionConnection
-from schema.fields import argument, column, computed, given, one, optional, search
+from schema.fields import TEXT, argument, column, computed, given, one, optional, search
 from schema.nodes import Node
 from schema.scalars import SemVer
 from schema.versions import FILTER, ORDER_BY
@@ -24,7 +24,7 @@ class Model(Node):
     prefix: ClassVar = "model"
 
     name: str = column("What people call it. Unique in its project.")
-    description: str | None = column("What it predicts and for whom.")
+    description: str | None = column("What it predicts and for whom.", weight=TEXT)
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
     created_at: datetime = column("When it was made.")
     serving: list[ServingShare] = serving()

@@ -6,7 +6,7 @@ import strawberry
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
 from schema import links, words
-from schema.fields import argument, column, connection, given, many, one, optional
+from schema.fields import TEXT, argument, column, connection, given, many, one, optional
 from schema.nodes import Connection, Node
 from schema.policies import ProjectPolicy
 from schema.principals import Member
@@ -24,7 +24,7 @@ class Project(Node):
     prefix: ClassVar = "proj"
 
     name: str = column("What people call it.")
-    description: str | None = column("What it is about.")
+    description: str | None = column("What it is about.", weight=TEXT)
     created_at: datetime = column("When it was made.")
     models: Connection[links.Model] = connection("Its models by name.", "{c}.project_id = {t}.id", BY_NAME)
     datasets: Connection[links.Dataset] = connection("Its data sets by name.", "{c}.project_id = {t}.id", BY_NAME)

@@ -5,6 +5,7 @@ from resolvers.reads.bindings import FromQuery
 from resolvers.reads.comparison import OF_MODEL, numbers_asked
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
+from resolvers.reads.types import HEAVY
 from schema.audit import FILTER as AUDIT_FILTER
 from schema.audit import AuditEvent, AuditIntegrity
 from schema.comparison import ONLY_CHANGED, VersionComparison
@@ -78,6 +79,7 @@ class Query:
             argument("versions", list[SemVer], "Their numbers, each once."),
             ONLY_CHANGED,
         ),
+        weight=HEAVY,
     )
     transition_request: TransitionRequest | None = one("A request by its id, or null.", BY_ID, ID)
     viewer: Viewer = embedded("Who asks.")
@@ -90,6 +92,7 @@ class Query:
         "Whether anything in a chain of the audit log was altered; null where the caller sees no such chain.",
         FromQuery(INTEGRITY, "integrity"),
         (argument("chain", str, "A model's id, with all its versions, a project's id, or `registry`."),),
+        weight=1_000,  # it computes all hashes of the chain
     )
     api_keys: Connection[ApiKey] = connection(
         "The caller's keys, or all for who administers the instance, the newest first.", "true", NEWEST_FIRST

@@ -28,10 +28,16 @@ class ApplyRetentionInput:
 @strawberry.type(description="What `applyRetention` archived, or would archive.")
 class ApplyRetentionPayload:
     archived: list[links.ModelVersion] = many(
-        "The versions, the newest first; at most 500 at once.", OF_PAYLOAD % "archived_ids", IN_ORDER % "archived_ids"
+        "The versions, the newest first; at most 500 at once.",
+        OF_PAYLOAD % "archived_ids",
+        IN_ORDER % "archived_ids",
+        length=20,
     )
     kept: list[RetentionExemption] = many(
-        "Old versions that are kept, with the reason; at most 500.", OF_PAYLOAD % "kept_ids", IN_ORDER % "kept_ids"
+        "Old versions that are kept, with the reason; at most 500.",
+        OF_PAYLOAD % "kept_ids",
+        IN_ORDER % "kept_ids",
+        length=20,
     )
     more: bool = payload("Whether there is more to archive; call again.")
     dry_run: bool = payload("Whether nothing was done.")

@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.rules import limits
 from schema import links
-from schema.fields import column, expression, given, one, optional
+from schema.fields import TEXT, column, expression, given, one, optional
 from storage.tags import TagDefinition as TagRow
 
 
@@ -13,7 +13,7 @@ class TagDefinition:
     table: ClassVar = TagRow
 
     name: str = column("The shared name.")
-    description: str | None = column("What it says of a version.")
+    description: str | None = column("What it says of a version.", weight=TEXT)
     aliases: list[str] = expression(
         "Other ways of writing it, which turn into the shared name.",
         "(SELECT coalesce(json_agg(a.alias ORDER BY a.alias), '[]'::json) FROM tag_aliases a"

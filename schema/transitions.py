@@ -14,9 +14,10 @@ from resolvers.reads.reviews import (
     is_allowed,
     is_valid,
 )
+from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
 from schema import links, words
-from schema.fields import column, computed, expression, given, many, one, optional
+from schema.fields import TEXT, column, computed, expression, given, many, one, optional
 from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.approvals import Approval as ApprovalRow
@@ -35,9 +36,12 @@ class Gate:
     description="A dry run of a step: what `transitionStage` would say to the caller now. Nothing is done."
 )
 class PromotionCheck:
-    allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed)
+    allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed, weight=HEAVY)
     gates: list[Gate] = computed(
-        "Each condition, into PRODUCTION all of them, elsewhere the stage machine alone.", DRY_RUN_NEEDS, all_gates
+        "Each condition, into PRODUCTION all of them, elsewhere the stage machine alone.",
+        DRY_RUN_NEEDS,
+        all_gates,
+        weight=HEAVY,
     )
     would_archive: links.ModelVersion | None = one("The version that the step would archive, or null.", WOULD_ARCHIVE)
 
@@ -54,11 +58,13 @@ class Approval:
     reviewer: str = column("Who decided.")
     decision: words.Decision = column("What was decided.")
     meaning: str = column("What the decision means, in a sentence.")
-    notes: str | None = column("Why.")
+    notes: str | None = column("Why.", weight=TEXT)
     at: datetime = column("When it was decided.")
     attested_by: str | None = column("Who stated it in the reviewer's place; null where the reviewer did.")
-    valid: bool = computed("Whether it still counts.", REVIEW_NEEDS, is_valid)
-    invalid_reason: str | None = computed("Why it no longer counts; null while it does.", REVIEW_NEEDS, invalid_reason)
+    valid: bool = computed("Whether it still counts.", REVIEW_NEEDS, is_valid, weight=TEXT)
+    invalid_reason: str | None = computed(
+        "Why it no longer counts; null while it does.", REVIEW_NEEDS, invalid_reason, weight=TEXT
+    )
 
 
 @strawberry.type(description="That somebody asks for a step of a version, and what became of it.")
@@ -69,7 +75,7 @@ class TransitionRequest(Node):
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.version_id")
     target_stage: words.Stage = column("The stage asked for.")
     requested_by: str = column("Who asks.", "created_by")
-    notes: str | None = column("Why.")
+    notes: str | None = column("Why.", weight=TEXT)
     at: datetime = column("When it was asked for.", "created_at")
     expires_at: datetime = column("When its time is over.")
     status: words.TransitionRequestStatus = expression("What became of it.", request_status("{t}"))

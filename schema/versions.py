@@ -10,6 +10,7 @@ from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.reviews import DRY_RUN
+from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
@@ -18,6 +19,8 @@ from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.deployments import deployments_of
 from schema.facets import VersionConnection
 from schema.fields import (
+    OBJECT,
+    TEXT,
     argument,
     bound,
     column,
@@ -97,7 +100,7 @@ class StageTransition:
         " AND {c}.stage_position = {t}.after_position",
         "{c}.at, {c}.id",
     )
-    notes: str | None = column("Why.")
+    notes: str | None = column("Why.", weight=TEXT)
     automatic: bool = column(
         "Whether it followed from another step, as the archiving that a promotion causes, or from retention."
     )
@@ -113,7 +116,7 @@ class ModelVersion(Node):
     model: links.Model = one("The model that this is a version of.", "{c}.id = {t}.model_id")
     version: SemVer = expression("Its number, unique in the model for ever.", "array_to_string({t}.number, '.')")
     stage: words.Stage = column("Where it is in its life.")
-    description: str | None = column("What is new in it.")
+    description: str | None = column("What is new in it.", weight=TEXT)
     tags: list[str] = expression(
         "Its labels, in alphabetical order.",
         "(SELECT coalesce(json_agg(g.tag ORDER BY g.tag), '[]'::json) FROM tags g WHERE g.version_id = {t}.id)",
@@ -124,11 +127,11 @@ class ModelVersion(Node):
         "(SELECT m.value FROM metrics m WHERE m.version_id = {t}.id AND m.name = {args[name]})",
         argument("name", str, "The metric's name."),
     )
-    parameters: JSON = column("The hyper-parameters, as given.")
+    parameters: JSON = column("The hyper-parameters, as given.", weight=OBJECT)
     artifact: Artifact | None = embedded(
         "The trained model's file, where it was given.", "{t}.artifact_uri IS NOT NULL"
     )
-    features: list[str] = column("The features that it was trained on, where they were given.")
+    features: list[str] = column("The features that it was trained on, where they were given.", weight=HEAVY)
     target: str | None = column("What it predicts.")
     experiment: links.Experiment | None = one("The experiment that produced it.", "{c}.id = {t}.experiment_id")
     dataset_version: links.DatasetVersion | None = one(
@@ -153,7 +156,7 @@ class ModelVersion(Node):
     lineage: LineageGraph = lineage_graph()
     lineage_url: str = lineage_picture()
     change: VersionChange | None = computed(
-        "What changed against the parent; null for a version without one.", CHANGE_NEEDS, version_change
+        "What changed against the parent; null for a version without one.", CHANGE_NEEDS, version_change, weight=HEAVY
     )
     stage_history: list[StageTransition] = many(
         "Its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.position"
@@ -172,6 +175,7 @@ class ModelVersion(Node):
             ONLY_CHANGED,
             argument("modelId", strawberry.ID | None, "The other's model; absent: the same.", default=strawberry.UNSET),
         ),
+        weight=HEAVY,
     )
     approvals: list[links.Approval] = many(
         "What reviewers decided of its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.at, {c}.id"
@@ -183,6 +187,7 @@ class ModelVersion(Node):
         "A dry run of the step to a stage, for the caller.",
         FromQuery(DRY_RUN, "dry"),
         (argument("targetStage", words.Stage, "The stage to go to."),),
+        weight=HEAVY,
     )
 
 

@@ -7,7 +7,7 @@ from resolvers.reads.bindings import Each
 from resolvers.rules import limits
 from schema import links, words
 from schema.audit import AuditEvent
-from schema.fields import argument, bound, column, given, one, optional, payload
+from schema.fields import TEXT, argument, bound, column, given, one, optional, payload
 from storage.webhooks import Webhook as WebhookRow
 from storage.webhooks import WebhookDelivery as DeliveryRow
 
@@ -34,7 +34,7 @@ class Webhook:
     id: strawberry.ID = column("Its id.")
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")
     url: str = column("Where they are sent.")
-    description: str | None = column("What it is for.")
+    description: str | None = column("What it is for.", weight=TEXT)
     actions: list[str] = column("Only events with these actions are sent; empty: all.")
     active: bool = column("Whether anything is sent. What happens meanwhile is sent later.")
     created_at: datetime = column("When it was made.")

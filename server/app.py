@@ -61,10 +61,10 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             await database.close()
 
     buckets = Buckets(settings.rate_per_second, settings.rate_burst)
-    documents = Documents(schema._schema)  # noqa: SLF001 - Strawberry has no public name for it
-    operations = Operations(documents, database, buckets)
-    feed = Feed(database)
+    documents = Documents(schema._schema, settings.max_answer_bytes)  # noqa: SLF001 - Strawberry has no public name for it
     admission = Admission(settings)
+    operations = Operations(documents, database, buckets, admission)
+    feed = Feed(database)
     endpoint = GraphQLEndpoint(operations, admission, settings.max_body_bytes, settings.request_timeout)
     app = Starlette(
         routes=[

@@ -1,5 +1,6 @@
 """Documents: parsed, limited and validated once, then known by their text."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -19,11 +20,13 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from resolvers.errors import Refusal
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import Types
-from server.limits import MAX_TOKENS, check_document, check_objects, check_text, estimate_of
+from server.costs import Costliest, check_cost, cost_of
+from server.limits import MAX_TOKENS, check_document, check_text
 
 # graphql-core's own budget lets a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
+MAX_ANSWER_BYTES = 32_000_000
 MAX_DOCUMENTS = 500
 MAX_KEPT_LENGTH = 20_000
 MAX_ERRORS = 3
@@ -44,27 +47,32 @@ class Prepared:
     operation: Operation
     writes: bool
     subscribes: bool
+    costliest: Callable[[VariableValues], Costliest]
 
 
 class Documents:
-    def __init__(self, schema: GraphQLSchema):
-        self.schema = schema
+    def __init__(self, schema: GraphQLSchema, most_bytes: int = MAX_ANSWER_BYTES):
+        self.schema, self.most_bytes = schema, most_bytes
         self.types = Types(schema)
         self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(MAX_DOCUMENTS)
 
     def prepare(self, text: str, operation_name: str | None) -> Prepared:
         """The operation that a request means; RequestError where there is none or it is not allowed."""
-        known = self._known.get((text, operation_name))
+        known = self.known(text, operation_name)
         if known is None:
-            known = self._prepare(text, operation_name)
-            if len(text) <= MAX_KEPT_LENGTH:
-                self._known[text, operation_name] = known
-        if isinstance(known, RequestError):
-            # Raised itself, it would hold on to the frames of every request that it refused.
-            raise RequestError(known.errors)
-        return known
+            known = self.read(text, operation_name)
+            self.learn(text, operation_name, known)
+        return allowed(known)
 
-    def _prepare(self, text: str, operation_name: str | None) -> Prepared | RequestError:
+    def known(self, text: str, operation_name: str | None) -> Prepared | RequestError | None:
+        return self._known.get((text, operation_name))
+
+    def learn(self, text: str, operation_name: str | None, known: Prepared | RequestError) -> None:
+        if len(text) <= MAX_KEPT_LENGTH:
+            self._known[text, operation_name] = known
+
+    def read(self, text: str, operation_name: str | None) -> Prepared | RequestError:
+        """Parse, limit and validate a document. What is wrong with it is returned, so that it can be known as well."""
         try:
             check_text(text)
             document = parse(text, no_location=False, max_tokens=MAX_TOKENS)
@@ -86,18 +94,20 @@ class Documents:
             operation = _chosen(operations, operation_name)
         except GraphQLError as error:
             return RequestError([coded(error, "BAD_USER_INPUT")])
-        estimate = estimate_of(self.schema, operation, fragments)
-
-        def check(variables: VariableValues) -> int:
-            objects = estimate(variables.coerced)
-            check_objects(objects)
-            return objects
-
+        cost = cost_of(self.schema, operation, fragments)
         return Prepared(
-            Operation(self.types, operation, fragments, check),
+            Operation(self.types, operation, fragments, lambda now: check_cost(cost, now.coerced), self.most_bytes),
             writes=operation.operation is OperationType.MUTATION,
             subscribes=operation.operation is OperationType.SUBSCRIPTION,
+            costliest=lambda now: cost.costliest(now.coerced),
         )
+
+
+def allowed(known: Prepared | RequestError) -> Prepared:
+    if isinstance(known, RequestError):
+        # Raised itself, it would hold on to the frames of every request that it refused.
+        raise RequestError(known.errors)
+    return known
 
 
 def _chosen(operations: list[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:

@@ -1,32 +1,26 @@
 """One request from its document to its answer."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import orjson
 import structlog
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    FragmentDefinitionNode,
-    GraphQLError,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    execute_sync,
-)
+from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import RateLimited, Refusal, Unavailable
+from resolvers.errors import AnswerTooLarge, RateLimited, Refusal, Unavailable
 from resolvers.idempotency import Repeatable
 from resolvers.mutations import run_mutation
 from resolvers.reads.compilation import Selected
-from resolvers.reads.plans import is_introspection
+from resolvers.reads.plans import Plan, aside, is_introspection
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
-from server.documents import Documents, Prepared, RequestError, coded
-from server.limits import MAX_INTROSPECTED, check_variables, too_much
+from server.admission import Admission
+from server.documents import Documents, Prepared, RequestError, allowed, coded
+from server.introspection import POINTS_PER_FIELD, Kept, introspect
+from server.limits import check_variables
 from server.rates import Buckets
 from storage.engine import Database
 
@@ -55,29 +49,66 @@ class Answer:
     retry_after: int | None = None
 
 
+# Documents up to this length are read, and their plans made, on the event loop: that takes about a millisecond. Longer
+# ones cost points where they are not known yet.
+SHORT, CHARACTERS_PER_POINT = 300, 10
+# A statement may take so long for its cost alone; each second beyond costs points.
+FREE_SECONDS, POINTS_PER_SECOND = 0.1, 50_000
+
 AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
 
 
 class Operations:
-    def __init__(self, documents: Documents, database: Database, buckets: Buckets):
-        self.documents, self.database, self.buckets = documents, database, buckets
+    def __init__(self, documents: Documents, database: Database, buckets: Buckets, admission: Admission):
+        self.documents, self.database, self.buckets, self.admission = documents, database, buckets, admission
+        self._introspected = Kept()
 
     async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
         """Answer a request; WriteOverGet where it would write and may not."""
         try:
-            prepared = self.documents.prepare(request.query, request.operation_name)
+            if (kept := self._introspected.find(request.query)) is not None:
+                return Answer(b'{"data":%b,%b}' % (kept, self.charge(caller, 1)))
+            prepared = await self.prepare(request, caller)
             if prepared.writes and not may_write:
                 raise WriteOverGet
             if prepared.subscribes:
                 raise RequestError([GraphQLError(AS_A_STREAM, extensions={"code": "BAD_USER_INPUT"})])
             variables = self.variables(prepared, request.variables)
             if prepared.writes:
-                return await self._write(prepared, variables, caller, request.repeat)
-            return await self._read(prepared, variables, caller)
+                return await self._write(prepared, variables, caller, request)
+            return await self._read(prepared, variables, caller, request)
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
             return refused_answer(error, caller)
+
+    async def prepare(self, request: Request, caller: Caller) -> Prepared:
+        """The operation that a request means. Reading a document that is not known costs by its length."""
+        text, name = request.query, request.operation_name
+        known = self.documents.known(text, name)
+        if known is None:
+            if len(text) > SHORT:
+                self.buckets.take(caller.actor, len(text) // CHARACTERS_PER_POINT)
+                async with self.admission.readers.turn(caller.actor):
+                    known = await aside(self.documents.read, text, name)
+            else:
+                known = self.documents.read(text, name)
+            self.documents.learn(text, name, known)
+        return allowed(known)
+
+    async def read_plan(self, prepared: Prepared, variables: VariableValues, caller: Caller, text: str) -> Plan:
+        """The plan of a query. Compiling one costs by the length of its document, as reading it does."""
+        operation = prepared.operation
+        plan = operation.known_plan(variables, caller)
+        if plan is None:
+            if len(text) > SHORT:
+                self.buckets.take(caller.actor, len(text) // CHARACTERS_PER_POINT)
+                async with self.admission.readers.turn(caller.actor):
+                    plan = await aside(operation.compile_query, variables, caller)
+            else:
+                plan = operation.compile_query(variables, caller)
+            operation.learn(plan, variables, caller)
+        return plan
 
     def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
         check_variables(raw)
@@ -86,55 +117,79 @@ class Operations:
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
         return found
 
-    def charge(self, caller: Caller, objects: int) -> bytes:
+    def charge(self, caller: Caller, points: int) -> bytes:
         """Take an operation's cost from its caller's bucket; what the answer says of it."""
-        cost = max(1, objects)
+        cost = max(1, points)
         left = self.buckets.take(caller.actor, cost)
         return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (cost, left)
 
-    async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
-        plan = prepared.operation.read_plan(variables, caller)
+    async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
+        plan = await self.read_plan(prepared, variables, caller, request.query)
         extensions = self.charge(caller, plan.cost)
         if plan.introspects:
-            return await self._read_with_introspection(prepared, variables, caller)
-        with refused():
-            answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
-        return Answer(b'{"data":%b,%b}' % (plan.finish(answer), extensions))
+            return await self._read_with_introspection(prepared, variables, caller, request, plan)
+        return Answer(b'{"data":%b,%b}' % (await self._asked(prepared, plan, variables, caller), extensions))
 
-    async def _read_with_introspection(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
-        """The schema's own fields through graphql-core, the others still as one statement."""
-        plan = prepared.operation.read_plan(variables, caller)
-        fields = prepared.operation.compilation(variables).root()
-        result = self._introspect(prepared, [field for field in fields if is_introspection(field)], variables)
-        if result.errors:
-            raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
-        data = dict(result.data or {})
-        if plan.answers:
-            with refused():
-                answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
-            data |= orjson.loads(plan.finish(answer))
-        return Answer(orjson.dumps({"data": {field.key: data[field.key] for field in fields}}))
-
-    def _introspect(self, prepared: Prepared, fields: list[Selected], variables: VariableValues) -> ExecutionResult:
-        definition = prepared.operation.definition
-        nodes = tuple(details.node for field in fields for details in field.details)
-        operation = OperationDefinitionNode(
-            operation=definition.operation,
-            variable_definitions=definition.variable_definitions,
-            selection_set=SelectionSetNode(selections=nodes),
-        )
-        fragments: list[FragmentDefinitionNode] = [f.definition for f in prepared.operation.fragments.values()]
-        document = DocumentNode(definitions=(operation, *fragments))
-        raw = {name: source.value for name, source in variables.sources.items()}
+    async def _asked(self, prepared: Prepared, plan: Plan, variables: VariableValues, caller: Caller) -> bytes:
+        """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
+        who = caller.actor
         try:
-            return execute_sync(self.documents.schema, document, variable_values=raw, middleware=[_budget()])
-        except BudgetSpent:
-            raise too_much("introspected fields", MAX_INTROSPECTED + 1, MAX_INTROSPECTED) from None
+            async with self.admission.heavy(who, plan.cost), self.admission.reads.turn(who):
+                began = time.monotonic()
+                try:
+                    with refused():
+                        row = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+                finally:
+                    self._charge_time(who, time.monotonic() - began)
+                return await plan.finish(row)
+        except AnswerTooLarge as large:
+            costliest = prepared.costliest(variables)
+            raise AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict()) from None
 
-    async def _write(
-        self, prepared: Prepared, variables: VariableValues, caller: Caller, repeat: tuple[str, bytes] | None
+    def _charge_time(self, who: str, seconds: float) -> None:
+        """A statement's time beyond what its cost stands for."""
+        if seconds > FREE_SECONDS:
+            self.buckets.owe(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
+
+    async def _read_with_introspection(
+        self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request, plan: Plan
     ) -> Answer:
+        """The schema's own fields through graphql-core, the others still as one statement."""
+        fields = prepared.operation.compilation(variables).root()
+        if plan.answers or request.variables:
+            data = orjson.loads(await self._introspect(prepared, fields, variables, caller))
+            if plan.answers:
+                data |= orjson.loads(await self._asked(prepared, plan, variables, caller))
+            answer = orjson.dumps({field.key: data[field.key] for field in fields})
+        else:
+            answer = await self._introspect_alone(prepared, fields, variables, caller, request.query)
+        return Answer(b'{"data":%b,%b}' % (answer, self.charge(caller, 1)))
+
+    async def _introspect_alone(
+        self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller, text: str
+    ) -> bytes:
+        answer = await aside(self._introspected.recall, text)
+        if answer is None:
+            answer = await self._introspect(prepared, fields, variables, caller)
+            await aside(self._introspected.keep_usual, text, answer)
+        self._introspected.keep(text, answer)
+        return answer
+
+    async def _introspect(
+        self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller
+    ) -> bytes:
+        asked = [field for field in fields if is_introspection(field)]
+        async with self.admission.readers.turn(caller.actor):
+            self.buckets.take(caller.actor, 1)  # whoever is in debt by the one before waits
+            result, taken = await aside(introspect, self.documents.schema, prepared, asked, variables)
+            self.buckets.owe(caller.actor, taken * POINTS_PER_FIELD)
+            if result.errors:
+                raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
+            return await aside(orjson.dumps, result.data)
+
+    async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
+        repeat = request.repeat
         extensions = self.charge(caller, prepared.operation.check(variables))
         answers, errors = [], []
         away, retry_after, kept = False, None, False
@@ -144,7 +199,8 @@ class Operations:
                 continue
             repeatable = repeat and Repeatable(_scope(caller), repeat[0], place, repeat[1], extensions)
             try:
-                answer = await run_mutation(self.database, prepared.operation, field, variables, caller, repeatable)
+                async with self.admission.writes.turn(caller.actor):
+                    answer = await run_mutation(self.database, prepared.operation, field, variables, caller, repeatable)
                 answers.append(answer.strip()[1:-1])
                 if repeatable and not kept:
                     extensions = repeatable.extensions
@@ -185,21 +241,6 @@ def _status(refusal: Refusal) -> int:
 
 class WriteOverGet(Exception):
     """A GET must not write."""
-
-
-class BudgetSpent(BaseException):
-    """Ends an execution at once: graphql-core would answer an Exception field by field."""
-
-
-def _budget() -> Callable[..., Any]:
-    fields = count()
-
-    def resolve(next_: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
-        if next(fields) >= MAX_INTROSPECTED:
-            raise BudgetSpent
-        return next_(root, info, **arguments)
-
-    return resolve
 
 
 def _is_lenient(error: RequestError) -> bool:

@@ -24,16 +24,25 @@ class Buckets:
         self.per_second, self.burst, self.clock = per_second, burst, clock
         self._buckets: LRUCache[str, Bucket] = LRUCache(10_000)
 
-    def take(self, who: str, cost: int) -> int:
-        """Take an operation's cost; what is left. RateLimited where there is not enough."""
-        if not self.per_second:
-            return int(self.burst)
+    def _bucket(self, who: str) -> Bucket:
         now = self.clock()
         bucket = self._buckets.get(who)
         if bucket is None:
             bucket = self._buckets[who] = Bucket(self.burst, now)
         bucket.left = min(self.burst, bucket.left + (now - bucket.at) * self.per_second)
         bucket.at = now
+        return bucket
+
+    def owe(self, who: str, cost: int) -> None:
+        """Take the cost of what has been done already, even if there is not enough: the rest is a debt."""
+        if self.per_second:
+            self._bucket(who).left -= cost
+
+    def take(self, who: str, cost: int) -> int:
+        """Take an operation's cost; what is left. RateLimited where there is not enough."""
+        if not self.per_second:
+            return int(self.burst)
+        bucket = self._bucket(who)
         if bucket.left < cost:
             seconds = math.ceil((cost - bucket.left) / self.per_second)
             sentence = (

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(10.0, gt=0, description="Seconds after which a statement is given up.")
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
+    max_answer_bytes: int = Field(32_000_000, ge=100_000, description="The largest answer of one operation.")
     max_in_flight: int = Field(500, ge=1, description="Requests that a process works on at once; more get 503.")
     max_in_flight_per_principal: int = Field(
         100, ge=1, description="The same for one principal; more get 429. Does not apply with open."

@@ -88,7 +88,7 @@ class Subscriptions:
 
     async def begin(self, request: Request, caller: Caller) -> Subscribed:
         """What a request subscribes to; RequestError or a refusal where it may not."""
-        prepared = self.operations.documents.prepare(request.query, request.operation_name)
+        prepared = await self.operations.prepare(request, caller)
         if not prepared.subscribes:
             error = GraphQLError("Only a subscription is answered as a stream.", extensions={"code": "BAD_USER_INPUT"})
             raise RequestError([error])
@@ -147,7 +147,8 @@ class Subscriptions:
 
     async def _ask(self, plan: Any, arguments: list[Any], key: str) -> bytes | None:
         with refused():
-            answer = orjson.loads(plan.finish(await self.database.reads.fetchval(plan.statement, *arguments)))
+            row = await self.database.reads.fetchval(plan.statement, *arguments)
+        answer = orjson.loads(await plan.finish(row))
         return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
 
 

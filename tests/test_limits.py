@@ -10,13 +10,14 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from resolvers.errors import QueryTooComplex
 from schema import schema
-from server.limits import check_document, check_text, check_variables, estimate_of
+from server.costs import cost_of
+from server.limits import check_document, check_text, check_variables
 from tests.conftest import Registry
 
 SCHEMA = schema._schema
 LEVELS = "levels of fields and fragments"
 SELECTIONS = "selections, fragments spelled out,"
-OBJECTS = "objects, counting full pages within pages,"
+POINTS = "points"
 
 
 def times(count: int, template: str) -> str:
@@ -77,7 +78,8 @@ def check(document: str) -> None:
 
 
 def assert_refused(refused: QueryTooComplex, what: str, limit: int) -> None:
-    assert refused.extensions == {"code": "QUERY_TOO_COMPLEX", "what": what, "found": limit + 1, "limit": limit}
+    told = {name: value for name, value in refused.extensions.items() if name != "costliest"}
+    assert told == {"code": "QUERY_TOO_COMPLEX", "what": what, "found": limit + 1, "limit": limit}
     assert str(refused).startswith(f"The operation has {limit + 1} {what} where {limit} is the limit; ")
 
 
@@ -212,7 +214,7 @@ def estimate(query: str, **variables: Any) -> int:
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     values = get_variable_values(SCHEMA, operations[0].variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-    return estimate_of(SCHEMA, operations[0], fragments)(values.coerced)
+    return cost_of(SCHEMA, operations[0], fragments).total(values.coerced)
 
 
 PAGED = "($n: Int, $m: Int) { projects(first: $n, last: $m) { nodes { id } } }"
@@ -291,14 +293,14 @@ async def test_at_its_limit_of_objects_an_operation_is_answered_and_one_above_re
     assert estimate(query, n=2) == 100 * (1 + 1 + 98 * 2) + 99 * 2 + 2 == 20_000
     await registry.ask(query, n=2)
     refusal = await registry.refusal(query, n=3)
-    assert (refusal["code"], refusal["what"]) == ("QUERY_TOO_COMPLEX", OBJECTS)
+    assert (refusal["code"], refusal["what"]) == ("QUERY_TOO_COMPLEX", POINTS)
     assert (refusal["found"], refusal["limit"]) == (20_001, 20_000)
 
 
 async def test_the_sizes_that_variables_give_are_judged_in_each_request(registry: Registry) -> None:
     query = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Model { versions(first: 100) { nodes { id } } } } }"
     await registry.ask(query, ids=["model_x"])
-    assert (await registry.refusal(query, ids=["model_x"] * 100))["what"] == OBJECTS
+    assert (await registry.refusal(query, ids=["model_x"] * 100))["what"] == POINTS
     await registry.ask(query, ids=["model_y"])
 
 
@@ -307,7 +309,7 @@ async def test_a_payload_of_too_many_objects_is_refused_before_anything_is_writt
         models(first: $n) { nodes { versions(first: $n) { nodes { children(first: $n) { totalCount } } } } }
     } } }"""
     before = await registry.ask("{ projects { totalCount } }")
-    assert (await registry.refusal(write, n=100))["what"] == OBJECTS
+    assert (await registry.refusal(write, n=100))["what"] == POINTS
     assert await registry.ask("{ projects { totalCount } }") == before
     await registry.ask(write, n=1)
 
@@ -320,6 +322,46 @@ def test_the_estimate_of_the_largest_document_is_quick() -> None:
     assert isinstance(operation, OperationDefinitionNode)
     assert isinstance(spread, FragmentDefinitionNode)
     began = time.process_time()
-    judged = estimate_of(SCHEMA, operation, {"m": spread})
-    judged({"n": 100})
+    cost_of(SCHEMA, operation, {"m": spread}).total({"n": 100})
     assert time.process_time() - began < 0.1
+
+
+# ---------------------------------------------------------------- what costs most
+
+
+@pytest.mark.parametrize(
+    ("query", "points"),
+    [
+        ('{ version(modelId: 1, version: "1.0.0") { modelCard { markdown } } }', 1 + 1 + 8),
+        ('{ version(modelId: 1, version: "1.0.0") { features parameters description } }', 1 + 8 + 2 + 1),
+        # Aliases hide nothing, and light values count by the twenty.
+        ('{ version(modelId: 1, version: "1.0.0") {' + times(10, "a#: features") + "} }", 1 + 10 * 8),
+        ('{ version(modelId: 1, version: "1.0.0") {' + times(19, "a#: id") + "} }", 1),
+        ('{ version(modelId: 1, version: "1.0.0") {' + times(60, "a#: id") + "} }", 1 + 3),
+        ("{ models(first: 10) { nodes { versions(first: 10) { nodes { features } } } } }", 10 * (2 + 10 * (2 + 8))),
+    ],
+)
+def test_values_that_may_be_long_weigh_something(query: str, points: int) -> None:
+    assert estimate(query) == points
+
+
+async def test_what_costs_too_much_names_the_field_that_costs_most(registry: Registry) -> None:
+    models = "models(first: 100) { nodes { id versions(first: 100) { nodes { features } } } }"
+    refusal = await registry.refusal(f"{{ project(id: 1) {{ id }} mine: {models} }}")
+    assert refusal["costliest"] == {"path": "mine.nodes.versions.nodes.features", "cost": 80_000}
+    assert refusal["message"] == (
+        "The operation costs 100201 points, and the limit is 20000. mine.nodes.versions.nodes.features costs most of it"
+        " (80000); ask for fewer entries or fields there, or split the operation."
+    )
+
+
+async def test_a_document_above_a_limit_names_the_field_that_holds_most(registry: Registry) -> None:
+    aliases = f"{{ viewer {{ email }} {in_node('inner: project {' + times(101, 'a#: id') + '}')[1:]}"
+    refusal = await registry.refusal(aliases)
+    assert refusal["costliest"] == {"path": "node.inner", "cost": 102}
+    assert "most of it is in node.inner, so ask for less there" in refusal["message"]
+
+
+def test_a_fragment_that_contains_itself_has_no_path_without_end() -> None:
+    with pytest.raises(QueryTooComplex):
+        check(f"{{ ...f }} fragment f on Query {{ {times(101, 'a#: id')} ...f }}")

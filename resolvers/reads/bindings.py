@@ -28,7 +28,7 @@ class Column:
     name: str | None = None
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        return f"{alias}.{self.name or of.python_names[selected.name]}"
+        return compilation.counted(selected, f"{alias}.{self.name or of.python_names[selected.name]}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Expression:
     template: str
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        return compilation.template(self.template, selected, t=alias)
+        return compilation.counted(selected, compilation.template(self.template, selected, t=alias))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,10 @@ class OnePerRow:
 def _all(compilation: Compilation, child: BoundType, selected: Selected, name: str, source: str, order: str) -> str:
     # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
     ordered = f"{source} ORDER BY {compilation.template(order, selected, c=name)}"
+    # Nobody knows how long a list without pages is.
+    counting, compilation.counting = compilation.counting, True
     item, rows = compilation.rows(child, selected, name, ordered)
+    compilation.counting = counting
     return f"(SELECT coalesce(json_agg({item}), '[]'::json) FROM {rows})"
 
 

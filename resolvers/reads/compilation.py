@@ -1,7 +1,8 @@
 """One compilation: selected fields become SQL expressions, arguments become bind parameters."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from graphql import (
@@ -11,6 +12,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     VariableNode,
+    print_ast,
 )
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
@@ -20,17 +22,14 @@ from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from resolvers.errors import BadUserInput, Forbidden
-from resolvers.reads.types import BoundType, Types
+from resolvers.reads.finishing import Fill, Needs, Repeat
+from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
+from resolvers.reads.types import HEAVY, BoundType, Types, weight_of
 from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 
 TYPENAME = "__typename"
-# What PostgreSQL takes: the columns of a row, the bytes of a name, and half of json_build_object's arguments.
-COLUMNS_AT_ONCE, LONGEST_NAME, FIELDS_AT_ONCE = 1_600, 63, 50
 # The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
 SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
-
-# A row that becomes an object. No key can have this name, which would stand for the column instead.
-ROW = '"#"'
 
 Values = Mapping[str, Any]
 
@@ -125,32 +124,21 @@ class Selected:
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Fill:
-    """A value that Python computes: where it stands, from which keys of its object, to what is answered."""
-
-    path: tuple[str, ...]
-    needs: Mapping[str, str]
-    compute: Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What an object tells for Python alone: where it stands, and under which keys."""
-
-    path: tuple[str, ...]
-    keys: Sequence[str]
-
-
 @dataclass
 class Compilation:
-    """`restricted` tells whether the statement is for callers who see some projects only, or for those who see all."""
+    """`restricted` tells whether the statement is for callers who see some projects only, or for those who see all.
+
+    `counting` tells whether all values of some weight are counted while the statement runs, which ends it as soon as
+    they exceed `most_bytes`; heavy ones always are.
+    """
 
     types: Types
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDetails]
     variables: VariableValues
     restricted: bool
+    most_bytes: int
+    counting: bool = False
     parameters: list[Parameter] = field(
         default_factory=lambda: [
             lambda given: given.caller.visible,
@@ -160,6 +148,7 @@ class Compilation:
     )
     fills: list[Fill] = field(default_factory=list)
     needs: list[Needs] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
     # Of the object at hand: what its computed fields need, each expression once, by the key that tells it.
     _needed: dict[str, str] = field(default_factory=dict)
     _aliases: int = 0
@@ -222,14 +211,15 @@ class Compilation:
     def rows(self, of: BoundType, parent: Selected, alias: str, source: str) -> tuple[str, str]:
         """The objects that answer a selection on the rows of a source: each object, and the FROM item it stands in."""
         pairs = self._pairs(of, parent, alias)
-        if _fit_a_row(pairs):
-            return ROW, f"(SELECT {_columns(pairs)} FROM {source}) {ROW}"
+        if fit_a_row(pairs):
+            return ROW, f"(SELECT {columns(pairs)} FROM {source}) {ROW}"
         return f"{ROW}.object", f"(SELECT {build_plain_object(pairs)} AS object FROM {source}) {ROW}"
 
     def _pairs(self, of: BoundType, parent: Selected, alias: str) -> list[tuple[str, str]]:
         """The fields of a selection on one row by their keys, and behind them what Python needs to compute some."""
         around, self._needed = self._needed, {}
-        pairs = [(each.key, self.value(of, each, alias)) for each in self.selection(parent, of.graphql)]
+        fields = self.selection(parent, of.graphql)
+        pairs = self.once(fields, parent.path, lambda each: self.value(of, each, alias))
         needed, self._needed = self._needed, around
         if needed:
             self.needs.append(Needs(parent.path, list(needed.values())))
@@ -238,14 +228,41 @@ class Compilation:
     def need(self, expression: str) -> str:
         """The key under which the object at hand tells Python the value of an expression."""
         if expression not in self._needed:
-            self._keys += 1
-            self._needed[expression] = f"#{self._keys}"
+            self._needed[expression] = self._key()
         return self._needed[expression]
+
+    def _key(self) -> str:
+        """A key that no field of a document can have."""
+        self._keys += 1
+        return f"#{self._keys}"
+
+    def once(
+        self, fields: Sequence[Selected], path: tuple[str, ...], value: Callable[[Selected], str]
+    ) -> list[tuple[str, str]]:
+        """The keys and expressions of an object's fields; what is selected several times is asked for once."""
+        pairs, sources = [], []
+        for same in alike(fields):
+            if len(same) == 1:
+                pairs.append((same[0].key, value(same[0])))
+                continue
+            source = self._key()
+            sources.append((source, value(replace(same[0], path=(*path, source)))))
+            self.repeats.append(Repeat(path, source, [each.key for each in same]))
+            pairs += [(each.key, "NULL::json") for each in same]
+        places = {each.key: place for place, each in enumerate(fields)}
+        return sorted(pairs, key=lambda pair: places[pair[0]]) + sources
 
     def value(self, of: BoundType, selected: Selected, alias: str) -> str:
         if selected.name == TYPENAME:
             return f"'{of.name}'::text"
         return of.binding(selected.name).sql(self, of, selected, alias)
+
+    def counted(self, selected: Selected, expression: str) -> str:
+        """The expression of a value; what it holds counts towards the most that the statement may answer."""
+        weight = weight_of(selected.definition) or 0
+        if weight >= HEAVY or (weight and self.counting):
+            return f"counted(to_json({expression}), {self.most_bytes})"
+        return expression
 
     def template(self, template: str, selected: Selected, **names: Any) -> str:
         """Fill in aliases, as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`, and
@@ -261,8 +278,8 @@ class Compilation:
 
     def fill(self, selected: Selected, needs: Mapping[str, str], compute: Callable[..., Any]) -> None:
         """Have Python compute a field from expressions, which the object tells beside it."""
-        keys = {name: self.need(expression) for name, expression in needs.items()}
-        self.fills.append(Fill(selected.path, keys, compute))
+        keys = {name: self.need(self.counted(selected, expression)) for name, expression in needs.items()}
+        self.fills.append(Fill(selected.path, keys, compute, bool(weight_of(selected.definition))))
 
 
 def part_of(values: Values, path: str) -> Any:
@@ -298,25 +315,17 @@ class _Visible:
         return self.compilation.visible(*row_and_table.split())
 
 
-def build_object(pairs: Sequence[tuple[str, str]]) -> str:
-    """An object with these keys, as a row that JSON functions write: faster and shorter than json_build_object's."""
-    if _fit_a_row(pairs):
-        return f"(SELECT {ROW} FROM (SELECT {_columns(pairs)}) {ROW})"
-    return build_plain_object(pairs)
+def alike(fields: Sequence[Selected]) -> list[list[Selected]]:
+    """The fields of one object, those together that ask for the same under several keys."""
+    names = Counter(each.name for each in fields)
+    groups: dict[object, list[Selected]] = defaultdict(list)
+    for place, each in enumerate(fields):
+        groups[_asked(each) if names[each.name] > 1 else place].append(each)
+    return list(groups.values())
 
 
-def _fit_a_row(pairs: Sequence[tuple[str, str]]) -> bool:
-    return len(pairs) <= COLUMNS_AT_ONCE and all(len(key) <= LONGEST_NAME for key, _ in pairs)
-
-
-def _columns(pairs: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f'{value} AS "{key}"' for key, value in pairs)
-
-
-def build_plain_object(pairs: Sequence[tuple[str, str]]) -> str:
-    """An object of any number of keys of any length, by functions alone: its values may be aggregates of the query."""
-    if len(pairs) <= FIELDS_AT_ONCE:
-        return f"json_build_object({', '.join(f'{key!r}, {value}' for key, value in pairs)})"
-    # Two parts as text, without the braces between them: json has no concatenation that keeps the order.
-    head, tail = build_plain_object(pairs[:FIELDS_AT_ONCE]), build_plain_object(pairs[FIELDS_AT_ONCE:])
-    return f"(left({head}::text, -1) || ', ' || substr({tail}::text, 2))::json"
+def _asked(selected: Selected) -> tuple[str, ...]:
+    """What a field asks for, whatever it is called in the answer."""
+    nodes = [details.node for details in selected.details]
+    parts = [part for node in nodes for part in (*(node.arguments or ()), node.selection_set) if part]
+    return selected.name, *map(print_ast, parts)

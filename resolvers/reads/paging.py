@@ -18,10 +18,9 @@ from resolvers.reads.compilation import (
     Selected,
     Values,
     bounded,
-    build_object,
-    build_plain_object,
     part_of,
 )
+from resolvers.reads.objects import build_object, build_plain_object
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 
@@ -176,7 +175,7 @@ class _Paged:
         self.peeks = any(each.name == "pageInfo" for each in fields)
         if len(fields) == 1 and fields[0].name == "nodes":
             return self._only_nodes(fields[0])
-        answer = build_plain_object([(each.key, self._field(each)) for each in fields])
+        answer = build_plain_object(self.compilation.once(fields, self.selected.path, self._field))
         reads_rows = self.peeks or any(each.name in ("edges", "nodes") for each in fields)
         # One answer for the whole page, whether or not what is selected happens to be an aggregate.
         return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
@@ -245,7 +244,7 @@ class _Paged:
             "node": self._node,
         }
         fields = self.compilation.selection(each, edge.graphql)
-        return build_object([(field.key, answers[field.name](field)) for field in fields])
+        return build_object(self.compilation.once(fields, each.path, lambda field: answers[field.name](field)))
 
     def _cursor(self) -> str:
         by = f" || {{args[{self.order.by}]}}" if self.order.by else ""

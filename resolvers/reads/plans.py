@@ -1,11 +1,13 @@
 """From a validated operation to its answer: plans are compiled once for each shape of the variables, and kept."""
 
+import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
-import orjson
 from cachetools import LRUCache
 from graphql import (
     FieldNode,
@@ -22,37 +24,51 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
+from resolvers.errors import AnswerTooLarge
 from resolvers.reads.compilation import (
     Asking,
     Compilation,
-    Fill,
     Given,
-    Needs,
     Parameter,
     Selected,
     Values,
-    build_object,
     variables_in,
 )
+from resolvers.reads.finishing import Finishing
+from resolvers.reads.objects import build_object
 from resolvers.reads.types import BoundType, Types
 from resolvers.reads.variables import Variables
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MAX_SHAPES = 50
 PARAMETER = re.compile(r"\$(\d+)")
 
 
+# What one point of cost may hold, in bytes: below that, an answer cannot exceed the limit, and nothing is counted.
+BYTES_PER_POINT = 32_000
+# Where Markdown, cards, comparisons and pictures are made and long documents read: few at once, so that the event loop
+# is never far behind.
+WORKSHOP = ThreadPoolExecutor(2, thread_name_prefix="workshop")
+
+
+async def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Do something that takes long beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(WORKSHOP, partial(work, *arguments, **named))
+
+
 @dataclass(frozen=True)
 class Plan:
-    """One statement, where its parameters come from, and the values that Python fills in afterwards.
+    """One statement, where its parameters come from, and what Python does with its answer.
 
     `answers` is false where the statement has nothing to answer, `introspects` true where graphql-core has; `cost` is
-    how many objects it may answer.
+    in points.
     """
 
     statement: str
     parameters: Sequence[Parameter]
-    fills: Sequence[Fill]
-    needs: Sequence[Needs]
+    finishing: Finishing
+    most_bytes: int
     answers: bool = True
     introspects: bool = False
     cost: int = 0
@@ -61,34 +77,18 @@ class Plan:
         given = Given(variables, caller, payload)
         return [parameter(given) for parameter in self.parameters]
 
-    def finish(self, answer: bytes) -> bytes:
-        """The answer as it goes out; parsed and written again only when Python has something to fill in."""
-        if not self.fills:
+    async def finish(self, answer: bytes) -> bytes:
+        """The answer as it goes out; AnswerTooLarge where it exceeds the limit."""
+        if len(answer) > self.most_bytes:
+            raise AnswerTooLarge(self.most_bytes)
+        if not self.finishing:
             return answer
-        data = orjson.loads(answer)
-        for fill in reversed(self.fills):
-            for found in objects_at(data, fill.path[:-1]):
-                # Other members of a union may answer something else under the same key: they do not tell the needs.
-                if all(key in found for key in fill.needs.values()):
-                    needed = {name: found[key] for name, key in fill.needs.items()}
-                    found[fill.path[-1]] = fill.compute(**needed)
-        for needs in self.needs:
-            for found in objects_at(data, needs.path):
-                for key in needs.keys:
-                    found.pop(key, None)
-        return orjson.dumps(data)
-
-
-def objects_at(value: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """All objects that stand at a path, in lists or not."""
-    if isinstance(value, list):
-        for item in value:
-            yield from objects_at(item, path)
-    elif isinstance(value, dict):
-        if not path:
-            yield value
-        elif path[0] in value:
-            yield from objects_at(value[path[0]], path[1:])
+        if not self.finishing.is_weighty:
+            return self.finishing(answer, self.most_bytes)
+        finished = await aside(self.finishing, answer, self.most_bytes)
+        if len(finished) > self.most_bytes:
+            raise AnswerTooLarge(self.most_bytes)
+        return finished
 
 
 class Operation:
@@ -100,24 +100,39 @@ class Operation:
         definition: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
         check: Callable[[VariableValues], int],
+        most_bytes: int,
     ):
         self.types = types
         self.definition = definition
         self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
-        # Counts what may be answered, and refuses too much; sizes are part of a plan's shape: once a plan is enough.
+        # The cost, which it refuses above its limit; sizes are part of a plan's shape: once a plan is enough.
         self.check = check
+        self.most_bytes = most_bytes
         self.variables = Variables(types.schema, definition.variable_definitions or ())
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
 
     def compilation(self, variables: VariableValues, caller: Asking | None = None) -> Compilation:
         restricted = caller is not None and caller.visible is not None
-        return Compilation(self.types, self.definition, self.fragments, variables, restricted)
+        counting = self.check(variables) * BYTES_PER_POINT > self.most_bytes
+        return Compilation(
+            self.types, self.definition, self.fragments, variables, restricted, self.most_bytes, counting
+        )
 
     def read_plan(self, variables: VariableValues, caller: Asking) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
-        shape = (caller.visible is None, self.shape(variables.coerced))
-        return self._kept(shape, lambda: self._compile_query(variables, caller))
+        plan = self.known_plan(variables, caller)
+        if plan is None:
+            plan = self.compile_query(variables, caller)
+            self.learn(plan, variables, caller)
+        return plan
+
+    def known_plan(self, variables: VariableValues, caller: Asking) -> Plan | None:
+        """The plan of a query, if it has been made."""
+        return self._plans.get((caller.visible is None, self.shape(variables.coerced)))
+
+    def learn(self, plan: Plan, variables: VariableValues, caller: Asking) -> None:
+        self._plans[caller.visible is None, self.shape(variables.coerced)] = plan
 
     def payload_plan(self, variables: VariableValues, caller: Asking, key: str) -> Plan:
         """The plan that answers one mutation's payload from the values that the mutation returned."""
@@ -142,13 +157,13 @@ class Operation:
             plan = self._plans[shape] = compile_plan()
         return plan
 
-    def _compile_query(self, variables: VariableValues, caller: Asking) -> Plan:
+    def compile_query(self, variables: VariableValues, caller: Asking) -> Plan:
         cost = self.check(variables)
         compilation = self.compilation(variables, caller)
         query = self.types["Query"]
         root = compilation.root()
         fields = [field for field in root if not is_introspection(field)]
-        plan = _plan(compilation, [(field.key, compilation.value(query, field, "")) for field in fields])
+        plan = _plan(compilation, compilation.once(fields, (), lambda field: compilation.value(query, field, "")))
         return replace(plan, answers=bool(fields), introspects=len(fields) < len(root), cost=cost)
 
     def _compile_payload(self, compilation: Compilation, key: str) -> Plan:
@@ -169,7 +184,8 @@ def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
     statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
     parameters = tuple(compilation.parameters[number - 1] for number in used)
-    return Plan(statement, parameters, tuple(compilation.fills), tuple(compilation.needs))
+    finishing = Finishing(tuple(compilation.fills), tuple(compilation.needs), tuple(compilation.repeats))
+    return Plan(statement, parameters, finishing, compilation.most_bytes)
 
 
 Shape = Callable[[Mapping[str, Any]], Any]

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
 
 DEFINITION = "strawberry-definition"
 BINDING = "binding"
+# What a field declares of its cost, where it is bound.
+WEIGHT, LENGTH = "weight", "length"
+# Values of fields from this weight on may be megabytes.
+HEAVY = 8
+
+
+def weight_of(field: GraphQLField) -> int | None:
+    """What one value of a field costs, in points; None where the field declares nothing."""
+    return _declared(field, WEIGHT)
+
+
+def length_of(field: GraphQLField) -> int | None:
+    """How many entries a list without pages is counted as; None where the field declares nothing."""
+    return _declared(field, LENGTH)
+
+
+def _declared(field: GraphQLField, name: str) -> int | None:
+    definition = field.extensions.get(DEFINITION)
+    declared: int | None = definition.metadata.get(name) if definition else None
+    return declared
 
 
 class Unbound(Exception):

@@ -1,0 +1,106 @@
+"""What is done with an answer of the database before it goes out: Python fills in what it computes, and what was asked
+for under several keys is written under each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from resolvers.errors import AnswerTooLarge
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A value that Python computes: where it stands, from which keys of its object, to what is answered, and whether
+    that takes time worth speaking of."""
+
+    path: Path
+    needs: Mapping[str, str]
+    compute: Callable[..., Any]
+    is_weighty: bool
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an object tells for Python alone: where it stands, and under which keys."""
+
+    path: Path
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A field that one object selects several times: where the object stands, under which key the value comes from the
+    database, and under which keys it is answered."""
+
+    path: Path
+    source: str
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """All that is left to do for the answers of one statement. Inner values come after the objects that hold them."""
+
+    fills: Sequence[Fill]
+    needs: Sequence[Needs]
+    repeats: Sequence[Repeat]
+
+    def __bool__(self) -> bool:
+        return bool(self.fills or self.repeats)
+
+    @property
+    def is_weighty(self) -> bool:
+        """Whether it may take longer than others should wait for."""
+        return bool(self.repeats) or any(fill.is_weighty for fill in self.fills)
+
+    def __call__(self, answer: bytes, most_bytes: int) -> bytes:
+        """The finished answer; AnswerTooLarge as soon as it is clear that it would exceed the limit."""
+        data = orjson.loads(answer)
+        written = _Written(most_bytes)
+        for fill in reversed(self.fills):
+            for row in objects_at(data, fill.path[:-1]):
+                # Other members of a union may answer something else under the same key: they do not tell the needs.
+                if all(key in row for key in fill.needs.values()):
+                    value = fill.compute(**{name: row[key] for name, key in fill.needs.items()})
+                    row[fill.path[-1]] = written.once(value) if fill.is_weighty else value
+        for needs in self.needs:
+            for row in objects_at(data, needs.path):
+                for key in needs.keys:
+                    row.pop(key, None)
+        for repeat in self.repeats:
+            for row in objects_at(data, repeat.path):
+                if repeat.source in row:
+                    value = written.once(row.pop(repeat.source), len(repeat.keys))
+                    row.update(dict.fromkeys(repeat.keys, value))
+        return orjson.dumps(data)
+
+
+@dataclass
+class _Written:
+    """Values that have been written as JSON already, each once however often it is answered."""
+
+    most_bytes: int
+    bytes: int = 0
+
+    def once(self, value: Any, times: int = 1) -> orjson.Fragment:
+        written = orjson.dumps(value)
+        self.bytes += times * len(written)
+        if self.bytes > self.most_bytes:
+            raise AnswerTooLarge(self.most_bytes)
+        return orjson.Fragment(written)
+
+
+def objects_at(value: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """All objects that stand at a path, in lists or not."""
+    if isinstance(value, list):
+        for item in value:
+            yield from objects_at(item, path)
+    elif isinstance(value, dict):
+        if not path:
+            yield value
+        elif path[0] in value:
+            yield from objects_at(value[path[0]], path[1:])

@@ -1,0 +1,190 @@
+"""What an operation costs, in points, before it runs: a point for each object that it may answer, and as many more as
+its fields weigh (`weight` in schema/fields.py). Pages and lists multiply what is below them.
+
+The same number limits an operation, is charged to its caller, and decides how its answer is guarded.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_leaf_type,
+    is_list_type,
+)
+from graphql import FragmentSpreadNode as Spread
+from graphql.utilities.coerce_input_value import coerce_default_value
+
+from resolvers.errors import QueryTooComplex
+from resolvers.reads.paging import DEFAULT_PAGE
+from resolvers.reads.types import length_of, weight_of
+
+MAX_COST = 20_000
+MAX_PAGE = 1_000
+# Lists without pages that declare no length are short by nature.
+SHORT_LIST = 5
+# So many light values of one object cost a point.
+LIGHT = 20
+
+Values = Mapping[str, Any]
+# A number, or how to tell it from the variables.
+Count = int | Callable[[Values], int]
+
+
+class Costliest(NamedTuple):
+    """The field that most of an operation's cost comes from: its path in the answer, and its points."""
+
+    path: str
+    cost: int
+
+    @property
+    def advice(self) -> str:
+        return f"{self.path} costs most of it ({self.cost}); ask for fewer entries or fields there"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a selected field costs: so many times its own weight and what is below it."""
+
+    key: str
+    times: Count
+    weight: int
+    below: tuple["Cost", ...] = ()
+
+    def total(self, values: Values) -> int:
+        times = self.times if isinstance(self.times, int) else self.times(values)
+        return times * (self.weight + sum([each.total(values) for each in self.below]))
+
+    def costliest(self, values: Values) -> Costliest:
+        """Downwards as long as one field costs most of what is there."""
+        path: list[str] = []
+        at, times, cost = self, 1, self.total(values)
+        while at.below:
+            times *= at.times if isinstance(at.times, int) else at.times(values)
+            heaviest = max(at.below, key=lambda each: each.total(values))
+            if path and 2 * times * heaviest.total(values) < cost:
+                break
+            at, cost = heaviest, times * heaviest.total(values)
+            path.append(at.key)
+        return Costliest(".".join(path), min(cost, 10**15))
+
+
+def check_cost(of: Cost, values: Values) -> int:
+    """The operation's cost; QueryTooComplex above the limit."""
+    cost = of.total(values)
+    if cost > MAX_COST:
+        raise too_costly(cost, of.costliest(values))
+    return cost
+
+
+def too_costly(cost: int, costliest: Costliest) -> QueryTooComplex:
+    # Pages within pages reach numbers that JSON has no room for.
+    cost = min(cost, 10**15)
+    return QueryTooComplex(
+        f"The operation costs {cost} points, and the limit is {MAX_COST}. {costliest.advice}, or split the operation.",
+        what="points",
+        found=cost,
+        limit=MAX_COST,
+        costliest=costliest._asdict(),
+    )
+
+
+def cost_of(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> Cost:
+    """The cost of a valid operation. Introspection has a budget of its own."""
+    root = schema.get_root_type(operation.operation)
+    assert root is not None
+    below, light = _Estimator(schema, fragments).selections(operation.selection_set, root)
+    return Cost("", 1, light // LIGHT, tuple(below))
+
+
+@dataclass
+class _Estimator:
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+
+    def selections(self, selection_set: SelectionSetNode, of: GraphQLNamedType) -> tuple[list[Cost], int]:
+        """What of a selection costs something, and how many light values it has."""
+        below: list[Cost] = []
+        light = 0
+        for node in selection_set.selections:
+            costs, values = self.selected(node, of)
+            below += costs
+            light += values
+        return below, light
+
+    def selected(self, node: SelectionNode, of: GraphQLNamedType) -> tuple[list[Cost], int]:
+        if isinstance(node, FieldNode):
+            return self.field(node, of)
+        fragment: Any = self.fragments[node.name.value] if isinstance(node, Spread) else node
+        condition = fragment.type_condition
+        return self.selections(fragment.selection_set, self.schema.type_map[condition.name.value] if condition else of)
+
+    def field(self, node: FieldNode, of: GraphQLNamedType) -> tuple[list[Cost], int]:
+        if node.name.value.startswith("__"):
+            return [], 1
+        definition = self.schema.get_field(of, node.name.value)  # type: ignore[arg-type]
+        assert definition is not None
+        weight, key = weight_of(definition), (node.alias or node.name).value
+        if node.selection_set is None:
+            assert is_leaf_type(get_named_type(definition.type))
+            return ([Cost(key, 1, weight)], 0) if weight else ([], 1)
+        below, light = self.selections(node.selection_set, get_named_type(definition.type))
+        own = (1 if weight is None else weight) + light // LIGHT
+        return [Cost(key, _size(node, definition, of), own, tuple(below))], 0
+
+
+def _size(node: FieldNode, definition: GraphQLField, of: GraphQLNamedType) -> Count:
+    """How many entries a field may answer: the most that any of its arguments asks for."""
+    default = _default_size(definition, of)
+    asked = [a.value for a in node.arguments or () if a.name.value in ("first", "last", "ids")]
+    variables = [value.name.value for value in asked if isinstance(value, VariableNode)]
+    constants = list(_constants(asked))
+    if not variables:
+        return max(constants, default=default)
+
+    def size(values: Values) -> int:
+        given = [_count(values[name]) for name in variables if values.get(name) is not None]
+        return max([*constants, *given], default=default)
+
+    return size
+
+
+def _constants(asked: Iterable[ValueNode]) -> Iterable[int]:
+    for value in asked:
+        if isinstance(value, IntValueNode):
+            yield _count(int(value.value))
+        elif isinstance(value, ListValueNode):
+            yield len(value.values)
+        elif not isinstance(value, VariableNode | NullValueNode):
+            yield 1
+
+
+def _default_size(definition: GraphQLField, of: GraphQLNamedType) -> int:
+    if "first" in definition.args:
+        default = coerce_default_value(definition.args["first"])
+        return default if isinstance(default, int) else DEFAULT_PAGE
+    # A connection has been counted as its page.
+    if not is_list_type(get_nullable_type(definition.type)) or of.name.endswith("Connection"):
+        return 1
+    return length_of(definition) or SHORT_LIST
+
+
+def _count(value: Any) -> int:
+    return max(1, min(value, MAX_PAGE)) if isinstance(value, int) else len(value)

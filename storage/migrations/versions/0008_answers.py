@@ -1,0 +1,12 @@
+"""Answers that would be too large end while they are made"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    op.execute(Path(__file__).with_suffix(".sql").read_text())
