@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from resolvers.errors import RateLimited, Unavailable
-from server.admission import Places
+from server.admission import Places, Turns
+from server.operations import POINTS_PER_SECOND
 from tests.conftest import Cluster, Registry, make_key, make_project
 from tests.test_gate import READ, SLOW
 from tests.test_http import app_of, asked, call, locked_projects
@@ -31,6 +32,59 @@ def test_whoever_has_left_is_forgotten() -> None:
     with pytest.raises(ZeroDivisionError), places.place("someone"):
         raise ZeroDivisionError
     assert (places.taken, dict(places._by)) == (0, {})
+
+
+async def test_turns_are_taken_in_order_and_each_principal_has_its_own() -> None:
+    turns = Turns(2)
+    began: list[str] = []
+    ends = {name: asyncio.Event() for name in ("a1", "a2", "a3", "a4", "b1")}
+
+    async def work(name: str) -> None:
+        async with turns.turn(name[0]):
+            began.append(name)
+            await ends[name].wait()
+
+    tasks = {name: asyncio.create_task(work(name)) for name in ends}
+    await asyncio.sleep(0)
+    assert began == ["a1", "a2", "b1"]
+    tasks["a3"].cancel()
+    ends["a1"].set()
+    await asyncio.sleep(0.01)
+    assert began == ["a1", "a2", "b1", "a4"]
+    for end in ends.values():
+        end.set()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+    assert (turns._turns, dict(turns._asking)) == ({}, {})
+
+
+async def test_slow_statements_of_one_principal_leave_connections_to_others(
+    database: Cluster, make_registry: Callable[..., Any]
+) -> None:
+    flood = await make_registry(database, pool_size=4)
+    project = await make_project(flood)
+    innocent = flood.with_key(await make_key(database.app_url, "light@example.com", project=project, role="VIEWER"))
+    await innocent.ask("{ viewer { kind } }")
+    async with locked_projects(database):
+        waiting = [asyncio.create_task(call(flood, asked(SLOW))) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        # With all connections waiting for the lock, this would wait as well.
+        answer = await asyncio.wait_for(innocent.ask("{ viewer { kind } }"), 5)
+        assert answer["viewer"]["kind"] == "USER"
+    assert {reply.status for reply in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_the_time_of_slow_statements_is_taken_from_their_principals_bucket(
+    database: Cluster, make_registry: Callable[..., Any]
+) -> None:
+    registry = await make_registry(database, rate_per_second=0.001, rate_burst=30_000)
+    await registry.ask(SLOW)
+    before = (await registry.send(READ)).json()["extensions"]["cost"]["left"]
+    async with locked_projects(database):
+        waiting = asyncio.create_task(registry.send(SLOW))
+        await asyncio.sleep(0.4)
+    assert (await waiting).status_code == 200
+    after = (await registry.send(READ)).json()["extensions"]["cost"]["left"]
+    assert before - after > 0.25 * POINTS_PER_SECOND
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,272 @@
+"""What an answer costs while it is made: it is capped, made once however often it is asked for, and beside the loop."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from graphql import get_introspection_query, strip_ignored_characters
+
+from resolvers.reads.finishing import Finishing, Repeat
+from resolvers.rules import comparison_markdown
+from schema import schema
+from server import introspection
+from server.introspection import is_usual
+from tests.conftest import Cluster, Registry, make_project
+from tests.test_http import app_of, times
+
+CREATE = """mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"""
+FEATURES = [f"feature_{n}_{'x' * 150}" for n in range(5_000)]
+WIDE = 12
+
+
+@pytest.fixture(scope="module")
+async def wide(make_database: Callable[[], Any], make_registry: Callable[..., Any]) -> Registry:
+    """A registry with a model of a dozen versions that state 5,000 features each, 840 kB as JSON."""
+    made: Registry = await make_registry(await make_database(), max_answer_bytes=5_000_000, max_body_bytes=2_000_000)
+    project = await make_project(made)
+    for _ in range(WIDE):
+        given = {"projectId": project, "modelId": "model_wide", "createModel": True, "features": FEATURES}
+        await made.ask(CREATE, input=given)
+    return made
+
+
+def versions(selection: str, first: int = WIDE) -> str:
+    return f'{{ model(id: "model_wide") {{ versions(first: {first}) {{ nodes {{ {selection} }} }} }} }}'
+
+
+# ---------------------------------------------------------------- the largest answer
+
+
+async def test_up_to_the_limit_an_answer_is_given_and_beyond_it_refused_by_the_field(wide: Registry) -> None:
+    answer = await wide.ask(versions("features", first=5))
+    assert [len(node["features"]) for node in answer["model"]["versions"]["nodes"]] == [5_000] * 5
+    refusal = await wide.refusal(versions("id features"))
+    assert (refusal["code"], refusal["what"], refusal["limit"]) == ("QUERY_TOO_COMPLEX", "bytes", 5_000_000)
+    assert refusal["costliest"]["path"] == "model.versions.nodes.features"
+    assert refusal["message"].startswith("The answer would be larger than 5000000 bytes, which is the limit. ")
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "modelCard { generated }",
+        "modelCard { markdown }",
+        "modelCard { completeness }",
+        "change { sufficient }",
+        "datasetVersion { id } modelCard { cycloneDx huggingFace }",
+        'compareTo(version: "1.0.0") { featureDiff { added } }',
+    ],
+)
+async def test_what_python_needs_counts_too(wide: Registry, selection: str) -> None:
+    refusal = await wide.refusal(versions(selection))
+    assert (refusal["code"], refusal["what"]) == ("QUERY_TOO_COMPLEX", "bytes")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{" + times(10, 'a#: model(id: "model_wide") { latestVersion { features } }') + "}",
+        versions(times(10, "a#: features"), first=1),
+        versions("modelCard {" + times(10, "a#: generated") + "}", first=1),
+        versions(times(10, "a#: modelCard { generated }"), first=1),
+        '{ model(id: "model_wide") {' + times(10, "a#: versions(first: 1) { nodes { features } }") + "} }",
+        '{ model(id: "model_wide") { versions(first: 1) {' + times(10, "a#: nodes { features }") + "} } }",
+    ],
+    ids=["root fields", "values", "computed values", "objects", "pages", "parts of a page"],
+)
+async def test_an_answer_made_large_by_aliases_is_refused(wide: Registry, query: str) -> None:
+    refusal = await wide.refusal(query)
+    assert (refusal["code"], refusal["what"]) == ("QUERY_TOO_COMPLEX", "bytes")
+
+
+async def test_a_mutation_whose_answer_would_be_too_large_keeps_nothing(wide: Registry) -> None:
+    before = await wide.ask(versions("tags"))
+    mutation = f"""mutation {{
+        addTags(input: {{modelId: "model_wide", version: "1.0.0", tags: ["large"]}}) {{
+            version {{ model {{ versions(first: {WIDE}) {{ nodes {{ features }} }} }} }}
+        }}
+    }}"""
+    refusal = await wide.refusal(mutation)
+    assert (refusal["code"], refusal["what"]) == ("QUERY_TOO_COMPLEX", "bytes")
+    assert await wide.ask(versions("tags")) == before
+
+
+async def test_what_was_refused_leaves_nothing_behind_for_the_next(wide: Registry) -> None:
+    for _ in range(3):
+        await wide.refusal(versions("features"))
+        await wide.ask(versions("features", first=5))
+
+
+# ---------------------------------------------------------------- once
+
+
+async def test_what_is_asked_for_under_several_keys_is_asked_of_the_database_once(registry: Registry) -> None:
+    documents = app_of(registry).api.endpoint.operations.documents
+
+    def statement(query: str) -> str:
+        operation = documents.prepare(query, None).operation
+        values = operation.variables.read({})
+        made: str = operation.read_plan(values, caller()).statement
+        return made
+
+    once = statement('{ version(modelId: "m", version: "1.0.0") { a: features c: tags } }')
+    often = statement('{ version(modelId: "m", version: "1.0.0") { a: features b: features c: tags d: features } }')
+    assert (once.count(".features"), often.count(".features")) == (1, 1)
+    others = statement('{ version(modelId: "m", version: "1.0.0") { a: metric(name: "x") b: metric(name: "y") } }')
+    assert others.count("FROM metrics") == 2
+
+
+def caller() -> Any:
+    from resolvers.transaction import Caller
+
+    return Caller("test", None, "test")
+
+
+async def test_a_card_asked_for_under_several_keys_is_written_once(
+    wide: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = counting(monkeypatch, wide, "markdown")
+    query = '{ version(modelId: "model_wide", version: "1.0.0") { modelCard { a: markdown b: markdown c: revision } } }'
+    card = (await wide.ask(query))["version"]["modelCard"]
+    assert list(card) == ["a", "b", "c"]
+    assert card["a"] == card["b"]
+    assert card["a"].startswith("# ")
+    assert len(written) == 1
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, registry: Registry, field: str) -> list[str]:
+    """The threads in which a card's field is computed."""
+    binding = app_of(registry).api.endpoint.operations.documents.types["ModelCard"].binding(field)
+    threads: list[str] = []
+
+    def compute(**needed: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return original(**needed)
+
+    original = binding.compute
+    monkeypatch.setitem(binding.__dict__, "compute", compute)
+    return threads
+
+
+def test_repeats_within_repeats_are_written_under_all_their_keys() -> None:
+    inner = Repeat(("#1",), "#2", ["x", "y"])
+    finishing = Finishing((), (), (inner, Repeat((), "#1", ["a", "b"])))
+    answer = finishing(b'{"a":null,"b":null,"#1":{"x":null,"y":null,"#2":[1,2]}}', 1_000)
+    assert json.loads(answer) == {key: {"x": [1, 2], "y": [1, 2]} for key in "ab"}
+
+
+# ---------------------------------------------------------------- beside the event loop
+
+
+@pytest.mark.parametrize(
+    "field", ["markdown", "huggingFace", "cycloneDx", "generated", "completeness", "worstSegments", "missing"]
+)
+async def test_cards_are_written_beside_the_event_loop(
+    wide: Registry, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    threads = counting(monkeypatch, wide, field)
+    selection = "{ metric }" if field == "worstSegments" else ""
+    await wide.ask(f'{{ version(modelId: "model_wide", version: "1.0.0") {{ modelCard {{ {field} {selection} }} }} }}')
+    assert threads
+    assert all(name.startswith("workshop") for name in threads)
+
+
+async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    binding = app_of(wide).api.endpoint.operations.documents.types["VersionComparison"].binding("markdown")
+
+    def slow(**needed: Any) -> str:
+        begun.set()
+        assert may_end.wait(10)
+        return comparison_markdown.markdown(**needed)
+
+    monkeypatch.setitem(binding.__dict__, "compute", slow)
+    query = '{ compareVersions(modelId: "model_wide", versions: ["1.0.0", "1.0.1"]) { markdown } }'
+    comparing = asyncio.create_task(wide.ask(query))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    assert (await wide.ask("{ viewer { kind } }"))["viewer"]["kind"] == "USER"
+    assert not comparing.done()
+    may_end.set()
+    assert "1.0.0" in (await comparing)["compareVersions"]["markdown"]
+
+
+# ---------------------------------------------------------------- introspection
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"descriptions": False},
+        {"input_value_deprecation": True, "specified_by_url": True, "directive_is_repeatable": True},
+        {"schema_description": True, "one_of": True, "type_depth": 7},
+    ],
+)
+def test_the_documents_of_the_usual_tools_are_known_whatever_their_layout(options: dict[str, Any]) -> None:
+    text = get_introspection_query(**options)
+    assert is_usual(strip_ignored_characters(f"# a comment\n{text}"))
+    assert not is_usual(strip_ignored_characters(text.replace("queryType { name kind }", "queryType { name }")))
+
+
+async def test_usual_introspection_is_answered_from_bytes_kept_for_a_point(
+    database: Cluster, make_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = await make_registry(database)
+    asked = counting_introspection(monkeypatch)
+    first = (await registry.send(get_introspection_query())).json()
+    again = (await registry.send(get_introspection_query())).json()
+    laid_out = (await registry.send(get_introspection_query() + "# in another layout")).json()
+    assert first["data"] == again["data"] == laid_out["data"]
+    assert first["data"]["__schema"]["queryType"]["name"] == "Query"
+    assert again["extensions"]["cost"]["requested"] == 1
+    assert len(asked) == 1
+
+
+async def test_other_introspection_costs_what_it_takes(
+    database: Cluster, make_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = await make_registry(database, rate_per_second=0.001, rate_burst=25_000)
+    asked = counting_introspection(monkeypatch)
+    left = [25_000]
+    for number in range(3):
+        answer = (await registry.send(f"{{ a{number}: __schema {{ types {{ name fields {{ name }} }} }} }}")).json()
+        left.append(answer["extensions"]["cost"]["left"])
+        assert left[-2] - left[-1] > 1_000
+    assert len(asked) == 3
+    # A debt is waited for.
+    refused = await registry.send(get_introspection_query().replace("queryType { name kind }", "queryType { name }"))
+    assert refused.status_code in (200, 429)
+    refusal = await registry.refusal("{ __schema { types { name } } }")
+    assert refusal["code"] == "RATE_LIMITED"
+
+
+def counting_introspection(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many fields each introspection by graphql-core took."""
+    asked: list[int] = []
+
+    def introspect(*arguments: Any) -> Any:
+        result, taken = original(*arguments)
+        asked.append(taken)
+        return result, taken
+
+    original = introspection.introspect
+    monkeypatch.setattr("server.operations.introspect", introspect)
+    return asked
+
+
+def test_every_type_says_what_its_heavy_fields_weigh() -> None:
+    from resolvers.reads.types import weight_of
+
+    fields = [
+        f"{of}.{name}"
+        for of, each in schema._schema.type_map.items()
+        if hasattr(each, "fields") and not of.startswith("__")
+        for name, field in each.fields.items()
+        if hasattr(field, "args") and not weight_of(field) and str(field.type).strip("!") in ("JSON", "[JSON]")
+    ]
+    # Short by nature, or a part of something that has a weight.
+    assert set(fields) <= {"TrainingDataSummary.extra", "ParameterDiff.values"}, fields
