@@ -4,7 +4,7 @@ from typing import ClassVar
 import strawberry
 from strawberry.scalars import JSON
 
-from resolvers.reads.types import HEAVY
+from resolvers.reads.types import HEAVY, WRITTEN
 from resolvers.rules import limits
 from resolvers.rules.card_cyclone_dx import card_cyclone_dx
 from resolvers.rules.card_hugging_face import card_hugging_face
@@ -113,7 +113,7 @@ class ModelCard:
         "The card as Markdown for people. What people wrote stands in it as text: it makes no markup, tables or HTML.",
         BOTH,
         card_markdown,
-        weight=HEAVY,
+        weight=WRITTEN,
     )
     hugging_face: str = computed(
         "The card as Hugging Face has them: YAML with the metrics as `model-index`, the segments among them, then the"
@@ -121,14 +121,14 @@ class ModelCard:
         " or several, `unknown`.",
         BOTH,
         card_hugging_face,
-        weight=HEAVY,
+        weight=WRITTEN,
     )
     cyclone_dx: JSON = computed(
         "The card as a bill of materials in CycloneDX 1.6, with the data sets as components. Its serial number is"
         " always the same for a version, its version the card's revision + 1, its timestamp the card's `updatedAt`.",
         BOTH,
         card_cyclone_dx,
-        weight=HEAVY,
+        weight=WRITTEN,
     )
     revision: int = column("How often it was edited. Approvals are bound to it.")
     updated_at: datetime = column("When it was last edited; for one never edited, when the version was registered.")

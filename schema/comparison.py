@@ -3,7 +3,7 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.bindings import Each, OnePerRow
 from resolvers.reads.comparison import ANCESTOR, PARAMETERS, VERSIONS
-from resolvers.reads.types import HEAVY
+from resolvers.reads.types import HEAVY, WRITTEN
 from resolvers.rules import comparison
 from resolvers.rules.comparison_markdown import markdown
 from schema import links, words
@@ -84,7 +84,7 @@ class VersionComparison:
         f"{{c}}.id = {ANCESTOR}",
     )
     markdown: str = computed(
-        "All that differs as Markdown tables, for a pull request.", VERSIONS, markdown, weight=HEAVY
+        "All that differs as Markdown tables, for a pull request.", VERSIONS, markdown, weight=WRITTEN
     )
 
 

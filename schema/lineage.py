@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.reads.bindings import Each
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
-from resolvers.reads.types import HEAVY
+from resolvers.reads.types import WRITTEN
 from resolvers.rules.mermaid import draw
 from schema import links, words
 from schema.fields import argument, bound, column, computed, expression
@@ -34,7 +34,7 @@ class LineageGraph:
         "Whether more lies beyond the depth asked for or the limit of nodes.",
         f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
     )
-    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw, weight=HEAVY)
+    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw, weight=WRITTEN)
 
 
 def lineage_graph() -> Any:

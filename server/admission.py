@@ -77,7 +77,6 @@ class Turns:
 
 # From this cost on, in points, an operation is heavy: few of them run at once, so that light ones find a connection.
 HEAVY_COST = 1_000
-HEAVY_EACH = 2
 
 
 class Admission:
@@ -96,7 +95,7 @@ class Admission:
         self.reads, self.writes = Turns(share), Turns(share)
         # Who reads long documents or the schema's own fields keeps a thread busy.
         self.readers = Turns(1)
-        self._heavy, self._all_heavy = Turns(HEAVY_EACH), asyncio.Semaphore(max(1, connections // 2))
+        self._heavy, self._all_heavy = Turns(1), asyncio.Semaphore(max(1, connections // 2))
 
     @asynccontextmanager
     async def heavy(self, who: str, cost: int) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """The ASGI application of one server process."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
@@ -33,10 +34,14 @@ from server.streams import Streams, wants_events
 from server.subscriptions import Subscriptions
 from storage.engine import Database
 
+SWITCH_SECONDS = 0.0005
+
 
 def application() -> ASGIApp:
     """What uvicorn's workers run: settings come from the environment that `lineal serve` made."""
     die_with_parent()
+    # How long the event loop waits for a thread that computes: Python's own 5 ms is longer than a usual request takes.
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = Settings()
     configure_logs(settings.log_level, settings.log_format)
     return make_app(settings, keeps_house=True)

@@ -50,10 +50,10 @@ class Answer:
 
 
 # Documents up to this length are read, and their plans made, on the event loop: that takes about a millisecond. Longer
-# ones cost points where they are not known yet.
-SHORT, CHARACTERS_PER_POINT = 300, 10
-# A statement may take so long for its cost alone; each second beyond costs points.
-FREE_SECONDS, POINTS_PER_SECOND = 0.1, 50_000
+# ones cost a point for each character, once to read and once for each plan.
+SHORT = 300
+# Answering may take so long for its cost alone; each second beyond costs points.
+FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
 
 AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
 
@@ -88,7 +88,7 @@ class Operations:
         known = self.documents.known(text, name)
         if known is None:
             if len(text) > SHORT:
-                self.buckets.take(caller.actor, len(text) // CHARACTERS_PER_POINT)
+                self.buckets.take(caller.actor, len(text))
                 async with self.admission.readers.turn(caller.actor):
                     known = await aside(self.documents.read, text, name)
             else:
@@ -102,7 +102,7 @@ class Operations:
         plan = operation.known_plan(variables, caller)
         if plan is None:
             if len(text) > SHORT:
-                self.buckets.take(caller.actor, len(text) // CHARACTERS_PER_POINT)
+                self.buckets.take(caller.actor, len(text))
                 async with self.admission.readers.turn(caller.actor):
                     plan = await aside(operation.compile_query, variables, caller)
             else:
@@ -120,8 +120,11 @@ class Operations:
     def charge(self, caller: Caller, points: int) -> bytes:
         """Take an operation's cost from its caller's bucket; what the answer says of it."""
         cost = max(1, points)
-        left = self.buckets.take(caller.actor, cost)
-        return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (cost, left)
+        self.buckets.take(caller.actor, cost)
+        return self._told(caller, cost)
+
+    def _told(self, caller: Caller, cost: int) -> bytes:
+        return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (cost, self.buckets.left(caller.actor))
 
     async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
         plan = await self.read_plan(prepared, variables, caller, request.query)
@@ -139,15 +142,15 @@ class Operations:
                 try:
                     with refused():
                         row = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+                    return await plan.finish(row)
                 finally:
                     self._charge_time(who, time.monotonic() - began)
-                return await plan.finish(row)
         except AnswerTooLarge as large:
             costliest = prepared.costliest(variables)
             raise AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict()) from None
 
     def _charge_time(self, who: str, seconds: float) -> None:
-        """A statement's time beyond what its cost stands for."""
+        """The time of an answer beyond what its cost stands for."""
         if seconds > FREE_SECONDS:
             self.buckets.owe(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
@@ -157,35 +160,38 @@ class Operations:
         """The schema's own fields through graphql-core, the others still as one statement."""
         fields = prepared.operation.compilation(variables).root()
         if plan.answers or request.variables:
-            data = orjson.loads(await self._introspect(prepared, fields, variables, caller))
+            introspected, cost = await self._introspect(prepared, fields, variables, caller)
+            data = orjson.loads(introspected)
             if plan.answers:
                 data |= orjson.loads(await self._asked(prepared, plan, variables, caller))
             answer = orjson.dumps({field.key: data[field.key] for field in fields})
         else:
-            answer = await self._introspect_alone(prepared, fields, variables, caller, request.query)
-        return Answer(b'{"data":%b,%b}' % (answer, self.charge(caller, 1)))
+            answer, cost = await self._introspect_alone(prepared, fields, variables, caller, request.query)
+        return Answer(b'{"data":%b,%b}' % (answer, self._told(caller, max(1, plan.cost) + cost)))
 
     async def _introspect_alone(
         self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller, text: str
-    ) -> bytes:
-        answer = await aside(self._introspected.recall, text)
+    ) -> tuple[bytes, int]:
+        answer, cost = await aside(self._introspected.recall, text), 0
         if answer is None:
-            answer = await self._introspect(prepared, fields, variables, caller)
+            answer, cost = await self._introspect(prepared, fields, variables, caller)
             await aside(self._introspected.keep_usual, text, answer)
         self._introspected.keep(text, answer)
-        return answer
+        return answer, cost
 
     async def _introspect(
         self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller
-    ) -> bytes:
+    ) -> tuple[bytes, int]:
+        """What the schema's own fields answer, and what that cost its caller: it may come to be in debt."""
         asked = [field for field in fields if is_introspection(field)]
         async with self.admission.readers.turn(caller.actor):
-            self.buckets.take(caller.actor, 1)  # whoever is in debt by the one before waits
+            self.buckets.take(caller.actor, 0)  # whoever is in debt by the one before waits
             result, taken = await aside(introspect, self.documents.schema, prepared, asked, variables)
-            self.buckets.owe(caller.actor, taken * POINTS_PER_FIELD)
+            cost = taken * POINTS_PER_FIELD
+            self.buckets.owe(caller.actor, cost)
             if result.errors:
                 raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
-            return await aside(orjson.dumps, result.data)
+            return await aside(orjson.dumps, result.data), cost
 
     async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""

@@ -38,6 +38,10 @@ class Buckets:
         if self.per_second:
             self._bucket(who).left -= cost
 
+    def left(self, who: str) -> int:
+        """What is left, without debts."""
+        return max(0, int(self._bucket(who).left)) if self.per_second else int(self.burst)
+
     def take(self, who: str, cost: int) -> int:
         """Take an operation's cost; what is left. RateLimited where there is not enough."""
         if not self.per_second:
@@ -46,8 +50,8 @@ class Buckets:
         if bucket.left < cost:
             seconds = math.ceil((cost - bucket.left) / self.per_second)
             sentence = (
-                f"This would cost {cost}, and {int(bucket.left)} is left; try again in {seconds} s, or ask for less."
+                f"This would cost {cost}, and {self.left(who)} is left; try again in {seconds} s, or ask for less."
             )
-            raise RateLimited(sentence, seconds, cost=cost, left=int(bucket.left))
+            raise RateLimited(sentence, seconds, cost=cost, left=self.left(who))
         bucket.left -= cost
         return int(bucket.left)

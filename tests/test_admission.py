@@ -76,7 +76,7 @@ async def test_slow_statements_of_one_principal_leave_connections_to_others(
 async def test_the_time_of_slow_statements_is_taken_from_their_principals_bucket(
     database: Cluster, make_registry: Callable[..., Any]
 ) -> None:
-    registry = await make_registry(database, rate_per_second=0.001, rate_burst=30_000)
+    registry = await make_registry(database, rate_per_second=0.001, rate_burst=500_000)
     await registry.ask(SLOW)
     before = (await registry.send(READ)).json()["extensions"]["cost"]["left"]
     async with locked_projects(database):

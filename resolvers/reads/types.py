@@ -14,8 +14,8 @@ DEFINITION = "strawberry-definition"
 BINDING = "binding"
 # What a field declares of its cost, where it is bound.
 WEIGHT, LENGTH = "weight", "length"
-# Values of fields from this weight on may be megabytes.
-HEAVY = 8
+# Weights: of values that may be megabytes, and of texts that take Python some milliseconds to write.
+HEAVY, WRITTEN = 8, 32
 
 
 def weight_of(field: GraphQLField) -> int | None:
