@@ -20,7 +20,7 @@ from resolvers.transaction import Caller
 from server.admission import Admission
 from server.documents import Documents, Prepared, RequestError, allowed, coded
 from server.introspection import POINTS_PER_FIELD, Kept, introspect
-from server.limits import check_variables
+from server.limits import MAX_CHARACTERS, check_variables
 from server.rates import Buckets
 from storage.engine import Database
 
@@ -87,7 +87,7 @@ class Operations:
         text, name = request.query, request.operation_name
         known = self.documents.known(text, name)
         if known is None:
-            if len(text) > SHORT:
+            if SHORT < len(text) <= MAX_CHARACTERS:
                 self.buckets.take(caller.actor, len(text))
                 async with self.admission.readers.turn(caller.actor):
                     known = await aside(self.documents.read, text, name)
