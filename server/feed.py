@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-import asyncpg
 import structlog
 
+from resolvers.refusals import DRIVER_ERRORS
 from storage import feed
-from storage.engine import Database, lasting_connection
+from storage.engine import Database
 from storage.feed import Event
 
 log = structlog.get_logger("lineal")
@@ -93,22 +93,12 @@ class Feed:
     async def _be_told(self) -> None:
         """A connection of its own that hears of news; opened again when it ends."""
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection = await lasting_connection(self.database.url)
-                ended = asyncio.Event()
-                connection.add_termination_listener(lambda _, ended=ended: ended.set())
-                try:
-                    for channel in ("lineal_events", "lineal_feed"):
-                        await connection.add_listener(channel, lambda *_: self._news.set())
-                    self._news.set()
-                    await ended.wait()
-                finally:
-                    with suppress(Exception):
-                        await connection.close(timeout=1)
+            with suppress(*DRIVER_ERRORS):
+                await self.database.listen(feed.CHANNELS, self._news.set)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _give_places(self) -> None:
-        async with self.database.sessions() as session, session.begin():
+        async with self.database.transaction() as session:
             await feed.give_places(session)
 
     async def _hand_on(self) -> None:

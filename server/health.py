@@ -39,7 +39,7 @@ async def _revision(database: Database) -> str | None:
     """None where nothing was migrated for us."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            found: str | None = await database.reads.fetchval("SELECT version_num FROM alembic_version")
+            found: str | None = await database.fetchval("SELECT version_num FROM alembic_version")
     except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
         return None
     return found

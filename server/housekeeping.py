@@ -33,18 +33,18 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
     checkpoints = Checkpoints(settings.data_dir)
 
     async def take_checkpoint() -> None:
-        await checkpoint(database.engine, checkpoints)
+        await checkpoint(database.connection, checkpoints)
 
     async def forget() -> None:
-        async with database.sessions() as session, session.begin():
+        async with database.transaction() as session:
             await session.execute(FORGET, {"hours": KEPT_HOURS})
 
     async def archive_old_versions() -> None:
-        if archived := await run_retention(database.sessions):
+        if archived := await run_retention(database):
             log.info("retention", archived=archived)
 
     async def go_on_with_rollouts() -> None:
-        if steps := await run_due(database.sessions):
+        if steps := await run_due(database):
             log.info("rollouts", steps=steps)
 
     sender = Sender(database, client)

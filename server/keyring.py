@@ -81,7 +81,7 @@ class Keyring:
         known = self._people.get(email)
         if known is None or known.until <= time.monotonic():
             asked = time.monotonic()
-            async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+            async with asyncio.timeout(LOOKUP_SECONDS), self.database.session() as session:
                 row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
             principal = Principal(email, ()) if row is None else _principal(row)
             known = self._people[email] = _Known(principal, asked + TRUSTED_SECONDS)
@@ -91,7 +91,7 @@ class Keyring:
     async def _find(self, digest: bytes) -> _Known:
         asked = time.monotonic()
         # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
-        async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+        async with asyncio.timeout(LOOKUP_SECONDS), self.database.session() as session:
             row = (await session.execute(FIND_KEY, {"hash": digest})).one_or_none()
             if row is not None and row.use_is_news:
                 await session.execute(USED, {"id": row.key_id})

@@ -98,7 +98,7 @@ class Operations:
         if plan.introspects:
             return await self._read_with_introspection(prepared, variables, caller)
         with refused():
-            answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+            answer = await self.database.fetchval(plan.statement, *plan.arguments(variables, caller))
         return Answer(b'{"data":%b,%b}' % (plan.finish(answer), extensions))
 
     async def _read_with_introspection(self, prepared: Prepared, variables: VariableValues, caller: Caller) -> Answer:
@@ -111,7 +111,7 @@ class Operations:
         data = dict(result.data or {})
         if plan.answers:
             with refused():
-                answer = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+                answer = await self.database.fetchval(plan.statement, *plan.arguments(variables, caller))
             data |= orjson.loads(plan.finish(answer))
         return Answer(orjson.dumps({"data": {field.key: data[field.key] for field in fields}}))
 

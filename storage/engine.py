@@ -1,14 +1,15 @@
 """Connections: a pool of plain asyncpg connections for compiled reads, SQLAlchemy sessions for writes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 READ_ONLY_SERVER = "25006"
 
@@ -142,19 +143,57 @@ class Reads:
 
 
 class Database:
-    """The two ways to the data that one process holds open."""
+    """The one way of a server process to its data."""
 
     def __init__(self, url: str, *, size: int = 10, statement_timeout: float = 30.0):
         self.url, self.size, self.statement_timeout = url, size, statement_timeout
 
     async def open(self) -> None:
-        self.engine = make_engine(self.url, size=self.size, statement_timeout=self.statement_timeout)
-        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.reads = Reads(await make_read_pool(self.url, size=self.size, statement_timeout=self.statement_timeout))
+        self._engine = make_engine(self.url, size=self.size, statement_timeout=self.statement_timeout)
+        self._reads = Reads(await make_read_pool(self.url, size=self.size, statement_timeout=self.statement_timeout))
 
     async def close(self) -> None:
-        await self.reads.close()
-        await self.engine.dispose()
+        await self._reads.close()
+        await self._engine.dispose()
+
+    async def fetchval(self, statement: str, *arguments: Any) -> Any:
+        return await self._reads.fetchval(statement, *arguments)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._reads.pool.fetch(statement, *arguments)
+
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._engine.connect()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A session on the primary; what is to be kept must be committed."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are kept when the block ends well."""
+        async with self.session() as session, session.begin():
+            yield session
+
+    async def listen(self, channels: Sequence[str], news: Callable[[], object]) -> None:
+        """Call `news` whenever PostgreSQL notifies, on a connection of its own; returns when that ends."""
+        connection = await lasting_connection(self.url)
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+
+        def heard(*_: Any) -> None:
+            news()
+
+        try:
+            for channel in channels:
+                await connection.add_listener(channel, heard)
+            news()
+            await ended.wait()
+        finally:
+            with suppress(Exception):
+                await connection.close(timeout=1)
 
 
 async def driver_connection(session: AsyncSession) -> asyncpg.Connection:

@@ -139,7 +139,7 @@ def difference(found: Any, expected: Any, path: str = "") -> str:
 async def opened(database: Cluster, statements: list[str]) -> Database:
     made = Database(database.app_url, size=1)
     await made.open()
-    async with made.reads.pool.acquire() as connection:
+    async with made._reads.pool.acquire() as connection:
         connection.add_query_logger(lambda query: _note(statements, query))
     return made
 
