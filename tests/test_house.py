@@ -30,7 +30,7 @@ FLOORS = ["storage", "resolvers", "schema", "server"]  # from the ground up
 PURE = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
 NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os", "pathlib", "socket"}
 # The one way of a server process to its database, and what has a connection of its own: commands, set-up, the server.
-DOOR = {"storage/engine.py"}
+DOOR = {f"storage/{name}.py" for name in ("connections", "engine", "outages", "reads")}
 ON_THEIR_OWN = {
     *("server/accounts.py", "server/audit.py", "server/demo.py", "server/exports.py", "server/start.py"),
     *("storage/embedded.py", "storage/migrate.py"),
