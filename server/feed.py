@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from resolvers.refusals import DRIVER_ERRORS
+from resolvers.refusals import DRIVER_ERRORS, refused
 from storage import feed
 from storage.engine import Database
 from storage.feed import Event
+from storage.outages import DatabaseAway
 
 log = structlog.get_logger("lineal")
 
 LOOK_SECONDS = 1.0
+# Between two attempts while the database is away.
+AWAY_SECONDS = 0.3
 # How many events wait in this process for a listener.
 QUEUE = 500
 
@@ -55,8 +58,9 @@ class Feed:
     async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
         """Listen to a project after a position, or from now on."""
         if after is None:
-            await self._give_places()
-            after = await feed.head(self.database, project_id)
+            with refused():
+                await self._give_places()
+                after = await feed.head(self.database, project_id)
         listener = Listener(project_id, after)
         self._listeners[project_id].add(listener)
         self._news.set()
@@ -83,6 +87,8 @@ class Feed:
                 self._news.clear()
                 try:
                     await self._hand_on()
+                except DatabaseAway:
+                    await asyncio.sleep(AWAY_SECONDS)
                 except Exception:
                     log.exception("feed failed")
                     await asyncio.sleep(LOOK_SECONDS)
@@ -95,7 +101,7 @@ class Feed:
         while True:
             with suppress(*DRIVER_ERRORS):
                 await self.database.listen(feed.CHANNELS, self._news.set)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(AWAY_SECONDS)
 
     async def _give_places(self) -> None:
         async with self.database.transaction() as session:

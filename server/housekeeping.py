@@ -7,16 +7,18 @@ Any number of processes may do it: each task takes turns by itself, or does noth
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
 from resolvers.idempotency import FORGET, KEPT_HOURS
 from resolvers.retention import run_retention
 from resolvers.rollouts import run_due
-from server.checkpointing import Checkpoints, checkpoint
+from server.checkpointing import PATIENCE, Checkpoints, checkpoint
 from server.settings import Settings
 from server.webhooks import Sender, new_client
 from storage.engine import Database
+from storage.outages import DatabaseAway
 
 log = structlog.get_logger("lineal")
 
@@ -24,6 +26,8 @@ ROLLOUT_SECONDS = 0.5
 WEBHOOK_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
+# How long one round of any task may take: far longer than it does where anything still moves.
+ROUND_SECONDS = 300.0
 
 
 @asynccontextmanager
@@ -33,7 +37,7 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
     checkpoints = Checkpoints(settings.data_dir)
 
     async def take_checkpoint() -> None:
-        await checkpoint(database.connection, checkpoints)
+        await checkpoint(partial(database.connection, PATIENCE), checkpoints)
 
     async def forget() -> None:
         async with database.transaction() as session:
@@ -71,11 +75,14 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         await take_checkpoint()
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Work, wait, work again: what goes wrong is logged, and tried again next time."""
+async def every(seconds: float, work: Callable[[], Awaitable[object]], within: float = ROUND_SECONDS) -> None:
+    """Work, wait, work again: what goes wrong or takes too long is logged, and tried again next time."""
     while True:
         try:
-            await work()
+            async with asyncio.timeout(within):
+                await work()
+        except DatabaseAway:
+            pass  # that is in the log already, once
         except Exception:
             log.exception("housekeeping failed", task=getattr(work, "__name__", ""))
         await asyncio.sleep(seconds)

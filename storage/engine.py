@@ -92,9 +92,9 @@ class Database:
         return rows
 
     @asynccontextmanager
-    async def connection(self, within: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection for writes."""
-        end = self._watch.end(within)
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection to the primary; `seconds` for what may take longer than a request."""
+        end = self._watch.now() + (seconds or self.statement_timeout)
         async with self._watch.until(end):
             connection = await self._engine.connect()
         driver = await _driver(connection)
@@ -113,7 +113,8 @@ class Database:
     @asynccontextmanager
     async def session(self, within: float | None = None) -> AsyncIterator[AsyncSession]:
         """A session on the primary; what is to be kept must be committed."""
-        async with self.connection(within) as connection, AsyncSession(connection, expire_on_commit=False) as session:
+        seconds = min(within or self.statement_timeout, self.statement_timeout)
+        async with self.connection(seconds) as connection, AsyncSession(connection, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
