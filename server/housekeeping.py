@@ -28,6 +28,7 @@ RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
 # How long one round of any task may take: far longer than it does where anything still moves.
 ROUND_SECONDS = 300.0
+LAST_SECONDS = 3.0  # for the last checkpoint: the process is to end soon
 
 
 @asynccontextmanager
@@ -72,7 +73,9 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
             with suppress(asyncio.CancelledError):
                 await task
         await client.aclose()
-        await take_checkpoint()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await take_checkpoint()
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[object]], within: float = ROUND_SECONDS) -> None:

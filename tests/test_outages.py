@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -23,7 +25,7 @@ from server.app import make_app
 from server.settings import Settings
 from storage.engine import Database
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
-from tests.live import eventually
+from tests.live import OK, Live, Reply, children, codes, eventually, has_ended, lineal
 from tests.relay import Relay
 from tests.test_subscriptions import EVENTS, Stream, hear, subscribed, tell
 from tests.test_versions import CREATE
@@ -337,3 +339,90 @@ async def test_whoever_is_cancelled_does_not_wait_for_the_server(database: Clust
         await asyncio.wait([working])
         assert working.cancelled() and time.monotonic() - began < 0.5
     await opened.close()
+
+
+# ---------------------------------------------------------------- frozen, under a real server
+
+
+GRACE = 25.0  # seconds in which a server that is asked to end has ended
+
+
+@pytest_asyncio.fixture
+async def live(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
+    monkeypatch.setenv("LINEAL_STATEMENT_TIMEOUT", str(LIMIT))
+    async with lineal() as live:
+        try:
+            yield live
+        finally:
+            if live.process and live.process.poll() is None:
+                thaw(frozen_of(live))
+
+
+def frozen_of(live: Live) -> list[int]:
+    """All of PostgreSQL's processes."""
+    return [each for postmaster in live.postmasters for each in (postmaster, *children(postmaster))]
+
+
+def freeze(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def load(live: Live, callers: int = 8) -> AsyncIterator[list[tuple[Reply, float]]]:
+    """Callers that read and write all the while; what they were told, and how many seconds that took."""
+    answers: list[tuple[Reply, float]] = []
+    done = asyncio.Event()
+
+    async def call(query: str) -> None:
+        while not done.is_set():
+            began = time.monotonic()
+            reply = await live.send(query)
+            answers.append((reply, time.monotonic() - began))
+            await asyncio.sleep(0.02 if reply.code == OK else 0.1)
+
+    calling = [asyncio.create_task(call(WRITE if place % 4 == 0 else READ)) for place in range(callers)]
+    try:
+        yield answers
+    finally:
+        done.set()
+        await asyncio.gather(*calling)
+
+
+async def test_a_frozen_database_is_answered_for_and_works_again_when_it_thaws(live: Live) -> None:
+    async with load(live) as answers:
+        await asyncio.sleep(1)
+        before = len(answers)
+        assert codes(reply for reply, _ in answers) == {OK: before}
+        stopped = frozen_of(live)
+        freeze(stopped)
+        await asyncio.sleep(4)
+        assert not await asyncio.wait_for(live.is_ready(), 3)
+        thaw(stopped)
+        await asyncio.sleep(SOON)
+        met_by_frost, after = answers[before:], len(answers)
+        # Both workers: the load's connections go to either.
+        await asyncio.sleep(1)
+        late = answers[after:]
+    assert codes(reply for reply, _ in met_by_frost).keys() <= {OK, "UNAVAILABLE"}
+    assert codes(reply for reply, _ in met_by_frost)["UNAVAILABLE"] > 8
+    assert max(seconds for _, seconds in met_by_frost) < IN_TIME
+    assert codes(reply for reply, _ in late) == {OK: len(late)} and late
+
+
+async def test_a_server_ends_within_its_grace_while_its_database_and_a_worker_are_frozen(live: Live) -> None:
+    everything = live.processes
+    async with load(live):
+        await asyncio.sleep(0.5)
+        freeze([*frozen_of(live), live.workers[0]])
+        await asyncio.sleep(0.5)
+        os.kill(live.parent, signal.SIGTERM)
+        assert await live.ended(GRACE) == 0
+    await eventually(lambda: all(map(has_ended, everything)), 5)
