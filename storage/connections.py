@@ -19,12 +19,8 @@ KEEPALIVE = {
 
 class Connection(asyncpg.Connection):
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own
-        """Say good-bye, unless a command was cancelled: asyncpg would wait until the server has heard of that."""
-        protocol: Any = None if self.is_closed() else self._protocol  # type: ignore[attr-defined]
-        if protocol and protocol._is_cancelling():  # noqa: SLF001 - as asyncpg's own pool asks
-            self.terminate()
-        else:
-            await super().close(timeout=timeout)
+        """Without a good-bye: that waits for the server, which may not answer and does not need it."""
+        self.terminate()
 
 
 def parse(url: str) -> tuple[URL, dict[str, int]]:

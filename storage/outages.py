@@ -71,11 +71,11 @@ class Watch:
 
     def _sweep(self) -> None:
         # One timer for all: to set and clear one for each read would cost it several microseconds.
-        now = self.now()
-        for connection in [connection for connection, end in self.ends.items() if end <= now]:
+        next_look = self.now() + TICK * self.seconds
+        for connection in [connection for connection, end in self.ends.items() if end < next_look]:
             connection.terminate()
             self.suspect()
-        self._tick = self._loop.call_later(TICK * self.seconds, self._sweep)
+        self._tick = self._loop.call_at(next_look, self._sweep)
 
     def suspect(self) -> None:
         """Find out whether the database answers anything."""

@@ -4,9 +4,13 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,12 +24,17 @@ from websockets import ConnectionClosed
 from websockets.asyncio.client import connect as open_socket
 
 from resolvers.errors import Unavailable
-from resolvers.refusals import meaning
+from resolvers.refusals import DRIVER_ERRORS, meaning
+from server import sockets
 from server.app import make_app
+from server.housekeeping import LAST_SECONDS, every, housekeeping
 from server.settings import Settings
+from server.webhooks import Sender, new_client
+from storage.data_folder import urls_of_running
 from storage.engine import Database
+from storage.outages import DatabaseAway
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
-from tests.live import OK, Live, Reply, children, codes, eventually, has_ended, lineal
+from tests.live import Live, at_full_length, children, eventually, has_ended, lineal
 from tests.relay import Relay
 from tests.test_subscriptions import EVENTS, Stream, hear, subscribed, tell
 from tests.test_versions import CREATE
@@ -49,16 +58,22 @@ class Told(NamedTuple):
     message: str = ""
 
 
+@dataclass
 class Asker:
     """Asks a server on every path that it has."""
 
-    def __init__(self, registry: Registry, direct: Cluster, project: str):
-        self.registry, self.direct, self.project = registry, direct, project
-        self.unknown: list[str] = []
+    registry: Registry
+    direct: Cluster
+    project: str
+    unknown: list[str] = field(default_factory=list)  # keys that the server has not met yet
 
     async def prepare(self, times: int = 12) -> None:
-        """Keys that the server has not met yet, for the time in which none can be made."""
+        """Make keys for the time in which none can be made."""
         self.unknown = [await make_key(self.direct.app_url, f"{n}@example.com") for n in range(times)]
+
+    @property
+    def model(self) -> str:
+        return f"model_{self.project[5:]}"
 
     @property
     def paths(self) -> dict[str, Callable[[], Awaitable[Told]]]:
@@ -67,7 +82,7 @@ class Asker:
             "a write": lambda: self.post(WRITE),
             "a key that is new to the process": lambda: self.post(READ, key=self.unknown.pop()),
             "routes": lambda: self.get(ROUTES),
-            "a picture": lambda: self.get(f"/models/model_{self.project[5:]}/metrics/auc.svg"),
+            "a picture": lambda: self.get(f"/models/{self.model}/metrics/auc.svg"),
             "readyz": lambda: self.get("/readyz"),
             "a stream": self.stream,
             "a WebSocket": self.socket,
@@ -146,9 +161,8 @@ async def serving(way: Cluster, database: Cluster, **settings: Any) -> AsyncIter
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
         registry = Registry(client, await make_key(database.app_url))
         project = await make_project(registry)
-        model = f"model_{project[5:]}"
-        await registry.ask(CREATE, input={"projectId": project, "modelId": model, "createModel": True})
         asker = Asker(registry, database, project)
+        await registry.ask(CREATE, input={"projectId": project, "modelId": asker.model, "createModel": True})
         await asker.prepare()
         yield asker
     server.should_exit = True
@@ -208,7 +222,7 @@ async def test_once_the_database_is_known_to_be_away_everybody_is_refused_at_onc
 
 
 async def test_an_open_stream_goes_on_after_an_outage_or_says_that_it_cannot(asker: Asker, relay: Relay) -> None:
-    new = {"projectId": asker.project, "modelId": f"model_{asker.project[5:]}"}
+    new = {"projectId": asker.project, "modelId": asker.model}
     async with subscribed(asker.registry, project=asker.project) as stream:
         await asker.registry.ask(CREATE, input=new)
         assert (await stream.answer())["action"] == "version.created"
@@ -341,16 +355,122 @@ async def test_whoever_is_cancelled_does_not_wait_for_the_server(database: Clust
     await opened.close()
 
 
+# ---------------------------------------------------------------- what goes on beside requests
+
+
+async def test_a_socket_whose_key_cannot_be_looked_up_is_told_so(
+    asker: Asker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "INIT_SECONDS", 0.3)
+    relay.fall_silent()
+    answer = await replace(asker, registry=asker.registry.with_key(asker.unknown.pop())).socket()
+    assert answer.seconds < IN_TIME and "cannot be reached" in answer.message
+
+
+async def test_webhooks_are_sent_again_soon_after_an_outage(database: Cluster, relay: Relay) -> None:
+    opened = Database(relay.cluster().app_url, size=2, statement_timeout=LIMIT)
+    await opened.open()
+    async with new_client(allow_private=True) as client:
+        sender = Sender(opened, client)
+        await sender.send_due()
+        relay.fall_silent()
+        began = time.monotonic()
+        with pytest.raises(DRIVER_ERRORS):
+            await sender.send_due()
+        assert time.monotonic() - began < IN_TIME
+        await asyncio.sleep(1.5)
+        with pytest.raises(DatabaseAway):
+            await sender.send_due()
+        relay.speak()
+
+        async def sends() -> bool:
+            with suppress(*DRIVER_ERRORS):
+                await sender.send_due()
+                return True
+            return False
+
+        await eventually(sends, SOON)
+    await opened.close()
+
+
+async def test_background_work_that_hangs_is_given_up_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    begun = []
+
+    async def hang() -> None:
+        begun.append(True)
+        await asyncio.Event().wait()
+
+    working = asyncio.create_task(every(0.01, hang, within=0.05))
+    await eventually(lambda: len(begun) >= 3, 5)
+    working.cancel()
+    await asyncio.wait([working])
+
+
+async def test_a_process_that_ends_does_not_wait_for_a_database_that_is_silent(
+    database: Cluster, relay: Relay, tmp_path: Path
+) -> None:
+    settings = Settings(database_url=relay.cluster().app_url, data_dir=tmp_path, statement_timeout=60)
+    opened = Database(settings.database_url, size=2, statement_timeout=60)
+    await opened.open()
+    async with housekeeping(settings, opened):
+        await opened.fetchval("SELECT 1")
+        relay.fall_silent()
+        reading = asyncio.create_task(opened.fetchval("SELECT 1"))
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+    await opened.close()
+    assert time.monotonic() - began < LAST_SECONDS + 1
+    with pytest.raises(DRIVER_ERRORS):
+        await asyncio.wait_for(reading, 1)
+
+
+async def test_the_kernel_watches_connections_over_tcp(relay: Relay) -> None:
+    way = relay.cluster()
+    opened = Database(way.app_url, size=1)
+    await opened.open()
+    hearing = asyncio.create_task(opened.listen(("lineal_events",), lambda: None))
+    assert await opened.fetchval("SELECT 1") == 1
+    async with opened.session() as session:
+        await session.execute(text("SELECT 1"))
+        await eventually(lambda: len(opened._watch._connections) == 3)
+        for connection in opened._watch._connections:
+            transport: Any = connection._transport  # type: ignore[attr-defined]
+            end = transport.get_extra_info("socket")
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+    await opened.close()
+    await hearing
+
+
+@pytest.mark.parametrize("path", [ROUTES, "/readyz"])
+async def test_a_defect_of_any_route_is_masked_in_json(
+    database: Cluster, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("its details")
+
+    async with serving(database, database) as asker:
+        monkeypatch.setattr(Database, "fetch", fail)
+        monkeypatch.setattr(Database, "fetchval", fail)
+        answer = await asker.get(path)
+    assert (answer.status, answer.code) == (500, "INTERNAL") and "its details" not in answer.message
+
+
 # ---------------------------------------------------------------- frozen, under a real server
 
 
 GRACE = 25.0  # seconds in which a server that is asked to end has ended
 
 
-@pytest_asyncio.fixture
-async def live(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
-    monkeypatch.setenv("LINEAL_STATEMENT_TIMEOUT", str(LIMIT))
-    async with lineal() as live:
+@pytest.fixture
+def full(pytestconfig: pytest.Config) -> bool:
+    return at_full_length(pytestconfig)
+
+
+@asynccontextmanager
+async def serving_live(monkeypatch: pytest.MonkeyPatch, limit: float, **given: Any) -> AsyncIterator[Live]:
+    monkeypatch.setenv("LINEAL_STATEMENT_TIMEOUT", str(limit))
+    async with lineal(**given) as live:
         try:
             yield live
         finally:
@@ -375,54 +495,144 @@ def thaw(pids: list[int]) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
+@dataclass
+class Record:
+    """What each path was told while it was asked all the while."""
+
+    answers: dict[str, list[tuple[float, Told]]] = field(default_factory=lambda: defaultdict(list))
+
+    def slowest(self, path: str) -> float:
+        return max(answer.seconds for _, answer in self.answers[path])
+
+    def refused(self, path: str) -> int:
+        return sum(answer.status == 503 for _, answer in self.answers[path])
+
+    def recovered(self, path: str, since: float) -> float:
+        """How many seconds after a moment the path's last refusal was answered."""
+        late = [at - since for at, answer in self.answers[path] if answer.status != 200]
+        return max(0.0, *late, 0.0)
+
+
 @asynccontextmanager
-async def load(live: Live, callers: int = 8) -> AsyncIterator[list[tuple[Reply, float]]]:
-    """Callers that read and write all the while; what they were told, and how many seconds that took."""
-    answers: list[tuple[Reply, float]] = []
-    done = asyncio.Event()
+async def asked_all_the_while(asker: Asker, callers: int) -> AsyncIterator[Record]:
+    """Every path is asked by one caller, reads and writes by many."""
+    record, done = Record(), asyncio.Event()
 
-    async def call(query: str) -> None:
-        while not done.is_set():
-            began = time.monotonic()
-            reply = await live.send(query)
-            answers.append((reply, time.monotonic() - began))
-            await asyncio.sleep(0.02 if reply.code == OK else 0.1)
+    async def ask(path: str) -> None:
+        while not done.is_set() and (asker.unknown or "new" not in path):
+            answer = await asker.paths[path]()
+            record.answers[path].append((time.monotonic(), answer))
+            await asyncio.sleep(0.05 if answer.status == 200 else 0.1)
 
-    calling = [asyncio.create_task(call(WRITE if place % 4 == 0 else READ)) for place in range(callers)]
+    paths = [*asker.paths, *(["a read", "a read", "a write"] * callers)[:callers]]
+    asking = [asyncio.create_task(ask(path)) for path in paths]
     try:
-        yield answers
+        yield record
     finally:
         done.set()
-        await asyncio.gather(*calling)
+        await asyncio.gather(*asking)
 
 
-async def test_a_frozen_database_is_answered_for_and_works_again_when_it_thaws(live: Live) -> None:
-    async with load(live) as answers:
-        await asyncio.sleep(1)
-        before = len(answers)
-        assert codes(reply for reply, _ in answers) == {OK: before}
-        stopped = frozen_of(live)
-        freeze(stopped)
-        await asyncio.sleep(4)
-        assert not await asyncio.wait_for(live.is_ready(), 3)
+@asynccontextmanager
+async def frozen(live: Live) -> AsyncIterator[None]:
+    stopped = frozen_of(live)
+    freeze(stopped)
+    try:
+        yield
+    finally:
         thaw(stopped)
-        await asyncio.sleep(SOON)
-        met_by_frost, after = answers[before:], len(answers)
-        # Both workers: the load's connections go to either.
+
+
+@asynccontextmanager
+async def killed(live: Live) -> AsyncIterator[None]:
+    """Ends when the database takes logins again."""
+    (postmaster,) = live.postmasters
+    os.kill(postmaster, signal.SIGKILL)
+    yield
+
+    async def answers() -> bool:
+        with suppress(OSError, asyncpg.PostgresError):
+            return bool(await live.sql("SELECT 1"))
+        return False
+
+    await eventually(answers)
+
+
+def all_locked(live: Live) -> AbstractAsyncContextManager[None]:
+    return locked(Cluster("", urls_of_running(live.data_dir)[0], ""), "versions, deployments, projects")
+
+
+@asynccontextmanager
+async def asked_live(live: Live) -> AsyncIterator[Asker]:
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=live.url, limits=limits, timeout=60, trust_env=False) as client:
+        registry = Registry(client, live.key)
+        urls = (live.database.owner_url, live.database.app_url) if live.database else urls_of_running(live.data_dir)
+        project = await make_project(registry)
+        asker = Asker(registry, Cluster("", *urls), project)
+        await registry.ask(CREATE, input={"projectId": project, "modelId": asker.model, "createModel": True})
+        yield asker
+
+
+async def met(asker: Asker, outage: AbstractAsyncContextManager[None], name: str, limit: float, full: bool) -> None:
+    """An outage under load: each path answers in time with what is true, and works soon after the return."""
+    await asker.prepare(60 if full else 15)
+    async with asked_all_the_while(asker, 40 if full else 8) as record:
         await asyncio.sleep(1)
-        late = answers[after:]
-    assert codes(reply for reply, _ in met_by_frost).keys() <= {OK, "UNAVAILABLE"}
-    assert codes(reply for reply, _ in met_by_frost)["UNAVAILABLE"] > 8
-    assert max(seconds for _, seconds in met_by_frost) < IN_TIME
-    assert codes(reply for reply, _ in late) == {OK: len(late)} and late
+        async with outage:
+            await asyncio.sleep(1.6 * limit + 2)
+        back = time.monotonic()
+        await asyncio.sleep(limit + 2)
+    print(f"\n{name}, limit {limit:g} s" + "".join(
+        f"\n  {path}: {len(told)} answers, {record.refused(path)} refused; slowest {record.slowest(path):.2f} s;"
+        f" last refusal {record.recovered(path, back):.2f} s after the return" for path, told in record.answers.items()
+    ))  # fmt: skip
+    for path, answers in record.answers.items():
+        assert all(answer.status in (200, 503) for _, answer in answers), path
+        assert record.slowest(path) < limit + 1.5, path
+        assert record.recovered(path, back) < SOON, path
+    assert record.refused("a read")
 
 
-async def test_a_server_ends_within_its_grace_while_its_database_and_a_worker_are_frozen(live: Live) -> None:
-    everything = live.processes
-    async with load(live):
+@pytest.mark.long
+async def test_every_path_under_load_is_answered_in_time_and_works_again_when_the_database_returns(
+    monkeypatch: pytest.MonkeyPatch, database: Cluster, relay: Relay, full: bool
+) -> None:
+    limit = 10.0 if full else LIMIT
+    async with serving_live(monkeypatch, limit) as live, asked_live(live) as asker:
+        await met(asker, frozen(live), "PostgreSQL stopped (SIGSTOP)", limit, full)
+        if full:
+            await met(asker, all_locked(live), "Tables locked, and so all connections taken", limit, full)
+            await met(asker, killed(live), "PostgreSQL killed", limit, full)
+    if full:
+        by_relay = replace(database, app_url=relay.cluster().app_url)
+        async with serving_live(monkeypatch, limit, database=by_relay) as live, asked_live(live) as asker:
+            await met(asker, silent(relay), "The link swallows every byte", limit, full)
+
+
+@asynccontextmanager
+async def silent(relay: Relay) -> AsyncIterator[None]:
+    relay.fall_silent()
+    try:
+        yield
+    finally:
+        relay.speak()
+
+
+@pytest.mark.long
+async def test_a_server_ends_within_its_grace_while_its_database_is_frozen(
+    monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    async with serving_live(monkeypatch, 10.0 if full else LIMIT) as live:
+        everything = live.processes
+        reads = [asyncio.create_task(live.send(READ)) for _ in range(20)]
+        # At full length one of the workers hangs too, and is killed for it.
+        freeze([*frozen_of(live), *live.workers[: int(full)]])
+        reads += [asyncio.create_task(live.send(WRITE)) for _ in range(20)]
         await asyncio.sleep(0.5)
-        freeze([*frozen_of(live), live.workers[0]])
-        await asyncio.sleep(0.5)
+        began = time.monotonic()
         os.kill(live.parent, signal.SIGTERM)
         assert await live.ended(GRACE) == 0
-    await eventually(lambda: all(map(has_ended, everything)), 5)
+        print(f"\nended {time.monotonic() - began:.1f} s after SIGTERM with a frozen database")
+        await asyncio.gather(*reads)
+        await eventually(lambda: all(map(has_ended, everything)), 5)
