@@ -428,11 +428,13 @@ async def test_the_kernel_watches_connections_over_tcp(relay: Relay) -> None:
     way = relay.cluster()
     opened = Database(way.app_url, size=1)
     await opened.open()
-    hearing = asyncio.create_task(opened.listen(("lineal_events",), lambda: None))
+    heard = asyncio.Event()
+    hearing = asyncio.create_task(opened.listen(("lineal_events",), heard.set))
+    await heard.wait()
     assert await opened.fetchval("SELECT 1") == 1
     async with opened.session() as session:
         await session.execute(text("SELECT 1"))
-        await eventually(lambda: len(opened._watch._connections) == 3)
+        assert len(opened._watch._connections) == 3
         for connection in opened._watch._connections:
             transport: Any = connection._transport  # type: ignore[attr-defined]
             end = transport.get_extra_info("socket")
