@@ -36,7 +36,7 @@ from storage.outages import DatabaseAway
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
 from tests.live import Live, at_full_length, children, eventually, has_ended, lineal
 from tests.relay import Relay
-from tests.test_subscriptions import EVENTS, Stream, hear, subscribed, tell
+from tests.test_subscriptions import EVENTS, Stream, subscribed, tell
 from tests.test_versions import CREATE
 
 LIMIT = 1.0  # seconds for the database's part of a request
@@ -125,10 +125,10 @@ class Asker:
         url = str(self.registry.client.base_url).replace("http", "ws") + "/graphql"
         async with open_socket(url, subprotocols=["graphql-transport-ws"], proxy=None) as connection:  # type: ignore[list-item]
             await tell(connection, "connection_init", payload={"Authorization": f"Bearer {self.registry.key}"})
-            assert await hear(connection) == {"type": "connection_ack"}
+            assert json.loads(await connection.recv()) == {"type": "connection_ack"}
             payload = {"query": EVENTS, "variables": {"project": self.project, "after": 0}}
             await tell(connection, "subscribe", id="1", payload=payload)
-            answer = await hear(connection)
+            answer = json.loads(await connection.recv())
         taken = time.monotonic() - began
         if answer["type"] == "error":
             error = answer["payload"][0]
@@ -532,7 +532,8 @@ async def asked_all_the_while(asker: Asker, callers: int) -> AsyncIterator[Recor
         yield record
     finally:
         done.set()
-        await asyncio.gather(*asking)
+        async with asyncio.timeout(60):
+            await asyncio.gather(*asking)
 
 
 @asynccontextmanager
