@@ -4,10 +4,9 @@ import random
 import time
 from collections.abc import Sequence
 from statistics import median
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
-from asyncpg.pool import PoolConnectionProxy
 from graphql.execution.values import VariableValues, get_variable_values
 
 from benchmarks.cases import Case
@@ -18,26 +17,25 @@ from benchmarks.reads import Effort
 from resolvers.transaction import Caller
 from schema import schema
 from server.documents import Documents
-from storage.engine import make_read_pool
+from storage.connections import Connection, connect
+from storage.reads import read_options
 
 TIMED = 300
 PLANS = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
 
-Connection: TypeAlias = "PoolConnectionProxy[Any]"
 Call = tuple[str, list[Any]]
 
 
 async def explain_reads(place: Place, effort: Effort, cases: Sequence[Case]) -> bool:
-    pool = await make_read_pool(place.app_url)
+    connection = await connect(**read_options(place.app_url, statement_timeout=0))
     documents = Documents(schema._schema)
-    async with pool.acquire() as connection:
-        for case in cases:
-            variables = [case.as_sent(each) for each in case.pool(effort.models, effort.versions)]
-            by_hand = [(case.statement, case.arguments(each)) for each in variables]
-            compiled = [compiled_by_lineal(documents, case, each) for each in variables]
-            await show_plan(connection, case.name, compiled[0])
-            await show_times(connection, case.name, by_hand, compiled)
-    await pool.close()
+    for case in cases:
+        variables = [case.as_sent(each) for each in case.pool(effort.models, effort.versions)]
+        by_hand = [(case.statement, case.arguments(each)) for each in variables]
+        compiled = [compiled_by_lineal(documents, case, each) for each in variables]
+        await show_plan(connection, case.name, compiled[0])
+        await show_times(connection, case.name, by_hand, compiled)
+    await connection.close()
     return True
 
 

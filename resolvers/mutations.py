@@ -57,7 +57,7 @@ async def run_mutation(
     if repeat and field.name in ANSWER_SECRETS:
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
-        async with database.sessions() as session:
+        async with database.session() as session:
             if repeat and (kept := await repeat.recall(session)) is not None:
                 return kept
             tx = Transaction(session, caller, need_of(field.name))

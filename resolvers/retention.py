@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.stages import Step
 from resolvers.transaction import Caller, Transaction
 from resolvers.transitions import step_event
 from storage import load, retention
+from storage.engine import Database
 from storage.vocabulary import Stage
 
 # How many versions one transaction archives, and how many one answer lists.
@@ -19,8 +19,6 @@ BATCH = 500
 # How many versions the daily run finds in one look through a project.
 LOOK = 40 * BATCH
 RUN = Caller("lineal retention", None, "retention")
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 async def apply_retention(tx: Transaction, *, project_id: str, dry_run: bool = True) -> dict[str, Any]:
@@ -56,37 +54,37 @@ async def archive(tx: Transaction, project_id: str, found: Sequence[Mapping[str,
     return [version["id"] for version in still]
 
 
-async def run_retention(sessions: Sessions) -> int:
+async def run_retention(database: Database) -> int:
     """The daily run over all projects, where it is due: how many versions it archived.
 
     It may be killed at any moment, and several processes may call it at once: each transaction leaves a state from
     which whoever comes next goes on, and who finds another at work leaves the rest to it.
     """
-    async with sessions() as session:
+    async with database.session() as session:
         if not await session.scalar(retention.IS_DUE):
             return 0
         projects = list(await session.scalars(retention.PROJECTS))
     archived = 0
     for project_id in projects:
-        async for count in _archive_all(sessions, project_id):
+        async for count in _archive_all(database, project_id):
             if count is None:
                 return archived
             archived += count
-    async with sessions() as session, session.begin():
+    async with database.transaction() as session:
         await session.execute(retention.FINISHED)
     return archived
 
 
-async def _archive_all(sessions: Sessions, project_id: str) -> AsyncIterator[int | None]:
+async def _archive_all(database: Database, project_id: str) -> AsyncIterator[int | None]:
     """How many versions each transaction archived, until no more can be; None where another process is at it."""
     while True:
-        found = await _look(sessions, project_id)
+        found = await _look(database, project_id)
         if found is None:
             yield None
             return
         progress = 0
         for start in range(0, len(found), BATCH):
-            count = await _archive_batch(sessions, project_id, found[start : start + BATCH])
+            count = await _archive_batch(database, project_id, found[start : start + BATCH])
             yield count
             progress += count or 0
         # What was refused may be free by now: a parent that stood before its child.
@@ -94,15 +92,15 @@ async def _archive_all(sessions: Sessions, project_id: str) -> AsyncIterator[int
             return
 
 
-async def _look(sessions: Sessions, project_id: str) -> list[dict[str, Any]] | None:
-    async with sessions() as session, session.begin():
+async def _look(database: Database, project_id: str) -> list[dict[str, Any]] | None:
+    async with database.transaction() as session:
         if not await retention.take_turn(session):
             return None
         return await retention.old_versions(session, project_id, LOOK, kept=False)
 
 
-async def _archive_batch(sessions: Sessions, project_id: str, found: Sequence[Mapping[str, Any]]) -> int | None:
-    async with sessions() as session, session.begin():
+async def _archive_batch(database: Database, project_id: str, found: Sequence[Mapping[str, Any]]) -> int | None:
+    async with database.transaction() as session:
         if not await retention.take_turn(session):
             return None
         return len(await archive(Transaction(session, RUN, MUTATIONS["applyRetention"]), project_id, found))

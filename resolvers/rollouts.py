@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-
 from resolvers.errors import Conflict
 from resolvers.rules import canary, rollout
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, Stage
 from resolvers.transaction import Caller, Transaction
 from storage import rollouts
+from storage.engine import Database
 from storage.vocabulary import DeploymentStatus
 from storage.vocabulary import Stage as VersionStage
 
@@ -139,20 +138,17 @@ def told_of(state: Rollout) -> dict[str, Any]:
     return {"status": state.status, "stage": state.stage, "trafficPercentage": state.traffic}
 
 
-Sessions = async_sessionmaker[AsyncSession]
-
-
-async def run_due(sessions: Sessions) -> int:
+async def run_due(database: Database) -> int:
     """Make every step that is due, one after another: how many. Any number of processes may call it at once."""
     made = 0
-    while (events := await _one_due(sessions)) is not None:
+    while (events := await _one_due(database)) is not None:
         made += bool(events)
     return made
 
 
-async def _one_due(sessions: Sessions) -> Events | None:
+async def _one_due(database: Database) -> Events | None:
     """The events of one step; None where nothing is due that nobody else is at."""
-    async with sessions() as session, session.begin():
+    async with database.transaction() as session:
         found = await rollouts.due(session)
         if found is None:
             return None

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from resolvers.errors import Refusal
 from schema import schema
 from server import graphiql
 from server.admission import Admission
@@ -19,7 +22,7 @@ from server.feed import Feed
 from server.gate import Gate, wants_page
 from server.health import healthz, readyz
 from server.housekeeping import housekeeping
-from server.http import JSON, GraphQLEndpoint, Refused
+from server.http import JSON, GraphQLEndpoint, Refused, defect, over_http
 from server.keyring import Keyring
 from server.logs import configure_logs
 from server.oidc import Tokens
@@ -81,7 +84,9 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             *Routes(database).routes,
             *Pictures(operations, settings.request_timeout).routes,
         ],
-        exception_handlers={404: not_found, 405: wrong_method, Refused: told},
+        exception_handlers={404: not_found, 405: wrong_method, Refused: told, Refusal: told},
+        # Not as a handler of the app's, which raises again what it has answered.
+        middleware=[Middleware(ExceptionMiddleware, handlers={Exception: masked})],
         lifespan=lifespan,
     )
     app.state.database = database
@@ -119,7 +124,13 @@ async def wrong_method(request: Request, error: Exception) -> Response:
     return JSONResponse(body, status_code=405, headers=headers)
 
 
+async def masked(request: Request, error: Exception) -> Response:
+    return await told(request, defect(error, request.state.request_id))
+
+
 async def told(request: Request, error: Exception) -> Response:
+    if isinstance(error, Refusal):
+        error = over_http(error)
     assert isinstance(error, Refused)
     headers = {name.decode(): value.decode() for name, value in error.headers}
     headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}

@@ -41,7 +41,7 @@ def broken(error: CheckpointsBroken) -> Outcome:
 
 async def database_outcome(url: str, checkpoints: History | None) -> Outcome:
     """The checkpoints must have been read before: the database may only be newer than they are."""
-    async with short_engine(url) as engine, chains.snapshot(engine) as connection:
+    async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         verification = Verification(checkpoints.heads if checkpoints else {})
         async for row in chains.events(connection):
             verification.event(event_of(row))

@@ -4,14 +4,14 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from resolvers.rules.chains import Finding, Head, after, contradiction
 from server.checkpoints import Checkpoint, CheckpointsBroken, History, checkpoint_file, signed_line
@@ -21,6 +21,7 @@ from storage.data_folder import keep_names
 
 log = structlog.get_logger("lineal")
 T = TypeVar("T")
+Opening = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 PATIENCE, PAUSE = 60.0, 0.05  # seconds that one checkpoint may take, and between two looks at the lock
 
@@ -41,7 +42,7 @@ class Checkpoints:
         self._history = History(self.file)
         self._key: Ed25519PrivateKey | None = None
 
-    async def write(self, engine: AsyncEngine) -> Checkpoint | None:
+    async def write(self, opening: Opening) -> Checkpoint | None:
         """Sign the heads that changed since the last checkpoint; None when none did.
 
         Raises AuditContradiction, CheckpointsBroken and KeyUnusable. The heads are read from the primary, under the
@@ -53,7 +54,7 @@ class Checkpoints:
             key = self._key
             async with self._turn() as opened:
                 await _to_the_end(self._history.follow, opened, key.public_key())
-                heads = await heads_that_follow(engine, self._history.heads)
+                heads = await heads_that_follow(opening, self._history.heads)
                 changed = {chain: head for chain, head in heads.items() if self._history.heads.get(chain) != head}
                 return await _to_the_end(self._append, opened, changed, key) if changed else None
 
@@ -82,22 +83,22 @@ class Checkpoints:
         return written
 
 
-async def checkpoint(engine: AsyncEngine, checkpoints: Checkpoints) -> None:
+async def checkpoint(opening: Opening, checkpoints: Checkpoints) -> None:
     """Write a checkpoint if there is something new; what keeps it from being written is logged, never raised."""
     try:
-        await checkpoints.write(engine)
+        await checkpoints.write(opening)
     except (AuditContradiction, CheckpointsBroken) as error:
         log.error("audit log contradicts its checkpoints", error=str(error))  # noqa: TRY400 - no trace: all is said
     except Exception:
         log.exception("audit checkpoint failed")
 
 
-async def heads_that_follow(engine: AsyncEngine, known: Mapping[str, Head]) -> dict[str, Head]:
+async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict[str, Head]:
     """All heads of the database, each computed anew from the known one; AuditContradiction where that cannot be.
 
     Without this, somebody could rewrite a chain and have the next checkpoint sign it.
     """
-    async with chains.snapshot(engine) as connection:
+    async with chains.snapshot(opening()) as connection:
         heads = {row.chain: Head(row.seq, row.hash) async for row in chains.stream(connection, chains.HEADS)}
         grown = {chain: head for chain, head in known.items() if chain in heads and heads[chain] != head}
         followed = dict(grown)

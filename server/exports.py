@@ -41,7 +41,7 @@ async def export(url: str, write: Callable[[bytes], object], project: str | None
 
     chosen = {"project": project, "chain": chain}
     counts = [0, 0]
-    async with short_engine(url) as engine, chains.snapshot(engine) as connection:
+    async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         line({"lineal": KIND, "whole": not project and not chain, "at": at, **chosen})
         async for row in chains.events(connection, **chosen):

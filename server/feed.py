@@ -10,16 +10,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-import asyncpg
 import structlog
 
+from resolvers.refusals import DRIVER_ERRORS, refused
 from storage import feed
-from storage.engine import Database, lasting_connection
+from storage.engine import Database
 from storage.feed import Event
+from storage.outages import DatabaseAway
 
 log = structlog.get_logger("lineal")
 
 LOOK_SECONDS = 1.0
+# Between two attempts while the database is away.
+AWAY_SECONDS = 0.3
 # How many events wait in this process for a listener.
 QUEUE = 500
 
@@ -55,8 +58,9 @@ class Feed:
     async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
         """Listen to a project after a position, or from now on."""
         if after is None:
-            await self._give_places()
-            after = await feed.head(self.database, project_id)
+            with refused():
+                await self._give_places()
+                after = await feed.head(self.database, project_id)
         listener = Listener(project_id, after)
         self._listeners[project_id].add(listener)
         self._news.set()
@@ -83,6 +87,8 @@ class Feed:
                 self._news.clear()
                 try:
                     await self._hand_on()
+                except DatabaseAway:
+                    await asyncio.sleep(AWAY_SECONDS)
                 except Exception:
                     log.exception("feed failed")
                     await asyncio.sleep(LOOK_SECONDS)
@@ -93,22 +99,12 @@ class Feed:
     async def _be_told(self) -> None:
         """A connection of its own that hears of news; opened again when it ends."""
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                connection = await lasting_connection(self.database.url)
-                ended = asyncio.Event()
-                connection.add_termination_listener(lambda _, ended=ended: ended.set())
-                try:
-                    for channel in ("lineal_events", "lineal_feed"):
-                        await connection.add_listener(channel, lambda *_: self._news.set())
-                    self._news.set()
-                    await ended.wait()
-                finally:
-                    with suppress(Exception):
-                        await connection.close(timeout=1)
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(*DRIVER_ERRORS):
+                await self.database.listen(feed.CHANNELS, self._news.set)
+            await asyncio.sleep(AWAY_SECONDS)
 
     async def _give_places(self) -> None:
-        async with self.database.sessions() as session, session.begin():
+        async with self.database.transaction() as session:
             await feed.give_places(session)
 
     async def _hand_on(self) -> None:

@@ -98,7 +98,7 @@ class Gate:
                 await respond(send_named, 200, b"", JSON, PREFLIGHT)
                 return
             state = scope.setdefault("state", {})
-            state["headers"] = headers
+            state |= {"headers": headers, "request_id": request_id}
             if not self._is_open(scope, headers):
                 principal = await self._principal(headers, request_id)
                 state["caller"] = principal.caller(request_id)

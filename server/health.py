@@ -1,6 +1,5 @@
 """Whether the process is up, and whether it can serve."""
 
-import asyncio
 from functools import cache
 
 import asyncpg
@@ -38,8 +37,7 @@ async def readyz(request: Request) -> Response:
 async def _revision(database: Database) -> str | None:
     """None where nothing was migrated for us."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            found: str | None = await database.reads.fetchval("SELECT version_num FROM alembic_version")
+        found: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=ANSWER_SECONDS)
     except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
         return None
     return found

@@ -7,16 +7,18 @@ Any number of processes may do it: each task takes turns by itself, or does noth
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
 from resolvers.idempotency import FORGET, KEPT_HOURS
 from resolvers.retention import run_retention
 from resolvers.rollouts import run_due
-from server.checkpointing import Checkpoints, checkpoint
+from server.checkpointing import PATIENCE, Checkpoints, checkpoint
 from server.settings import Settings
 from server.webhooks import Sender, new_client
 from storage.engine import Database
+from storage.outages import DatabaseAway
 
 log = structlog.get_logger("lineal")
 
@@ -24,6 +26,9 @@ ROLLOUT_SECONDS = 0.5
 WEBHOOK_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
+# How long one round of any task may take: far longer than it does where anything still moves.
+ROUND_SECONDS = 300.0
+LAST_SECONDS = 3.0  # for the last checkpoint: the process is to end soon
 
 
 @asynccontextmanager
@@ -33,18 +38,18 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
     checkpoints = Checkpoints(settings.data_dir)
 
     async def take_checkpoint() -> None:
-        await checkpoint(database.engine, checkpoints)
+        await checkpoint(partial(database.connection, PATIENCE), checkpoints)
 
     async def forget() -> None:
-        async with database.sessions() as session, session.begin():
+        async with database.transaction() as session:
             await session.execute(FORGET, {"hours": KEPT_HOURS})
 
     async def archive_old_versions() -> None:
-        if archived := await run_retention(database.sessions):
+        if archived := await run_retention(database):
             log.info("retention", archived=archived)
 
     async def go_on_with_rollouts() -> None:
-        if steps := await run_due(database.sessions):
+        if steps := await run_due(database):
             log.info("rollouts", steps=steps)
 
     sender = Sender(database, client)
@@ -68,14 +73,19 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
             with suppress(asyncio.CancelledError):
                 await task
         await client.aclose()
-        await take_checkpoint()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await take_checkpoint()
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Work, wait, work again: what goes wrong is logged, and tried again next time."""
+async def every(seconds: float, work: Callable[[], Awaitable[object]], within: float = ROUND_SECONDS) -> None:
+    """Work, wait, work again: what goes wrong or takes too long is logged, and tried again next time."""
     while True:
         try:
-            await work()
+            async with asyncio.timeout(within):
+                await work()
+        except DatabaseAway:
+            pass  # that is in the log already, once
         except Exception:
             log.exception("housekeeping failed", task=getattr(work, "__name__", ""))
         await asyncio.sleep(seconds)

@@ -1,6 +1,5 @@
 """Whose a key or a token is, and what it reaches: asked of the database at most once in a few seconds."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ class Keyring:
         known = self._people.get(email)
         if known is None or known.until <= time.monotonic():
             asked = time.monotonic()
-            async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+            async with self.database.session(LOOKUP_SECONDS) as session:
                 row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
             principal = Principal(email, ()) if row is None else _principal(row)
             known = self._people[email] = _Known(principal, asked + TRUSTED_SECONDS)
@@ -91,7 +90,7 @@ class Keyring:
     async def _find(self, digest: bytes) -> _Known:
         asked = time.monotonic()
         # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
-        async with asyncio.timeout(LOOKUP_SECONDS), self.database.sessions() as session:
+        async with self.database.session(LOOKUP_SECONDS) as session:
             row = (await session.execute(FIND_KEY, {"hash": digest})).one_or_none()
             if row is not None and row.use_is_news:
                 await session.execute(USED, {"id": row.key_id})

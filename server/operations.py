@@ -141,7 +141,7 @@ class Operations:
                 began = time.monotonic()
                 try:
                     with refused():
-                        row = await self.database.reads.fetchval(plan.statement, *plan.arguments(variables, caller))
+                        row = await self.database.fetchval(plan.statement, *plan.arguments(variables, caller))
                     return await plan.finish(row)
                 finally:
                     self._charge_time(who, time.monotonic() - began)

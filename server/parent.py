@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,11 @@ from server.settings import Settings
 
 PARENT = "LINEAL_PARENT_PID"
 PR_SET_PDEATHSIG = 1
+
+
+# After a signal: what requests in flight may take, how long workers live in all, and so when they are killed. What the
+# embedded database takes to stop comes on top.
+REQUESTS_SECONDS, WORKERS_SECONDS = 10, 14
 
 
 class PortTaken(Exception):
@@ -53,6 +59,34 @@ def ended_by_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class Workers(Multiprocess):
+    """Ends in time after a signal, whatever a worker hangs on, and whether the parent waits for its answer just now."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]):
+        super().__init__(config, sockets)
+        self._grace: threading.Timer | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._leave)
+
+    def _leave(self, number: int, frame: object) -> None:
+        self.should_exit.set()
+        self._begin_grace()
+
+    def terminate_all(self) -> None:
+        self._begin_grace()
+        super().terminate_all()
+
+    def _begin_grace(self) -> None:
+        if self._grace is None:
+            self._grace = threading.Timer(WORKERS_SECONDS, self._kill_all)
+            self._grace.daemon = True
+            self._grace.start()
+
+    def _kill_all(self) -> None:
+        for worker in self.processes:
+            worker.process.kill()
+
+
 def run_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables."""
     for name, value in settings.model_dump(mode="json").items():
@@ -71,9 +105,9 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=REQUESTS_SECONDS,
     )
-    Multiprocess(config, [listener]).run()
+    Workers(config, [listener]).run()
 
 
 def die_with_parent() -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from resolvers.errors import BadUserInput
+from resolvers.refusals import refused
 from resolvers.rules.limits import ENVIRONMENT
 from server.http import Refused
 from storage.engine import Database
@@ -32,7 +33,8 @@ class Routes:
             environment = ENVIRONMENT.clean("environment", request.path_params["environment"])
         except BadUserInput as refusal:
             raise Refused(400, str(refusal), field="environment") from None
-        rows = await self.database.reads.pool.fetch(ROUTES, environment, request.state.caller.visible)
+        with refused():
+            rows = await self.database.fetch(ROUTES, environment, request.state.caller.visible)
         body = orjson.dumps({"environment": environment, "models": by_model(rows)})
         headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "private, no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):

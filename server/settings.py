@@ -30,7 +30,12 @@ class Settings(BaseSettings):
     pool_size: int = Field(
         10, ge=1, le=200, description="Connections a process keeps for reads, and as many for writes."
     )
-    statement_timeout: float = Field(10.0, gt=0, description="Seconds after which a statement is given up.")
+    statement_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds that the database's part of a request may take: waiting for a connection, all statements"
+        " and the end of the transaction. PostgreSQL itself ends a statement after 90 % of them.",
+    )
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_answer_bytes: int = Field(32_000_000, ge=100_000, description="The largest answer of one operation.")

@@ -99,9 +99,10 @@ class Conversation:
         try:
             async with asyncio.timeout(INIT_SECONDS) as patience:
                 while (message := await self._next()) is not None:
-                    await self._take(message)
-                    if self.caller is not None:
+                    if message["type"] == "connection_init":
+                        # It has come in time. To look its key up has a limit of its own.
                         patience.reschedule(None)
+                    await self._take(message)
         except TimeoutError:
             self.close(NO_INIT, "connection_init did not come in time.")
         except Closed as closed:

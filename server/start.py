@@ -31,7 +31,8 @@ def running_database(settings: Settings) -> Iterator[Settings]:
     if settings.database_url:
         yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
         return
-    connections = 2 * settings.workers * settings.pool_size + SPARE_CONNECTIONS
+    # Of each worker: reads, writes, the feed and the greetings to a database that was silent.
+    connections = settings.workers * (2 * settings.pool_size + 4) + SPARE_CONNECTIONS
     with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin, max_connections=connections) as postgres:
         yield settings.model_copy(update={"database_url": postgres.app_url, "owner_url": postgres.owner_url})
 

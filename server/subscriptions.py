@@ -99,7 +99,7 @@ class Subscriptions:
         noun, argument = NOUNS[field.name]
         asked = field.arguments.values[argument]
         with refused():
-            project_id = await self.database.reads.fetchval(PROJECT_OF[noun], asked)
+            project_id = await self.database.fetchval(PROJECT_OF[noun], asked)
         if project_id is None or not sees(caller, project_id):
             raise NotFound(noun, asked, argument)
         return Subscribed(prepared, variables, field, project_id)
@@ -147,7 +147,7 @@ class Subscriptions:
 
     async def _ask(self, plan: Any, arguments: list[Any], key: str) -> bytes | None:
         with refused():
-            row = await self.database.reads.fetchval(plan.statement, *arguments)
+            row = await self.database.fetchval(plan.statement, *arguments)
         answer = orjson.loads(await plan.finish(row))
         return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
 

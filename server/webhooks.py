@@ -88,7 +88,7 @@ class Sender:
 
     async def send_due(self) -> int:
         """Send all that is due: how many requests that took."""
-        async with self.database.sessions() as session, session.begin():
+        async with self.database.transaction() as session:
             await give_places(session)
             await session.execute(text(EXPAND))
         sent = 0
@@ -98,7 +98,7 @@ class Sender:
         return sent
 
     async def _take(self) -> list[Mapping[str, Any]]:
-        async with self.database.sessions() as session, session.begin():
+        async with self.database.transaction() as session:
             rows = await session.execute(text(TAKE), {"most": AT_ONCE, "lease": LEASE_SECONDS})
             return [dict(row) for row in rows.mappings()]
 
@@ -124,7 +124,7 @@ class Sender:
 
     async def _finish(self, delivery: Mapping[str, Any], result: Outcome) -> None:
         values = result._asdict() | {"id": delivery["id"], "attempts": delivery["attempts"]}
-        async with self.database.sessions() as session, session.begin():
+        async with self.database.transaction() as session:
             await session.execute(text(FINISH), values)
 
 

@@ -113,6 +113,8 @@ class Programs:
             "log_destination": "stderr",
             "logging_collector": "off",
             "log_line_prefix": "%m [%p] %q%u@%d ",
+            # A statement whose client has given it up ends soon.
+            "client_connection_check_interval": "1s",
         }
         return self._spawn("postgres", cluster, [f"--{name}={value}" for name, value in settings.items()], log)
 

@@ -1,11 +1,11 @@
 """The audit log read as what it is: chains of events in one snapshot, streamed, whatever their number."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 AT_ONCE = 1000  # rows fetched in one go
 
@@ -39,9 +39,9 @@ CROSS JOIN LATERAL (
 
 
 @asynccontextmanager
-async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def snapshot(opening: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
     """One moment of the database, read only."""
-    async with engine.connect() as connection:
+    async with opening as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         # Who writes an export to a slow disk or a pager lets the transaction wait.
         await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))

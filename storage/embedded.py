@@ -49,7 +49,8 @@ logger = logging.getLogger("lineal.postgres")
 
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.2, 5.0, 60.0  # seconds; who ran STEADY long starts again after FIRST_PAUSE
 BLIND_STARTS = 20  # one a second, where we cannot see whether a killed server's processes are still there
-STOPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))  # fast, immediate, by force
+STOPS = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 1.0), (signal.SIGKILL, 1.0))  # fast, immediate, by force
+HANGS = 2 + sum(patience for _, patience in STOPS)  # who has not stopped by then waits for a server that hangs
 
 # A connection that breaks while asyncpg talks may surface as any of them.
 DISCONNECTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -125,7 +126,10 @@ class EmbeddedPostgres:
         """Stop the server and remove its socket folder; from any thread, as often as you like."""
         self._stopping.set()
         if self._thread:
-            self._thread.join()
+            self._thread.join(HANGS)
+            if self._thread.is_alive():
+                self._signal(signal.SIGKILL)  # it may be frozen while we talk to it
+                self._thread.join()
         atexit.unregister(self.stop)
 
     def _supervise(self) -> None:
@@ -304,8 +308,18 @@ class EmbeddedPostgres:
         await database.close()
 
     def _end(self) -> None:
-        for signal_number, patience in STOPS:
+        for number, patience in STOPS:
             if self._process and self._alive():
-                self._process.send_signal(signal_number)
+                self._signal(number)
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(patience)
+
+    def _signal(self, number: int) -> None:
+        """Tell the server; its other processes too where they may be frozen, or are to end by force."""
+        others = processes_in(self._cluster) if self._cluster.exists() else []
+        for pid in filter(None, others):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL if number == signal.SIGKILL else signal.SIGCONT)
+        if self._process and self._alive():
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)

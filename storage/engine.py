@@ -1,31 +1,33 @@
-"""Connections: a pool of plain asyncpg connections for compiled reads, SQLAlchemy sessions for writes."""
+"""The one way of a server process to its data: compiled reads on asyncpg, writes as SQLAlchemy sessions."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from storage.connections import CONNECT_SECONDS, Connection, connect, options_of, parse, session_settings
+from storage.outages import Watch
+from storage.reads import Reads, read_options
 
 READ_ONLY_SERVER = "25006"
+# PostgreSQL gives up a statement a little before we give up PostgreSQL: while it works, it says so itself.
+OF_THE_LIMIT = 0.9
 
 
-# Prepared statements that a read connection keeps, and the longest of them in bytes: a plan of the largest documents
-# takes megabytes of each server process.
-STATEMENTS_KEPT, LONGEST_KEPT = 100, 32_768
-
-
-def parse(url: str) -> tuple[URL, dict[str, int]]:
-    """The URL for SQLAlchemy, and the statement caches that it may switch off (for PgBouncer), which are numbers."""
-    given = make_url(url).set(drivername="postgresql+asyncpg")
-    caches = {name: int(str(value)) for name, value in given.query.items() if name.endswith("statement_cache_size")}
-    return given.difference_update_query(caches), caches
-
-
-def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **options: Any) -> AsyncEngine:
+def make_engine(
+    url: str,
+    *,
+    size: int = 10,
+    statement_timeout: float = 0.0,
+    connect: Callable[..., Any] = connect,
+    **options: Any,
+) -> AsyncEngine:
     """An engine whose connections speak UTC, refuse replicas and give up a statement after its time limit (seconds)."""
     target, caches = parse(url)
     engine = create_async_engine(
@@ -34,8 +36,9 @@ def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **
         max_overflow=0,
         connect_args=caches
         | {
+            "async_creator_fn": connect,
             "target_session_attrs": "primary",
-            "timeout": 10,
+            "timeout": CONNECT_SECONDS,
             "server_settings": session_settings(statement_timeout),
         },
         **options,
@@ -43,16 +46,6 @@ def make_engine(url: str, *, size: int = 10, statement_timeout: float = 30.0, **
     event.listen(engine.sync_engine, "handle_error", _leave_a_demoted_server)
     event.listen(engine.sync_engine, "checkout", _leave_what_has_ended)
     return engine
-
-
-def session_settings(statement_timeout: float) -> dict[str, str]:
-    return {
-        "application_name": "lineal",
-        "timezone": "UTC",
-        "jit": "off",
-        "statement_timeout": str(int(statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "60000",
-    }
 
 
 def _leave_a_demoted_server(context: ExceptionContext) -> None:
@@ -67,108 +60,104 @@ def _leave_what_has_ended(connection: Any, *_: Any) -> None:
         raise InvalidatePoolError
 
 
-async def _keep_session(connection: Any) -> None:
-    """Nothing to reset: reads leave no session state, and asyncpg's own reset costs a round trip."""
+class Database:
+    """Everything that a server process asks of its database, within one time limit.
 
-
-async def make_read_pool(url: str, *, size: int = 10, statement_timeout: float = 30.0) -> asyncpg.Pool:
-    target, caches = parse(url)
-    arguments, options = target.get_dialect()().create_connect_args(target)
-    options = {"target_session_attrs": "primary", **options}
-    return await asyncpg.create_pool(
-        *arguments,
-        **options,
-        min_size=0,  # a worker must be able to start while the database is away for a moment
-        max_size=size,
-        reset=_keep_session,
-        timeout=10,
-        statement_cache_size=caches.get("statement_cache_size", STATEMENTS_KEPT),
-        max_cacheable_statement_size=LONGEST_KEPT,
-        server_settings=session_settings(statement_timeout) | {"default_transaction_read_only": "on"},
-    )
-
-
-async def lasting_connection(url: str) -> asyncpg.Connection:
-    """A connection of its own, such as to be told of news by."""
-    target, caches = parse(url)
-    arguments, options = target.get_dialect()().create_connect_args(target)
-    options = {"target_session_attrs": "primary", **options, **caches}
-    return await asyncpg.connect(*arguments, **options, timeout=10, server_settings=session_settings(0))
-
-
-class Reads:
-    """The connections of compiled reads, which we keep between two statements.
-
-    What asyncpg's pool does to hand a connection out and take it back costs twice what a short statement does; so only
-    the first use of a connection, waiting for one, and all that goes wrong are left to the pool.
+    The limit covers the wait for a connection, all statements and the end of the transaction. DRIVER_ERRORS are raised.
     """
 
-    def __init__(self, pool: asyncpg.Pool):
-        self.pool = pool
-        self._idle: list[Any] = []
-        self._waiting = 0
-
-    async def fetchval(self, statement: str, *arguments: Any) -> Any:
-        connection = await self._take()
-        try:
-            answer = await connection.fetchval(statement, *arguments)
-        except BaseException:
-            # It stops what may still run, and closes what broke.
-            await self.pool.release(connection)
-            raise
-        if self._waiting:
-            await self.pool.release(connection)
-        else:
-            self._idle.append(connection)
-        return answer
-
-    async def _take(self) -> Any:
-        while self._idle:
-            connection = self._idle.pop()
-            # One that has ended meanwhile the pool has taken back by itself, and says so instead of answering.
-            with suppress(asyncpg.InterfaceError):
-                if not connection.is_closed():
-                    return connection
-        self._waiting += 1
-        try:
-            return await self.pool.acquire()
-        finally:
-            self._waiting -= 1
-
-    async def close(self) -> None:
-        while self._idle:
-            await self.pool.release(self._idle.pop())
-        await self.pool.close()
-
-
-class Database:
-    """The two ways to the data that one process holds open."""
-
-    def __init__(self, url: str, *, size: int = 10, statement_timeout: float = 30.0):
+    def __init__(self, url: str, *, size: int = 10, statement_timeout: float = 10.0):
         self.url, self.size, self.statement_timeout = url, size, statement_timeout
 
     async def open(self) -> None:
-        self.engine = make_engine(self.url, size=self.size, statement_timeout=self.statement_timeout)
-        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.reads = Reads(await make_read_pool(self.url, size=self.size, statement_timeout=self.statement_timeout))
+        """Connects to nothing yet: a process must be able to start while the database is away for a moment."""
+        statement_timeout = OF_THE_LIMIT * self.statement_timeout
+        self._watch = Watch(self.statement_timeout, options_of(self.url, statement_timeout))
+        self._reads = Reads(self._watch, read_options(self.url, statement_timeout), self.size)
+        self._engine = make_engine(
+            self.url, size=self.size, statement_timeout=statement_timeout, connect=self._watch.connect
+        )
 
     async def close(self) -> None:
-        await self.reads.close()
-        await self.engine.dispose()
+        """Waits for nothing: what is still under way loses its connection."""
+        await self._watch.close()
+        await self._engine.dispose()
+
+    async def fetchval(self, statement: str, *arguments: Any, within: float | None = None) -> Any:
+        """The one value that a read answers; `within` is for who cannot wait as long as others (seconds)."""
+        return await self._reads.ask(Connection.fetchval, statement, arguments, within)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._reads.ask(Connection.fetch, statement, arguments)
+        return rows
+
+    @asynccontextmanager
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection to the primary; `seconds` for what may take longer than a request."""
+        end = self._watch.now() + (seconds or self.statement_timeout)
+        async with self._watch.until(end):
+            connection = await self._engine.connect()
+        driver = await _driver(connection)
+        self._watch.ends[driver] = end
+        try:
+            yield connection
+        except (asyncio.CancelledError, GeneratorExit):
+            driver.terminate()  # before it is closed, which would wait for the server
+            raise
+        finally:
+            try:
+                await connection.close()
+            finally:
+                del self._watch.ends[driver]
+
+    @asynccontextmanager
+    async def session(self, within: float | None = None) -> AsyncIterator[AsyncSession]:
+        """A session on the primary; what is to be kept must be committed."""
+        seconds = min(within or self.statement_timeout, self.statement_timeout)
+        async with self.connection(seconds) as connection, AsyncSession(connection, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are kept when the block ends well."""
+        async with self.session() as session, session.begin():
+            yield session
+
+    async def listen(self, channels: Sequence[str], news: Callable[[], object]) -> None:
+        """Call `news` whenever PostgreSQL notifies, on a connection of its own; returns when that ends."""
+
+        def heard(*_: Any) -> None:
+            news()
+
+        async with self._watch.until(self._watch.end()):
+            connection = await self._watch.connect(**options_of(self.url, 0))
+        try:
+            ended = asyncio.Event()
+            connection.add_termination_listener(lambda _: ended.set())
+            async with self._watch.until(self._watch.end()):
+                for channel in channels:
+                    await connection.add_listener(channel, heard)
+            news()
+            await ended.wait()
+        finally:
+            connection.terminate()
 
 
-async def driver_connection(session: AsyncSession) -> asyncpg.Connection:
-    """The session's own asyncpg connection, inside its transaction."""
-    connection: AsyncConnection = await session.connection()
+async def _driver(connection: AsyncConnection) -> Connection:
     raw = await connection.get_raw_connection()
-    driver: asyncpg.Connection = raw.driver_connection  # type: ignore[assignment]
+    driver: Connection = raw.driver_connection  # type: ignore[assignment]
     return driver
+
+
+async def driver_connection(session: AsyncSession) -> Connection:
+    """The session's own asyncpg connection, inside its transaction."""
+    return await _driver(await session.connection())
 
 
 @asynccontextmanager
 async def short_engine(url: str) -> AsyncIterator[AsyncEngine]:
     """One connection for a command, closed behind it."""
-    engine = make_engine(url, size=1, statement_timeout=0)
+    engine = make_engine(url, size=1)
     try:
         yield engine
     finally:

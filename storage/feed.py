@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.engine import Database
 
 BATCH = 500
+# What tells that a feed may have grown.
+CHANNELS = ("lineal_events", "lineal_feed")
 READ = f"""
 SELECT convert_to(coalesce(json_agg(json_build_array(n.position, n.id, n.action, n.subject_id)), '[]')::text, 'UTF8')
 FROM (
@@ -41,9 +43,9 @@ async def head_in(session: AsyncSession, project_id: str) -> int:
 
 
 async def head(database: Database, project_id: str) -> int:
-    return int(await database.reads.fetchval(HEAD.format(project="$1"), project_id))
+    return int(await database.fetchval(HEAD.format(project="$1"), project_id))
 
 
 async def read(database: Database, project_id: str, after: int) -> list[Event]:
     """The next events of a feed."""
-    return [Event(*row) for row in orjson.loads(await database.reads.fetchval(READ, project_id, after))]
+    return [Event(*row) for row in orjson.loads(await database.fetchval(READ, project_id, after))]

@@ -133,7 +133,7 @@ class Kept:
 
 async def write(data_dir: Path, url: str) -> Checkpoint | None:
     async with short_engine(url) as engine:
-        return await Checkpoints(data_dir).write(engine)
+        return await Checkpoints(data_dir).write(engine.connect)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -325,7 +325,7 @@ def test_what_keeps_it_from_a_verdict_is_no_verdict(kept: Kept, tmp_path: Path) 
 
 async def test_the_log_is_streamed_and_never_held_as_a_whole(sample: Cluster) -> None:
     rows = "SELECT repeat('x', 1000) FROM generate_series(1, 20000)"
-    async with short_engine(sample.app_url) as engine, chains.snapshot(engine) as connection:
+    async with short_engine(sample.app_url) as engine, chains.snapshot(engine.connect()) as connection:
         tracemalloc.start()
         try:
             assert sum([len(row[0]) async for row in chains.stream(connection, rows)]) == 20_000_000
@@ -502,16 +502,16 @@ async def test_what_goes_wrong_with_a_checkpoint_is_logged_and_not_raised(
         monkeypatch.setattr(checkpointing.log, level, lambda name, **values: told.append(name))
     checkpoints = Checkpoints(tmp_path)
     async with short_engine(sample.app_url) as engine:
-        await checkpointing.checkpoint(engine, checkpoints)
+        await checkpointing.checkpoint(engine.connect, checkpoints)
         file = tmp_path / "audit-checkpoints.jsonl"
         whole = file.read_bytes()
         file.write_bytes(whole[:-5])
-        await checkpointing.checkpoint(engine, checkpoints)
+        await checkpointing.checkpoint(engine.connect, checkpoints)
         file.unlink()
-        await checkpointing.checkpoint(engine, checkpoints)
+        await checkpointing.checkpoint(engine.connect, checkpoints)
     async with short_engine("postgresql://nobody@127.0.0.1:1/none") as engine:
         file.write_bytes(whole)
-        await checkpointing.checkpoint(engine, checkpoints)
+        await checkpointing.checkpoint(engine.connect, checkpoints)
     assert told == ["audit log contradicts its checkpoints"] * 2 + ["audit checkpoint failed"]
 
 
@@ -524,9 +524,9 @@ async def test_a_checkpoint_given_up_while_it_waits_for_its_turn_leaves_nothing_
         with file.open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(checkpoints.write(engine), 0.3)
+                await asyncio.wait_for(checkpoints.write(engine.connect), 0.3)
             assert file.read_bytes() == b""
-        made = await checkpoints.write(engine)
+        made = await checkpoints.write(engine.connect)
         assert made
         assert made.number == 1
 
@@ -541,7 +541,7 @@ async def main(url, folder, times):
     checkpoints = Checkpoints(Path(folder))
     async with short_engine(url) as engine:
         for _ in range(int(times)):
-            await checkpoints.write(engine)
+            await checkpoints.write(engine.connect)
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -572,7 +572,7 @@ async def test_a_checkpoint_cancelled_while_it_is_written_keeps_the_lock_until_i
 
     monkeypatch.setattr(checkpoints, "_append", slowly)
     async with short_engine(sample.app_url) as engine:
-        task = asyncio.create_task(checkpoints.write(engine))
+        task = asyncio.create_task(checkpoints.write(engine.connect))
         await asyncio.to_thread(writing.wait, 10)
         for _ in range(2):
             task.cancel()
@@ -582,7 +582,7 @@ async def test_a_checkpoint_cancelled_while_it_is_written_keeps_the_lock_until_i
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await Checkpoints(tmp_path).write(engine) is None, "the first one wrote its line whole"
+        assert await Checkpoints(tmp_path).write(engine.connect) is None, "the first one wrote its line whole"
 
 
 # --------------------------------------------------------------------------------------------------------- the key

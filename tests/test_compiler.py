@@ -141,8 +141,9 @@ def difference(found: Any, expected: Any, path: str = "") -> str:
 async def opened(database: Cluster, statements: list[str]) -> Database:
     made = Database(database.app_url, size=1)
     await made.open()
-    async with made.reads.pool.acquire() as connection:
-        connection.add_query_logger(lambda query: _note(statements, query))
+    assert await made.fetchval("SELECT 1") == 1
+    (connection,) = made._reads._idle
+    connection.add_query_logger(lambda query: _note(statements, query))
     return made
 
 

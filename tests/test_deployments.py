@@ -100,7 +100,7 @@ class Place:
         opened = Database(self.database.app_url, size=1)
         await opened.open()
         try:
-            return await run_due(opened.sessions)
+            return await run_due(opened)
         finally:
             await opened.close()
 

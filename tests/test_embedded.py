@@ -239,6 +239,24 @@ def test_stopping_does_not_wait_for_open_connections(server: EmbeddedPostgres) -
     assert asyncio.run(sleep_until_stopped()) < 10
 
 
+@on_linux
+def test_stopping_ends_a_server_that_is_frozen(server: EmbeddedPostgres, data_dir: Path) -> None:
+    async def stop_with_a_frozen_backend() -> float:
+        connection = await asyncpg.connect(server.app_url)
+        frozen = [pid for pid in processes_in(data_dir / "postgres") if pid]
+        assert len(frozen) > 2
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        await asyncio.to_thread(server.stop)
+        took = time.monotonic() - began
+        eventually(lambda: all(map(has_ended, frozen)))
+        connection.terminate()
+        return took
+
+    assert asyncio.run(stop_with_a_frozen_backend()) < 11
+
+
 def test_a_killed_postmaster_comes_back_with_every_acknowledged_row(
     server: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:

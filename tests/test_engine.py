@@ -13,10 +13,10 @@ async def test_connections_that_ended_while_nobody_used_them_are_made_anew(datab
     await opened.open()
 
     async def read() -> int:
-        return int(await opened.reads.fetchval("SELECT pg_backend_pid() FROM (SELECT pg_sleep(0.05)) wait"))
+        return int(await opened.fetchval("SELECT pg_backend_pid() FROM (SELECT pg_sleep(0.05)) wait"))
 
     async def write() -> int:
-        async with opened.sessions() as session:
+        async with opened.session() as session:
             return int(await session.scalar(text("SELECT pg_backend_pid() FROM (SELECT pg_sleep(0.05)) wait")) or 0)
 
     before = await asyncio.gather(*(read() for _ in range(3)), *(write() for _ in range(3)))
@@ -33,10 +33,10 @@ async def test_reads_beyond_the_pool_s_size_wait_and_are_answered(database: Clus
     opened = Database(database.app_url, size=2)
     await opened.open()
     statement = "SELECT count(*) FROM (SELECT pg_sleep(0.02)) wait"
-    assert await asyncio.gather(*(opened.reads.fetchval(statement) for _ in range(40))) == [1] * 40
-    slow = asyncio.create_task(opened.reads.fetchval("SELECT count(*) FROM (SELECT pg_sleep(30)) wait"))
+    assert await asyncio.gather(*(opened.fetchval(statement) for _ in range(40))) == [1] * 40
+    slow = asyncio.create_task(opened.fetchval("SELECT count(*) FROM (SELECT pg_sleep(30)) wait"))
     await asyncio.sleep(0.05)
     slow.cancel()
-    assert await asyncio.wait_for(opened.reads.fetchval("SELECT 7"), 5) == 7
-    assert await asyncio.gather(*(opened.reads.fetchval(statement) for _ in range(10))) == [1] * 10
+    assert await asyncio.wait_for(opened.fetchval("SELECT 7"), 5) == 7
+    assert await asyncio.gather(*(opened.fetchval(statement) for _ in range(10))) == [1] * 10
     await opened.close()

@@ -29,6 +29,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = ["storage", "resolvers", "schema", "server"]  # from the ground up
 PURE = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
 NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os", "pathlib", "socket"}
+# The one way of a server process to its database, and what has a connection of its own: commands, set-up, the server.
+DOOR = {f"storage/{name}.py" for name in ("connections", "engine", "outages", "reads")}
+ON_THEIR_OWN = {
+    *("server/accounts.py", "server/audit.py", "server/demo.py", "server/exports.py", "server/start.py"),
+    *("storage/embedded.py", "storage/migrate.py"),
+}
+WAYS = {"connect", "create_pool", "create_async_engine", "create_engine", "make_engine", "short_engine", "AsyncSession"}
+INSIDE = {"pool", "engine", "_engine", "_reads", "reads", "sessions"}
 SCHEMA = schema._schema
 TYPES = Types(SCHEMA)
 
@@ -67,6 +75,45 @@ def test_rules_are_pure() -> None:
         # Moments are given to a rule; it asks no clock.
         asked = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
         assert not asked & {"now", "utcnow", "today"}, file.name
+
+
+def ways_to_a_database(source: str) -> set[str]:
+    """What a module calls or imports that opens a connection, or reaches into the object that holds them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            called = node.func
+            found |= {called.id} if isinstance(called, ast.Name) else set()
+            found |= {called.attr} if isinstance(called, ast.Attribute) else set()
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names if alias.name != "AsyncSession"}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("database"):
+            found |= {node.attr} & INSIDE
+    return found & (WAYS | INSIDE)
+
+
+def test_every_way_to_the_database_goes_through_one_door() -> None:
+    for folder in FLOORS:
+        for file in sources(folder):
+            if str(file.relative_to(ROOT)) not in DOOR | ON_THEIR_OWN:
+                assert not ways_to_a_database(file.read_text()), file
+
+
+@pytest.mark.parametrize(
+    "bypass",
+    [
+        "self.database.reads.pool.fetch(ROUTES)",
+        "await asyncpg.connect(url)",
+        "async with asyncpg.create_pool(url) as pool: ...",
+        "from asyncpg import connect as dial",
+        "async with AsyncSession(database._engine) as session: ...",
+        "engine = create_async_engine(url)",
+        "from storage.engine import short_engine as brief",
+        "rows = database.sessions",
+    ],
+)
+def test_a_way_around_the_door_is_found(bypass: str) -> None:
+    assert ways_to_a_database(f"async def work():\n    {bypass}\n")
 
 
 def test_our_own_packages_are_the_ones_imported() -> None:

@@ -5,7 +5,7 @@ import gc
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -19,6 +19,7 @@ from schema import schema
 from server.documents import Documents, RequestError
 from server.http import answer_in
 from tests.conftest import Cluster, Registry, connect, make_key, run_sql
+from tests.relay import Relay
 
 GRAPHQL = "application/graphql-response+json"
 PROMISE = 0.1  # seconds of processor time for whatever is refused
@@ -502,50 +503,6 @@ async def test_a_body_that_is_sent_too_slowly_is_given_up(database: Cluster, mak
 
 
 # ---------------------------------------------------------------- the database away, and back
-
-
-class Relay:
-    """A way to the database that can be cut."""
-
-    def __init__(self, cluster: Cluster):
-        self.url = make_url(cluster.app_url)
-        self.port: int | None = None
-        self.writers: set[asyncio.StreamWriter] = set()
-
-    async def mend(self) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        self.server.close()
-        for writer in self.writers:
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
-
-    def cluster(self) -> Cluster:
-        """The database by this way, whichever role asks."""
-        url = self.url.set(host="127.0.0.1", port=self.port).difference_update_query(["host", "port"])
-        return Cluster("", "", url.render_as_string(hide_password=False))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        folder, port = str(self.url.query.get("host", "")), self.url.port or 5432
-        if folder.startswith("/"):
-            far_reader, far_writer = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{port}")
-        else:
-            far_reader, far_writer = await asyncio.open_connection(self.url.host or folder, port)
-        ends = {writer, far_writer}
-        self.writers |= ends
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-        self.writers -= ends
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
 
 
 @pytest_asyncio.fixture

@@ -291,7 +291,7 @@ async def transaction(database: Cluster, mutation: str) -> AsyncIterator[Transac
     opened = Database(database.app_url)
     await opened.open()
     try:
-        async with opened.sessions() as session, session.begin():
+        async with opened.transaction() as session:
             yield Transaction(session, Caller("bo@example.com", None, "test"), MUTATIONS[mutation])
     finally:
         await opened.close()
@@ -353,7 +353,7 @@ async def daily(database: Cluster) -> int:
     opened = Database(database.app_url)
     await opened.open()
     try:
-        return await retention.run_retention(opened.sessions)
+        return await retention.run_retention(opened)
     finally:
         await opened.close()
 
@@ -474,7 +474,7 @@ async def main(url, batch):
     database = Database(url)
     await database.open()
     try:
-        print(await retention.run_retention(database.sessions))
+        print(await retention.run_retention(database))
     finally:
         await database.close()
 

@@ -1,0 +1,73 @@
+"""Connections to PostgreSQL: what a URL says of them, what they are told at first, and how they end."""
+
+import socket
+from typing import Any
+
+import asyncpg
+from sqlalchemy import URL, make_url
+
+CONNECT_SECONDS = 10.0
+# A peer that has gone without a word is noticed after about this many seconds, where the platform can tell.
+SILENCE_SECONDS = 10
+KEEPALIVE = {
+    "TCP_KEEPIDLE": SILENCE_SECONDS // 2,
+    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": SILENCE_SECONDS * 1000,
+}
+
+
+class Connection(asyncpg.Connection):
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own
+        """Without a good-bye: that waits for the server, which may not answer and does not need it."""
+        self.terminate()
+
+
+def parse(url: str) -> tuple[URL, dict[str, int]]:
+    """The URL for SQLAlchemy, and the statement caches that it may switch off (for PgBouncer), which are numbers."""
+    given = make_url(url).set(drivername="postgresql+asyncpg")
+    caches = {name: int(str(value)) for name, value in given.query.items() if name.endswith("statement_cache_size")}
+    return given.difference_update_query(caches), caches
+
+
+def options_of(url: str, statement_timeout: float, **settings: str) -> dict[str, Any]:
+    """What `connect` takes for a URL."""
+    target, caches = parse(url)
+    _, options = target.get_dialect()().create_connect_args(target)
+    cache = {name: size for name, size in caches.items() if name == "statement_cache_size"}
+    started = session_settings(statement_timeout) | settings
+    return {
+        "target_session_attrs": "primary",
+        "timeout": CONNECT_SECONDS,
+        **options,
+        **cache,
+        "server_settings": started,
+    }
+
+
+def session_settings(statement_timeout: float) -> dict[str, str]:
+    return {
+        "application_name": "lineal",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": str(int(statement_timeout * 1000)),
+        "idle_in_transaction_session_timeout": "60000",
+    }
+
+
+async def connect(**options: Any) -> Connection:
+    connection: Connection = await asyncpg.connect(**options, connection_class=Connection)
+    _keep_alive(connection)
+    return connection
+
+
+def _keep_alive(connection: Any) -> None:
+    """Have the kernel notice a peer that has gone; a Unix socket needs none of it."""
+    transport = connection._transport  # noqa: SLF001 - asyncpg has no public way to its socket
+    end = transport.get_extra_info("socket")
+    if end is None or end.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
