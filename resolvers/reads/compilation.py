@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from graphql import (
@@ -20,6 +21,7 @@ from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from resolvers.errors import BadUserInput, Forbidden
+from resolvers.reads.arguments import CleanAll, cleaner_of
 from resolvers.reads.types import BoundType, Types
 from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 
@@ -47,11 +49,12 @@ class Asking(Protocol):
 
 
 class Given(NamedTuple):
-    """What a statement's parameters are read from."""
+    """What a statement's parameters are read from. `known` holds what several of them share, once it was made."""
 
     variables: VariableValues
     caller: Asking
     payload: Values
+    known: dict[Any, Values]
 
 
 Parameter = Callable[[Given], Any]
@@ -64,32 +67,49 @@ class Arguments:
     definition: GraphQLField
     node: FieldNode
     values: dict[str, Any]
+    clean: CleanAll
 
     def reader(self, read: Callable[[Values], Any]) -> Parameter:
         """Reads one value of the arguments anew for each execution."""
-        arguments = self.node.arguments or ()
-        if not variables_in(*arguments):
+        if not variables_in(*self.node.arguments or ()):
             constant = read(self.values)
             return lambda given: constant
+        later = self._later
+        return lambda given: read(later(given))
+
+    @cached_property
+    def _later(self) -> Callable[[Given], Values]:
+        """The values at an execution, coerced and cleaned once for all that read them."""
+        coerce, clean = self._coercion(), self.clean
+
+        def later(given: Given) -> Values:
+            values = given.known.get(later)
+            if values is None:
+                values = given.known[later] = clean(coerce(given))
+            return values
+
+        return later
+
+    def _coercion(self) -> Callable[[Given], dict[str, Any]]:
+        arguments = self.node.arguments or ()
         direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
         if variables_in(*(argument for argument in arguments if argument.name.value not in direct)):
             definition, node = self.definition, self.node
-            return lambda given: read(get_argument_values(definition, node, given.variables))
+            return lambda given: get_argument_values(definition, node, given.variables)
         constants = {name: value for name, value in self.values.items() if name not in direct}
         defaults = {name: coerce_default_value(self.definition.args[name]) for name in direct}
-        return _DirectReader(read, constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
+        return _Direct(constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
 
 
 @dataclass(frozen=True)
-class _DirectReader:
+class _Direct:
     """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
 
-    read: Callable[[Values], Any]
     constants: Values
     direct: dict[str, str]
     defaults: Values
 
-    def __call__(self, given: Given) -> Any:
+    def __call__(self, given: Given) -> dict[str, Any]:
         coerced = given.variables.coerced
         values = dict(self.constants)
         for argument, variable in self.direct.items():
@@ -97,7 +117,7 @@ class _DirectReader:
                 values[argument] = coerced[variable]
             elif argument in self.defaults:
                 values[argument] = self.defaults[argument]
-        return self.read(values)
+        return values
 
 
 def variables_in(*nodes: Node) -> set[str]:
@@ -186,8 +206,9 @@ class Compilation:
             definition = self.types.schema.get_field(of, name)
             assert definition is not None
             self._require_entry(of.name, name)
-            values = get_argument_values(definition, node, self.variables)
-            arguments = Arguments(definition, node, values)
+            clean = cleaner_of(self.types, of, name, definition)
+            values = clean(get_argument_values(definition, node, self.variables))
+            arguments = Arguments(definition, node, values, clean)
             selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
         return selected
 

@@ -58,7 +58,7 @@ class Plan:
     cost: int = 0
 
     def arguments(self, variables: VariableValues, caller: Asking, payload: Values = {}) -> list[Any]:
-        given = Given(variables, caller, payload)
+        given = Given(variables, caller, payload, {})
         return [parameter(given) for parameter in self.parameters]
 
     def finish(self, answer: bytes) -> bytes:

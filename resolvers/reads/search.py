@@ -9,8 +9,6 @@ from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, not_nan
 from resolvers.rules.search import tsquery
 from storage.vocabulary import OrderDirection, VersionOrderField
 
-MAX_CONDITIONS = 20
-
 # Each condition on one column, by the filter's field.
 CONDITIONS = {
     "projectId": "{c}.project_id = {value}",
@@ -58,8 +56,6 @@ class _Search:
         return self.compilation.parameter(self.arguments.reader(lambda now: read(now["filter"])))
 
     def _condition(self, field: str, value: Any) -> list[str]:
-        if isinstance(value, list) and len(value) > MAX_CONDITIONS:
-            raise BadUserInput(f"filter.{field}", f"has {len(value)} entries; at most {MAX_CONDITIONS} are allowed.")
         if field == "tags":
             return [self._one(HAS_TAG, _tag(place)) for place in range(len(value))]
         if field == "metrics":

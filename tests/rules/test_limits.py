@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from resolvers.errors import BadUserInput
 from resolvers.rules import limits
-from resolvers.rules.limits import NAME, NOTES, JsonObject, ListOf, Metrics, Seconds, Text, Whole
+from resolvers.rules.limits import NAME, NOTES, ListOf, Seconds, Text, Whole
+from resolvers.rules.objects import JsonObject, Metrics
 
 
 @given(st.text())
