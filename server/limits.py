@@ -44,9 +44,10 @@ MAX_OBJECTS = 20_000
 # GraphiQL's introspection of today's schema takes 10,500.
 MAX_INTROSPECTED = 20_000
 MAX_VALUES = 50_000
-FEW = 20
 # Above what any input takes, whose own sentence says more.
 MAX_LIST = 6_000
+FEW = 20
+HOLDERS = (list, dict)
 
 
 def too_much(what: str, found: int, most: int) -> QueryTooComplex:
@@ -151,22 +152,29 @@ def check_document(document: DocumentNode) -> None:
 
 
 def check_variables(variables: Mapping[str, Any]) -> None:
-    """Refuse values that would take long to coerce."""
-    if len(variables) <= FEW and not any(isinstance(value, list | dict) for value in variables.values()):
+    """Refuse values that would take long to coerce or to clean."""
+    if len(variables) <= FEW and all(map(_is_small, variables.values())):
         return
     waiting: list[Any] = [variables]
     values = 0
     while waiting:
         value = waiting.pop()
+        values += len(value)
+        if values > MAX_VALUES:
+            raise too_much("values in its variables", values, MAX_VALUES)
         if isinstance(value, list):
             within("entries in one list", len(value), MAX_LIST)
-        elif isinstance(value, dict):
-            value = value.values()
         else:
-            continue
-        values += len(value)
-        within("values in its variables", values, MAX_VALUES)
-        waiting += [each for each in value if isinstance(each, list | dict)]
+            value = [*value, *value.values()]
+        for each in value:
+            if isinstance(each, HOLDERS):
+                waiting.append(each)
+            elif isinstance(each, str) and len(each) > MAX_CHARACTERS:
+                raise too_much("characters in one text or name of its variables", len(each), MAX_CHARACTERS)
+
+
+def _is_small(value: Any) -> bool:
+    return len(value) <= MAX_CHARACTERS if isinstance(value, str) else not isinstance(value, HOLDERS)
 
 
 Estimate = Callable[[Mapping[str, Any]], int]
