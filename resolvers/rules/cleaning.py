@@ -60,9 +60,9 @@ def _check_marks(field: str, text: str) -> None:
 def quoted(value: Any) -> str:
     """A value as a refusal quotes it: as JSON, cut short."""
     if isinstance(value, str):
-        cut = _cut(value)
+        shown = cut(value)
         # What cannot be shown is escaped; an answer in UTF-8 could not even hold half a surrogate pair.
-        return json.dumps(cut, ensure_ascii=not cut.isprintable())
+        return json.dumps(shown, ensure_ascii=not shown.isprintable())
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
@@ -72,13 +72,13 @@ def quoted(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 100:
         # Python refuses to write thousands of digits.
         return f"a number of {value.bit_length()} bits"
-    return _cut(repr(value))
+    return cut(repr(value))
 
 
 def inside(field: str, name: str | int) -> str:
     """The path of what an object holds under a name, or a list at a place."""
-    return f"{field}[{name}]" if isinstance(name, int) else f"{field}.{_cut(name)}"
+    return f"{field}[{name}]" if isinstance(name, int) else f"{field}.{cut(name)}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 3]}..."
+def cut(text: str, longest: int = QUOTED) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
