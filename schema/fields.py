@@ -24,9 +24,7 @@ E = TypeVar("E", bound=Enum)
 def argument(
     name: str, annotation: Any, description: str, limit: Limit | None = None, **options: Any
 ) -> StrawberryArgument:
-    """An argument, with the limit of its text or list; those without one have those of `resolvers.reads.arguments`."""
-    if limit is not None:
-        description = f"{description} {limit.describe}"
+    """An argument. A text or list without a limit of its own has the usual one (`resolvers.reads.arguments`)."""
     kind = StrawberryAnnotation(annotation)
     return StrawberryArgument(name, None, kind, description=description, metadata={LIMIT: limit}, **options)
 

@@ -34,7 +34,7 @@ class Query:
     nodes: list[Node | None] = bound(
         "Several things by their ids, in that order; null for each that there is not.",
         NodesById(),
-        (argument("ids", list[strawberry.ID], "Their ids.", limits.Several(100)),),
+        (argument("ids", list[strawberry.ID], "Their ids, at most 100.", limits.Several(100)),),
     )
     project: Project | None = one("A project by its id, or null.", BY_ID, ID)
     projects: Connection[Project] = connection("All projects by name.", "true", BY_NAME)
