@@ -36,6 +36,7 @@ MAX_OPERATIONS = 10
 MAX_DEFINITIONS = 100
 MAX_DEPTH = 30
 MAX_ALIASES = 100
+MAX_ALIAS = 500
 MAX_ROOT_FIELDS = 50
 MAX_DIRECTIVES = 50
 MAX_SELECTIONS = 2_000
@@ -105,6 +106,8 @@ class _Pass:
         depth, roots, selections, aliases, directives = inner
         directives += _directives(node)
         if isinstance(node, FieldNode):
+            # It stands in the answer as often as there are objects.
+            within("characters in one alias", len(node.alias.value) if node.alias else 0, MAX_ALIAS)
             return Measure(depth + 1, 1, selections + 1, aliases + bool(node.alias), directives)
         return Measure(depth + 1, roots, selections + 1, aliases, directives)
 
