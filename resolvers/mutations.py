@@ -14,10 +14,10 @@ from resolvers.reads.plans import Operation
 from resolvers.reads.types import DEFINITION, BoundType
 from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import MUTATIONS, Need
+from resolvers.rules.limits import LIMIT
 from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
-LIMIT = "limit"
 # Their answers are not kept to be answered again.
 ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey"})
 # Of a field for which null is a value.

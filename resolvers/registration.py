@@ -8,6 +8,8 @@ from resolvers.datasets import require_dataset_versions
 from resolvers.errors import AlreadyExists, BadUserInput, NotFound, VersionMismatch
 from resolvers.rules import bumps, semver
 from resolvers.rules.bumps import Change, Facts
+from resolvers.rules.cleaning import clean_text
+from resolvers.rules.limits import NAME
 from resolvers.rules.semver import Number
 from resolvers.rules.tags import Vocabulary, shared_tags
 from resolvers.transaction import Transaction
@@ -92,7 +94,7 @@ def vocabulary_of(rules: Mapping[str, Any]) -> Vocabulary:
 
 async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, list[NewDatasetUse]]:
     """The training facts that a number speaks for, and all data that the version used."""
-    algorithm = new.get("parameters", {}).get("algorithm")
+    algorithm = _algorithm(new.get("parameters", {}).get("algorithm"), f"{path}.parameters.algorithm")
     trained_on = new.get("dataset_version_id")
     if experiment_id := new.get("experiment_id"):
         experiment = await load.experiment_in(tx.session, new["project_id"], experiment_id)
@@ -107,7 +109,7 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, li
     datasets = await require_dataset_versions(tx, new["project_id"], ids, f"{path}.datasetVersionId")
     artifact = new.get("artifact", {})
     facts = Facts(
-        algorithm=algorithm if isinstance(algorithm, str) and algorithm else None,
+        algorithm=algorithm,
         target=new.get("target"),
         dataset=datasets.get(trained_on or ""),
         dataset_version=trained_on,
@@ -117,6 +119,11 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, li
         artifact_digest=artifact.get("digest"),
     )
     return facts, uses
+
+
+def _algorithm(stated: Any, field: str) -> str | None:
+    """Found by filters, and so kept as other names are."""
+    return (clean_text(field, stated, NAME.longest) or None) if isinstance(stated, str) else None
 
 
 def _uses(new: NewVersion, trained_on: str | None) -> list[NewDatasetUse]:

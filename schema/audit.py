@@ -6,6 +6,7 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.audit import AuditSubject
 from resolvers.reads.types import HEAVY
+from resolvers.rules import limits
 from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
@@ -69,7 +70,7 @@ class AuditFilter:
     chain: str | None = optional("Of this chain: a model with all its versions, a project, or `registry`.")
     subject_id: strawberry.ID | None = optional("Done to this.")
     actor: str | None = optional("Done by this principal.")
-    action: list[str] | None = optional("One of these actions; at most 20.")
+    action: list[str] | None = optional("One of these actions.", limits.Several(20))
     after: datetime | None = optional("At this moment or later.")
     before: datetime | None = optional("Before this moment.")
 

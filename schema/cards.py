@@ -5,7 +5,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.types import HEAVY, WRITTEN
-from resolvers.rules import limits
+from resolvers.rules import limits, objects
 from resolvers.rules.card_cyclone_dx import card_cyclone_dx
 from resolvers.rules.card_hugging_face import card_hugging_face
 from resolvers.rules.card_markdown import card_markdown
@@ -145,7 +145,7 @@ class TrainingDataSummaryInput:
     total_rows: BigInt | None = optional("How many rows it has.", limits.Whole())
     positive_class_ratio: float | None = optional("The share of the positive class.", limits.Share())
     feature_count: int | None = optional("How many features it has.", limits.Whole(2**31 - 1))
-    extra: JSON | None = optional("Whatever else there is to say.", limits.JsonObject())
+    extra: JSON | None = optional("Whatever else there is to say.", objects.JsonObject())
 
 
 EMPTIED = "the section is emptied"
@@ -158,7 +158,7 @@ class ModelCardInput:
     limitations: str | None = optional("What it must not be used for.", limits.NOTES, null=EMPTIED)
     ethical_considerations: str | None = optional("Which harms were considered.", limits.NOTES, null=EMPTIED)
     training_data_summary: TrainingDataSummaryInput | None = optional("What it was trained on.", null=EMPTIED)
-    performance_by_segment: JSON | None = optional("How it performs by segment.", limits.Segments(), null=EMPTIED)
+    performance_by_segment: JSON | None = optional("How it performs by segment.", objects.Segments(), null=EMPTIED)
 
 
 @strawberry.input(description="An edit of a version's card.")

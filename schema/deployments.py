@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from resolvers.reads.bindings import Each
 from resolvers.reads.deployments import CANARY, EVENTS, NEXT_ADVANCE, REPORTS, SERVING
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.rules import canary, limits
+from resolvers.rules import canary, limits, objects
 from schema import links, words
 from schema.fields import OBJECT, TEXT, argument, bound, column, connection, embedded, expression, given, one, optional
 from schema.nodes import Node
@@ -197,7 +197,7 @@ class DeploymentActionPayload:
 class ReportDeploymentHealthInput:
     deployment_id: strawberry.ID = given("A deployment that has not ended.", limits.Id("dep"))
     healthy: bool = given("Whether all is well.")
-    metrics: JSON | None = optional("What was measured.", limits.JsonObject())
+    metrics: JSON | None = optional("What was measured.", objects.JsonObject())
     observed_at: datetime | None = optional("When it was observed; absent: now.")
 
 

@@ -5,7 +5,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.rules import limits
+from resolvers.rules import limits, objects
 from schema import links, words
 from schema.facets import VersionConnection
 from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
@@ -48,7 +48,7 @@ class CreateExperimentInput:
     name: str = given("What people call it.", limits.NAME)
     algorithm: str | None = optional("The algorithm, as the pipeline names it.", limits.NAME)
     max_models: int | None = optional("How many candidate models are evaluated at most.", limits.Whole(2**31 - 1))
-    parameters: JSON | None = optional("The settings of the run.", limits.JsonObject())
+    parameters: JSON | None = optional("The settings of the run.", objects.JsonObject())
     dataset_version_id: strawberry.ID | None = optional("The data that it is trained on.", limits.Id("dsv"))
     status: words.ExperimentStatus | None = optional("How far it has come; absent: RUNNING.")
     training_duration_secs: float | None = optional("How long training took.", limits.Seconds())

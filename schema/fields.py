@@ -9,20 +9,24 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from resolvers.mutations import LIMIT, NULL_MEANS, Write
+from resolvers.mutations import NULL_MEANS, Write
 from resolvers.reads.audit import audit_conditions
 from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expression, Many, One, Payload
 from resolvers.reads.paging import Connection as Paged
 from resolvers.reads.paging import Order
 from resolvers.reads.search import search_versions
 from resolvers.reads.types import BINDING, LENGTH, WEIGHT
-from resolvers.rules.limits import Limit
+from resolvers.rules.limits import LIMIT, Limit, Sought
 
 E = TypeVar("E", bound=Enum)
 
 
-def argument(name: str, annotation: Any, description: str, **options: Any) -> StrawberryArgument:
-    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, **options)
+def argument(
+    name: str, annotation: Any, description: str, limit: Limit | None = None, **options: Any
+) -> StrawberryArgument:
+    """An argument. A text or list without a limit of its own has the usual one (`resolvers.reads.cleaning`)."""
+    kind = StrawberryAnnotation(annotation)
+    return StrawberryArgument(name, None, kind, description=description, metadata={LIMIT: limit}, **options)
 
 
 # Weights of values that may be long, in points of cost: a text of 10,000 characters, and an object of 64 kB.
@@ -86,11 +90,15 @@ def payload(description: str, name: str | None = None) -> Any:
     return bound(description, Payload(name))
 
 
+# The longest names what 500 characters were searched for, and holds a name of 200, in base64.
+CURSOR = Sought(5_000)
 PAGING = (
     argument("first", int | None, "How many, from the start: 1 to 100, by default 20.", default=strawberry.UNSET),
-    argument("after", str | None, "Only what follows this cursor of the same list.", default=strawberry.UNSET),
+    argument("after", str | None, "Only what follows this cursor of the same list.", CURSOR, default=strawberry.UNSET),
     argument("last", int | None, "How many, from the end: 1 to 100. Not beside `first`.", default=strawberry.UNSET),
-    argument("before", str | None, "Only what precedes this cursor of the same list.", default=strawberry.UNSET),
+    argument(
+        "before", str | None, "Only what precedes this cursor of the same list.", CURSOR, default=strawberry.UNSET
+    ),
 )
 
 

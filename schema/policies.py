@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import strawberry
 
-from resolvers.rules import limits
+from resolvers.rules import limits, objects
 from schema import links, words
 from schema.fields import column, computed, given, one, optional
 from schema.versions import MetricCondition
@@ -53,7 +53,7 @@ class UpdateProjectPolicyInput:
         "After how many days without a touch a version in DEVELOPMENT is archived.", limits.Whole(36_500, 1),
         null="never",
     )  # fmt: skip
-    min_metrics: list[MetricCondition] | None = optional("The ranges that metrics must be in.", limits.Thresholds())
+    min_metrics: list[MetricCondition] | None = optional("The ranges that metrics must be in.", objects.Thresholds())
     max_regression: float | None = optional(
         "By which share of its value a metric may be worse than that of the version in production.", limits.Share(),
         null="not compared",

@@ -6,6 +6,7 @@ from resolvers.reads.comparison import OF_MODEL, numbers_asked
 from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.reads.types import HEAVY
+from resolvers.rules import limits
 from schema.audit import FILTER as AUDIT_FILTER
 from schema.audit import AuditEvent, AuditIntegrity
 from schema.comparison import ONLY_CHANGED, VersionComparison
@@ -34,7 +35,7 @@ class Query:
     nodes: list[Node | None] = bound(
         "Several things by their ids, in that order; null for each that there is not.",
         NodesById(),
-        (argument("ids", list[strawberry.ID], "Their ids, at most 100."),),
+        (argument("ids", list[strawberry.ID], "Their ids, at most 100.", limits.Several(100)),),
     )
     project: Project | None = one("A project by its id, or null.", BY_ID, ID)
     projects: Connection[Project] = connection("All projects by name.", "true", BY_NAME)

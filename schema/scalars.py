@@ -8,25 +8,30 @@ from strawberry.types.scalar import ScalarDefinition, scalar
 
 from resolvers.errors import BadUserInput
 from resolvers.rules import semver
+from resolvers.rules.cleaning import quoted
 
 SemVer = NewType("SemVer", str)
 BigInt = NewType("BigInt", int)
 
 
+# RFC 3339 with microseconds and an offset takes 32.
+LONGEST_MOMENT = 64
+
+
 def parse_moment(value: Any) -> datetime:
     """RFC 3339, or a bare date for that day's first instant in UTC."""
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value if len(value) <= LONGEST_MOMENT else "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise BadUserInput(
-            "DateTime", f"{value!r} is not a time; write RFC 3339 (2026-01-31T09:30:00Z) or a date (2026-01-31)."
+            "DateTime", f"{quoted(value)} is not a time; write RFC 3339 (2026-01-31T09:30:00Z) or a date (2026-01-31)."
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def parse_big(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise BadUserInput("BigInt", f"{value!r} is not a whole number of 64 bits.")
+        raise BadUserInput("BigInt", f"{quoted(value)} is not a whole number of 64 bits.")
     return value
 
 

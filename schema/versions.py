@@ -11,7 +11,7 @@ from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.reviews import DRY_RUN
 from resolvers.reads.types import HEAVY
-from resolvers.rules import limits
+from resolvers.rules import limits, objects
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import links, words
@@ -203,14 +203,15 @@ class VersionFilter:
     query: str | None = optional(
         "With all of these words in their model's name, id or description, their description, tags, card, the notes of"
         ' their steps or their experiment: whole words in any case, "in quotes" side by side, the last one perhaps'
-        " unfinished. At most 500 characters and 20 words."
+        " unfinished. At most 20 words.",
+        limits.Sought(lines=True),
     )
     project_id: strawberry.ID | None = optional("Of this project.")
     model_id: strawberry.ID | None = optional("Of this model.")
-    stage: list[words.Stage] | None = optional("In one of these stages.")
-    tags: list[str] | None = optional("With all of these tags; at most 20.")
-    any_tag: list[str] | None = optional("With at least one of these tags; at most 20.")
-    metrics: list[MetricCondition] | None = optional("With all of these metrics in their ranges; at most 20.")
+    stage: list[words.Stage] | None = optional("In one of these stages.", limits.Several(20))
+    tags: list[str] | None = optional("With all of these tags.", limits.Several(20))
+    any_tag: list[str] | None = optional("With at least one of these tags.", limits.Several(20))
+    metrics: list[MetricCondition] | None = optional("With all of these metrics in their ranges.", limits.Several(20))
     algorithm: str | None = optional("Trained by this algorithm, written as it was registered.")
     experiment_id: strawberry.ID | None = optional("Produced by this experiment.")
     dataset_version_id: strawberry.ID | None = optional("Trained on this data set version.")
@@ -264,9 +265,9 @@ class CreateVersionInput:
     experiment_id: strawberry.ID | None = optional("The experiment that produced it.", limits.Id("exp"))
     dataset_version_id: strawberry.ID | None = optional("The data that it was trained on.", limits.Id("dsv"))
     datasets: list[DatasetUseInput] | None = optional("Further data that it used, by role; at most 100.")
-    metrics: JSON | None = optional("Its measured values.", limits.Metrics())
+    metrics: JSON | None = optional("Its measured values.", objects.Metrics())
     parameters: JSON | None = optional(
-        "Its hyper-parameters; `algorithm` among them names the algorithm.", limits.JsonObject()
+        "Its hyper-parameters; `algorithm` among them names the algorithm.", objects.JsonObject()
     )
     features: list[str] | None = optional("The features that it was trained on.", limits.FEATURES)
     target: str | None = optional("What it predicts.", limits.NAME)

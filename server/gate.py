@@ -23,6 +23,8 @@ API = "/graphql"
 OPEN = [path for path, need in ROUTES.items() if need is Need.OPEN]
 OPEN_PATHS = frozenset(path for path in OPEN if "{" not in path)
 OPEN_PREFIXES = tuple(path.partition("{")[0] for path in OPEN if "{" in path)
+# In bytes. What is longer is sent by POST, where its size is limited too.
+LONGEST_QUERY_STRING = 65_536
 # Asked by address, of a process that may be overloaded but must not be taken for dead.
 PROBES = frozenset({"/healthz", "/readyz"})
 # What a browser may send from a listed origin, and what its page may read.
@@ -92,6 +94,9 @@ class Gate:
             await send(message)
 
         try:
+            if len(scope["query_string"]) > LONGEST_QUERY_STRING:
+                sentence = f"The query string is longer than {LONGEST_QUERY_STRING} bytes; send the request by POST."
+                raise Refused(414, sentence)
             if scope["path"] not in PROBES:
                 more += self._check_address(scope, headers)
             if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:

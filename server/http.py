@@ -20,6 +20,8 @@ JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 # Accept headers that need no reading.
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
+# Of the parts of a header that offers several; and of a name in a request.
+MOST_PARTS, LONGEST_NAME = 50, 1_000
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -161,7 +163,7 @@ def answer_in(accept: bytes) -> str:
     if accept in USUAL:
         return USUAL[accept]
     best, best_weight = None, 0.0
-    for part in accept.decode("latin-1").split(","):
+    for part in accept.decode("latin-1").split(",", MOST_PARTS)[:MOST_PARTS]:
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weight = _weight(parameters)
         offered = {"*/*": JSON, "application/*": JSON}.get(media, media)
@@ -188,7 +190,8 @@ def _is_utf8(parameters: Iterable[str]) -> bool:
 
 
 def _is_json(content_type: bytes) -> bool:
-    media, *parameters = (piece.strip().lower() for piece in content_type.decode("latin-1").split(";"))
+    pieces = content_type.decode("latin-1").split(";", MOST_PARTS)[:MOST_PARTS]
+    media, *parameters = (piece.strip().lower() for piece in pieces)
     return media == JSON and _is_utf8(parameters)
 
 
@@ -223,6 +226,8 @@ def requested(sent: Mapping[str, Any]) -> Request:
         raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
     if not (name is None or isinstance(name, str)):
         raise Refused(400, "operationName must be text.")
+    if name and len(name) > LONGEST_NAME:
+        raise Refused(400, f"operationName has {len(name)} characters; at most {LONGEST_NAME} are allowed.")
     if not (variables is None or isinstance(variables, dict)):
         raise Refused(400, "variables must be an object by their names.")
     if not isinstance(sent.get("extensions", {}), dict | None):

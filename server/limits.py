@@ -23,16 +23,16 @@ MAX_OPERATIONS = 10
 MAX_DEFINITIONS = 100
 MAX_DEPTH = 30
 MAX_ALIASES = 100
+MAX_ALIAS = 500
 MAX_ROOT_FIELDS = 50
 MAX_DIRECTIVES = 50
 MAX_SELECTIONS = 2_000
 MAX_REPEATS = 20
-# GraphiQL's introspection of today's schema takes 10,500.
-MAX_INTROSPECTED = 20_000
 MAX_VALUES = 50_000
-FEW = 20
 # Above what any input takes, whose own sentence says more.
 MAX_LIST = 6_000
+FEW = 20
+HOLDERS = (list, dict)
 
 
 def too_much(what: str, found: int, most: int, path: str = "") -> QueryTooComplex:
@@ -130,6 +130,8 @@ class _Pass:
         depth, roots, selections, aliases, directives = inner
         directives += _directives(node)
         if isinstance(node, FieldNode):
+            # It stands in the answer as often as there are objects.
+            within("characters in one alias", len(node.alias.value) if node.alias else 0, MAX_ALIAS)
             return Measure(depth + 1, 1, selections + 1, aliases + bool(node.alias), directives)
         return Measure(depth + 1, roots, selections + 1, aliases, directives)
 
@@ -191,19 +193,26 @@ def _check_definitions(document: DocumentNode) -> None:
 
 
 def check_variables(variables: Mapping[str, Any]) -> None:
-    """Refuse values that would take long to coerce."""
-    if len(variables) <= FEW and not any(isinstance(value, list | dict) for value in variables.values()):
+    """Refuse values that would take long to coerce or to clean."""
+    if len(variables) <= FEW and all(map(_is_small, variables.values())):
         return
     waiting: list[Any] = [variables]
     values = 0
     while waiting:
         value = waiting.pop()
+        values += len(value)
+        if values > MAX_VALUES:
+            raise too_much("values in its variables", values, MAX_VALUES)
         if isinstance(value, list):
             within("entries in one list", len(value), MAX_LIST)
-        elif isinstance(value, dict):
-            value = value.values()
         else:
-            continue
-        values += len(value)
-        within("values in its variables", values, MAX_VALUES)
-        waiting += [each for each in value if isinstance(each, list | dict)]
+            value = [*value, *value.values()]
+        for each in value:
+            if isinstance(each, HOLDERS):
+                waiting.append(each)
+            elif isinstance(each, str) and len(each) > MAX_CHARACTERS:
+                raise too_much("characters in one text or name of its variables", len(each), MAX_CHARACTERS)
+
+
+def _is_small(value: Any) -> bool:
+    return len(value) <= MAX_CHARACTERS if isinstance(value, str) else not isinstance(value, HOLDERS)

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from resolvers.errors import RateLimited, Unavailable
 from resolvers.transaction import Caller
 from server.admission import Admission
-from server.http import Refused, requested
+from server.http import LONGEST_NAME, Refused, requested
 from server.operations import refused_answer, report
 from server.subscriptions import Subscriptions, TooSlow, patiently
 
@@ -127,6 +127,9 @@ class Conversation:
 
     async def _take(self, message: Mapping[str, Any]) -> None:
         kind, id_ = message["type"], message.get("id")
+        if isinstance(id_, str) and len(id_) > LONGEST_NAME:
+            # It would be sent back with every event.
+            raise Closed(INVALID, f"The id has {len(id_)} characters; at most {LONGEST_NAME} are allowed.")
         if kind == "connection_init":
             await self._init(message.get("payload"))
         elif kind == "ping":

@@ -168,7 +168,7 @@ class Values:
         return str(self.one_of(*oracle_knowledge.words(self.column(*source) or ""), "churn"))
 
     def tag(self) -> str:
-        return str(self.column("tags", "tag", "none", "A ", "日"))
+        return str(self.column("tags", "tag", "none", "A ", "日", " a\u0308"))
 
     def bound(self) -> float:
         return float(self.column("metrics", "value", 0.9120000000000001, 1e300))

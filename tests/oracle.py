@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import Any, NamedTuple
+from unicodedata import normalize
 from urllib.parse import quote
 
 import asyncpg
@@ -186,9 +187,18 @@ class Oracle:
         name = f"{info.parent_type.name}.{info.field_name}"
         self.asked.add(name)
         if name in self.resolvers:
-            given = {snake_case(argument): value for argument, value in arguments.items()}
+            given = {snake_case(argument): as_kept(value) for argument, value in arguments.items()}
             return self.resolvers[name](info.context, source, **given)
         return plain(source, info.field_name)
+
+
+def as_kept(value: Any) -> Any:
+    """Texts as they would be kept: in form NFC and trimmed."""
+    if isinstance(value, str):
+        return normalize("NFC", value).strip()
+    if isinstance(value, list):
+        return [as_kept(each) for each in value]
+    return {name: as_kept(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def plain(row: Row, name: str) -> Any:

@@ -3,18 +3,22 @@
 import ast
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLNamedType, build_schema, find_breaking_changes
-from graphql.type import is_object_type
+from graphql.type import is_list_type, is_non_null_type, is_object_type
 from strawberry.types.base import get_object_definition
 
 import schema as schema_package
 import storage
+from resolvers.errors import BadUserInput
 from resolvers.mutations import Write
+from resolvers.reads.cleaning import cleaner_of
 from resolvers.reads.types import DEFINITION, Types
 from resolvers.rules.stages import TRANSITIONS
 from resolvers.transaction import Transaction
@@ -163,18 +167,50 @@ def test_every_mutation_takes_what_its_input_offers() -> None:
 def test_text_and_lists_in_inputs_have_limits() -> None:
     free = []
     for each in of_ours():
-        if isinstance(each, GraphQLInputObjectType) and each.name not in (
-            "AuditFilter",
-            "VersionFilter",
-            "VersionOrder",
-            "MetricCondition",
-            "DeploymentFilter",
-        ):
+        if isinstance(each, GraphQLInputObjectType) and each.name not in FILTERS:
             for field in get_object_definition(each.extensions[DEFINITION].origin, strict=True).fields:
                 shown = str(each.fields[_camel(field.python_name)].type)
                 bounded = field.metadata.get("limit") or not re.search(r"String|ID|JSON|BigInt|Float|Int\b", shown)
                 free += [] if bounded else [f"{each.name}.{field.python_name}"]
     assert not free
+
+
+# What arguments of reads hold: cleaned with them, as the next test tells. The last is an input too, cleaned as a whole.
+FILTERS = {"AuditFilter", "VersionFilter", "VersionOrder", "DeploymentFilter", "MetricCondition"}
+LONG, MANY = "x" * 5_001, 101
+
+
+def too_large(of: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each way in which a value of an argument's type can be too large, by the path of what is."""
+    if is_non_null_type(of):
+        yield from too_large(of.of_type, path)
+    elif is_list_type(of):
+        yield path, [None] * MANY
+        yield from ((inner, [value]) for inner, value in too_large(of.of_type, f"{path}[0]"))
+    elif isinstance(of, GraphQLInputObjectType):
+        for name, field in of.fields.items():
+            yield from ((inner, {name: value}) for inner, value in too_large(field.type, f"{path}.{name}"))
+    elif of.name in ("String", "ID"):
+        yield path, LONG
+
+
+def test_every_text_and_list_of_arguments_is_bounded() -> None:
+    tried = []
+    reads: list[Any] = [each for each in of_ours() if is_object_type(each) and each is not SCHEMA.mutation_type]
+    for of in reads:
+        for name, field in of.fields.items():
+            for argument, definition in field.args.items():
+                for path, value in too_large(definition.type, argument):
+                    with pytest.raises(BadUserInput) as refusal:
+                        cleaner_of(TYPES, of, name, field)({argument: value})
+                    assert refusal.value.extensions["field"] == path, (of, name)
+                    tried.append(f"{of}.{name}({path})")
+    assert len(tried) > 100
+    assert "Query.searchVersions(filter.tags[0])" in tried
+
+
+def test_mutations_take_inputs_alone() -> None:
+    assert {tuple(field.args) for field in SCHEMA.mutation_type.fields.values()} == {("input",)}  # type: ignore[union-attr]
 
 
 def _camel(name: str) -> str:
@@ -238,5 +274,5 @@ def test_functions_are_short() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lines = {file.name: file.read_text().count("\n") for floor in FLOORS for file in sources(floor)}
+    lines = {str(file): file.read_text().count("\n") for floor in FLOORS for file in sources(floor)}
     assert not {name: n for name, n in lines.items() if n > 350}

@@ -101,6 +101,9 @@ DEEP = "{a" * 5_000 + "}" * 5_000
 PARAMETERS = 'mutation { createVersion(input: {projectId: "proj_x", modelId: "model_x", parameters: %s}) { warnings } }'
 NESTED = b'{"query": "{ __typename }", "variables": {"a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}}"
 FILTER = "query($f: VersionFilter!) { searchVersions(filter: $f) { totalCount } }"
+MARKS = "\u0301\u0316"  # in the wrong order
+AT = "query($at: DateTime!) { model(id: 1) { productionAt(at: $at) { id } } }"
+NUMBERS = "query($numbers: [SemVer!]!) { compareVersions(modelId: 1, versions: $numbers) { markdown } }"
 IDS = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 
 COSTLY = {
@@ -151,6 +154,9 @@ COSTLY = {
     "many conditions": asked(FILTER, variables={"f": {"metrics": [{"name": "x"}] * 50_000}}),
     "many unknown fields": asked(FILTER, variables={"f": {f"x{i}": 1 for i in range(60_000)}}),
     "many lists": asked("{ __typename }", variables={"a": [[[]] * 5_000] * 30}),
+    "a long text": asked(IDS, variables={"ids": ["x" * 900_000]}),
+    "a long text of marks": asked(FILTER, variables={"f": {"query": MARKS * 70_000}}),
+    "a long name in variables": asked("{ __typename }", variables={"a": {"x" * 900_000: 1}}),
 }
 WRONG = {
     "operations that share variables": asked(
@@ -200,6 +206,12 @@ WRONG = {
     "half a body": b'{"query": ',
     "bytes that are not UTF-8": b'{"query": "{ __typename \xff }"}',
     "variables nested deeply": NESTED,
+    "marks in an id": asked(IDS, variables={"ids": [MARKS * 49_000]}),
+    "marks in a search": asked(FILTER, variables={"f": {"query": MARKS * 49_000}}),
+    "marks in a document": asked('{ node(id: "' + MARKS * 40_000 + '") { id } }'),
+    "marks in a hundred ids": asked(IDS, variables={"ids": [("a" + MARKS * 15) * 20] * 100}),
+    "a long time": asked(AT, variables={"at": "2" * 100_000}),
+    "a long version number": asked(NUMBERS, variables={"numbers": ["1" * 100_000] * 8}),
     "a query that is a number": b'{"query": 1}',
     "a query that is empty": asked(""),
     "variables that are a list": asked("{ __typename }", variables=[1]),

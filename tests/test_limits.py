@@ -56,6 +56,12 @@ LIMITS: dict[str, tuple[str, int, Sized]] = {
             in_node("...f " * (n // 10) + times(n % 10, "b#: id")) + f"fragment f on Node {{{times(10, 'a#: id')}}}"
         ),
     ),
+    "a long alias": ("characters in one alias", 500, lambda n: in_node("a" * n + ": id")),
+    "a long alias in a fragment": (
+        "characters in one alias",
+        500,
+        lambda n: in_node("...f") + f"fragment f on Node {{ {'a' * n}: id }}",
+    ),
     "root fields": ("root fields", 50, lambda n: "{" + times(n, "a#: __typename") + "}"),
     "root fields spread": (
         "root fields",

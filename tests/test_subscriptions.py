@@ -325,6 +325,7 @@ async def test_a_refused_operation_leaves_the_others(served: Registry) -> None:
         ([], 4408),
         (["init", {"type": "subscribe", "id": "1", "payload": {"query": EVENTS}}] * 2, 4429),
         (["init", {"type": "subscribe", "id": 1, "payload": {}}], 4400),
+        (["init", {"type": "subscribe", "id": "1" * 1_001, "payload": {"query": EVENTS}}], 4400),
         (["init", {"type": "unheard-of"}], 4400),
     ],
 )

@@ -9,13 +9,11 @@ from typing import Any
 from graphql import get_named_type
 
 import storage
-from resolvers.errors import BadUserInput
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.lineage import by_prefix
 from resolvers.reads.paging import Key, Order
 from resolvers.reads.types import BoundType
 
-MAX_ACTIONS = 20
 CONDITIONS = {
     "projectId": "{c}.project_id = {value}",
     "chain": "{c}.chain = {value}",
@@ -29,8 +27,6 @@ CONDITIONS = {
 
 def audit_conditions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
     asked: Mapping[str, Any] = selected.arguments.values.get("filter") or {}
-    if len(asked.get("action") or ()) > MAX_ACTIONS:
-        raise BadUserInput("filter.action", f"has more than {MAX_ACTIONS} entries; ask for fewer.")
     given = [field for field, value in asked.items() if value is not None]
     values = {field: compilation.parameter(selected.arguments.reader(_part(field))) for field in given}
     return [CONDITIONS[field].format(c=name, value=value) for field, value in values.items()], None

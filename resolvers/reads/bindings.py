@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
 
-from resolvers.reads.compilation import TYPENAME, Compilation, Selected, Values, bounded
+from resolvers.reads.arguments import Values
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, bounded
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
 

@@ -4,7 +4,7 @@ from functools import reduce
 from pathlib import Path
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import Values
+from resolvers.reads.arguments import Values
 from resolvers.rules.comparison import MOST
 from storage.load import VERSION_FACTS
 

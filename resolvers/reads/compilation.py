@@ -3,25 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from graphql import (
-    FieldNode,
-    GraphQLField,
-    GraphQLObjectType,
-    OperationDefinitionNode,
-    OperationType,
-    VariableNode,
-    print_ast,
-)
+from graphql import GraphQLField, GraphQLObjectType, OperationDefinitionNode, OperationType, print_ast
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
-from graphql.language import Node, Visitor, visit
-from graphql.pyutils import Undefined
-from graphql.utilities.coerce_input_value import coerce_default_value
 
 from resolvers.errors import BadUserInput, Forbidden
+from resolvers.reads.arguments import Arguments, Parameter, Values
+from resolvers.reads.cleaning import cleaner_of
 from resolvers.reads.finishing import Fill, Needs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
 from resolvers.reads.types import HEAVY, BoundType, Types, weight_of
@@ -30,86 +21,6 @@ from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 TYPENAME = "__typename"
 # The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
 SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
-
-Values = Mapping[str, Any]
-
-
-class Asking(Protocol):
-    """Who asks: the principal, the projects that it may see (None: all), the one that its key is bound to."""
-
-    @property
-    def visible(self) -> Sequence[str] | None: ...
-    @property
-    def principal_id(self) -> str | None: ...
-    @property
-    def only(self) -> str | None: ...
-
-
-class Given(NamedTuple):
-    """What a statement's parameters are read from."""
-
-    variables: VariableValues
-    caller: Asking
-    payload: Values
-
-
-Parameter = Callable[[Given], Any]
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """A field's arguments: their values now, which decide the statement's shape, and a way to read them again later."""
-
-    definition: GraphQLField
-    node: FieldNode
-    values: dict[str, Any]
-
-    def reader(self, read: Callable[[Values], Any]) -> Parameter:
-        """Reads one value of the arguments anew for each execution."""
-        arguments = self.node.arguments or ()
-        if not variables_in(*arguments):
-            constant = read(self.values)
-            return lambda given: constant
-        direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
-        if variables_in(*(argument for argument in arguments if argument.name.value not in direct)):
-            definition, node = self.definition, self.node
-            return lambda given: read(get_argument_values(definition, node, given.variables))
-        constants = {name: value for name, value in self.values.items() if name not in direct}
-        defaults = {name: coerce_default_value(self.definition.args[name]) for name in direct}
-        return _DirectReader(read, constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
-
-
-@dataclass(frozen=True)
-class _DirectReader:
-    """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
-
-    read: Callable[[Values], Any]
-    constants: Values
-    direct: dict[str, str]
-    defaults: Values
-
-    def __call__(self, given: Given) -> Any:
-        coerced = given.variables.coerced
-        values = dict(self.constants)
-        for argument, variable in self.direct.items():
-            if variable in coerced:
-                values[argument] = coerced[variable]
-            elif argument in self.defaults:
-                values[argument] = self.defaults[argument]
-        return self.read(values)
-
-
-def variables_in(*nodes: Node) -> set[str]:
-    """The names of the variables that stand anywhere in these."""
-    found = set()
-
-    class Finder(Visitor):
-        def enter_variable(self, node: VariableNode, *_: Any) -> None:
-            found.add(node.name.value)
-
-    for node in nodes:
-        visit(node, Finder())
-    return found
 
 
 @dataclass(frozen=True)
@@ -175,8 +86,9 @@ class Compilation:
             definition = self.types.schema.get_field(of, name)
             assert definition is not None
             self._require_entry(of.name, name)
-            values = get_argument_values(definition, node, self.variables)
-            arguments = Arguments(definition, node, values)
+            clean = cleaner_of(self.types, of, name, definition)
+            values = clean(get_argument_values(definition, node, self.variables))
+            arguments = Arguments(definition, node, values, clean)
             selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
         return selected
 

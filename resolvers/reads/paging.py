@@ -11,15 +11,8 @@ from typing import Any
 import orjson
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import (
-    TYPENAME,
-    Arguments,
-    Compilation,
-    Selected,
-    Values,
-    bounded,
-    part_of,
-)
+from resolvers.reads.arguments import Arguments, Values
+from resolvers.reads.compilation import TYPENAME, Compilation, Selected, bounded, part_of
 from resolvers.reads.objects import build_object, build_plain_object
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
@@ -120,11 +113,16 @@ def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
     try:
         padded = now[border] + "=" * (-len(now[border]) % 4)
         tag, key, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if tag == order.tag(now) and isinstance(key, str) and isinstance(id_, str):
+        if tag == order.tag(now) and _is_text(key) and _is_text(id_):
             return order.key.read(key), id_
     except (ValueError, TypeError, OverflowError):
         pass
     raise BadUserInput(border, "is not a cursor of this list in this order; take one from its pageInfo or edges.")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that the database could have told."""
+    return isinstance(value, str) and "\0" not in value
 
 
 @dataclass(frozen=True)

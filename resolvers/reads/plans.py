@@ -25,15 +25,8 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
 from resolvers.errors import AnswerTooLarge
-from resolvers.reads.compilation import (
-    Asking,
-    Compilation,
-    Given,
-    Parameter,
-    Selected,
-    Values,
-    variables_in,
-)
+from resolvers.reads.arguments import Asking, Given, Parameter, Values, variables_in
+from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.finishing import Finishing
 from resolvers.reads.objects import build_object
 from resolvers.reads.types import BoundType, Types
@@ -74,7 +67,7 @@ class Plan:
     cost: int = 0
 
     def arguments(self, variables: VariableValues, caller: Asking, payload: Values = {}) -> list[Any]:
-        given = Given(variables, caller, payload)
+        given = Given(variables, caller, payload, {})
         return [parameter(given) for parameter in self.parameters]
 
     async def finish(self, answer: bytes) -> bytes:

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from resolvers.errors import BadUserInput
-from resolvers.reads.compilation import Arguments, Compilation, Selected
+from resolvers.reads.arguments import Arguments
+from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, not_nan
 from resolvers.rules.search import tsquery
 from storage.vocabulary import OrderDirection, VersionOrderField
-
-MAX_CONDITIONS = 20
 
 # Each condition on one column, by the filter's field.
 CONDITIONS = {
@@ -58,8 +57,6 @@ class _Search:
         return self.compilation.parameter(self.arguments.reader(lambda now: read(now["filter"])))
 
     def _condition(self, field: str, value: Any) -> list[str]:
-        if isinstance(value, list) and len(value) > MAX_CONDITIONS:
-            raise BadUserInput(f"filter.{field}", f"has {len(value)} entries; at most {MAX_CONDITIONS} are allowed.")
         if field == "tags":
             return [self._one(HAS_TAG, _tag(place)) for place in range(len(value))]
         if field == "metrics":

@@ -65,6 +65,8 @@ class Types:
     def __init__(self, schema: GraphQLSchema):
         self.schema = schema
         self._bound: dict[str, BoundType] = {}
+        # How each field's arguments are cleaned, by type and field.
+        self.cleaners: dict[tuple[str, str], Any] = {}
 
     def __getitem__(self, name: str) -> BoundType:
         if name not in self._bound:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from resolvers.rules.algorithms import family
+from resolvers.rules.cleaning import cut
+from resolvers.rules.limits import NAME
 from resolvers.rules.same import ABSENT, same
 from resolvers.rules.semver import Number, declared_bump
 from storage.vocabulary import Bump
@@ -142,4 +144,5 @@ def _another_artifact(parent: Facts, child: Facts) -> bool:
 
 def _named(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    # A parameter's name may be as long as all parameters together.
+    return ", ".join(cut(name, NAME.longest) for name in names[:most]) + more

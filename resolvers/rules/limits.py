@@ -2,14 +2,14 @@
 
 import math
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import clean_text, quoted
+
+# Under which a field or an argument of the schema holds its limit.
+LIMIT = "limit"
 
 
 class Limit(Protocol):
@@ -32,23 +32,25 @@ class Text:
         return f"1 to {self.longest} characters{'' if self.lines else ' on one line'}, trimmed."
 
     def clean(self, field: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise BadUserInput(field, f"is {value!r}; it must be text.")
-        kept = unicodedata.normalize("NFC", value).strip()
+        kept = clean_text(field, value, self.longest, lines=self.lines)
         if not kept:
             raise BadUserInput(field, "is empty; give it at least one character or leave it out.")
-        if len(kept) > self.longest:
-            raise BadUserInput(field, f"has {len(kept)} characters; at most {self.longest} are allowed.")
-        for character in kept:
-            if self._is_refused(character):
-                raise BadUserInput(field, f"holds the control character U+{ord(character):04X}; remove it.")
         return kept
 
-    def _is_refused(self, character: str) -> bool:
-        if self.lines and character in "\n\t\r":
-            return False
-        # Cc: controls, Cs: lone surrogates, Zl and Zp: line and paragraph separators.
-        return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+@dataclass(frozen=True)
+class Sought:
+    """Text that is looked for among kept ones, brought to their form. What is none of theirs finds nothing."""
+
+    longest: int = 500
+    lines: bool = False
+
+    @property
+    def describe(self) -> str:
+        return f"At most {self.longest} characters."
+
+    def clean(self, field: str, value: Any) -> str:
+        return clean_text(field, value, self.longest, lines=self.lines)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Id:
 
     def clean(self, field: str, value: Any) -> str:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
-            raise BadUserInput(field, f"is {str(value)[:120]!r}; it must be {self.describe}")
+            raise BadUserInput(field, f"is {quoted(value)}; it must be {self.describe}")
         return str(value)
 
 
@@ -110,7 +112,7 @@ class Email:
         kept = Text(self.longest).clean(field, value).lower()
         # As it was given: some letters are plain ones in form NFC (the Kelvin sign a K), and so somebody else's.
         if not value.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
-            raise BadUserInput(field, f"is {_short(value)}; it must be an email address such as ana@example.com.")
+            raise BadUserInput(field, f"is {quoted(value)}; it must be an email address such as ana@example.com.")
         return kept
 
 
@@ -166,7 +168,7 @@ class Form:
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value)
         if not re.fullmatch(self.form, kept, re.ASCII):
-            raise BadUserInput(field, f"is {_short(kept)}; it must be {self.describe}")
+            raise BadUserInput(field, f"is {quoted(kept)}; it must be {self.describe}")
         return kept
 
 
@@ -189,152 +191,19 @@ class ListOf:
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """An object of finite numbers by name."""
+class Several:
+    """A list of which each entry is looked for; several may be the same."""
 
-    most: int = 200
-    name: Text = Text(100)
+    most: int
 
     @property
     def describe(self) -> str:
-        return f'An object of finite numbers by name, such as {{"auc": 0.912}}; at most {self.most}.'
+        return f"At most {self.most}."
 
-    def clean(self, field: str, value: Any) -> dict[str, float]:
-        if not isinstance(value, Mapping):
-            raise BadUserInput(field, f"is {_short(value)}; it must be an object of numbers by name.")
+    def clean(self, field: str, value: Any) -> Any:
         if len(value) > self.most:
             raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
-        kept = {self.name.clean(f"{field} name", name): self._number(f"{field}.{name}", n) for name, n in value.items()}
-        if len(kept) < len(value):
-            raise BadUserInput(field, "has two names that are the same after trimming; keep one.")
-        return kept
-
-    def _number(self, field: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadUserInput(field, f"is {_short(value)}; a metric must be a number.")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise BadUserInput(field, f"is {_short(value)}; a metric must be a finite number.")
-        return number
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Ranges of metrics, each with a bound at least."""
-
-    most: int = 50
-
-    @property
-    def describe(self) -> str:
-        return f"At most {self.most}, each with a least or a greatest value; the given list replaces the one before."
-
-    def clean(self, field: str, value: Any) -> list[dict[str, Any]]:
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
-        kept = [self._threshold(f"{field}[{place}]", each) for place, each in enumerate(value)]
-        if len({each["name"] for each in kept}) < len(kept):
-            raise BadUserInput(field, "names a metric twice; give it one range.")
-        return kept
-
-    def _threshold(self, field: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        low, high = value.get("min"), value.get("max")
-        for name, bound in (("min", low), ("max", high)):
-            if bound is not None and not math.isfinite(bound):
-                raise BadUserInput(f"{field}.{name}", f"is {bound}; it must be a finite number.")
-        if low is None and high is None:
-            raise BadUserInput(field, "has no bound; give it min, max or both.")
-        if low is not None and high is not None and low > high:
-            raise BadUserInput(field, f"has min {low:g} above max {high:g}; exchange them.")
-        return {"name": Text(100).clean(f"{field}.name", value["name"]), "min": low, "max": high}
-
-
-# They are kept as doubles.
-MOST_SAMPLES = 2**53 - 1
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Metrics by segment; `samples` among them says how many samples the segment has."""
-
-    most: int = 100
-
-    @property
-    def describe(self) -> str:
-        return (
-            'An object of metrics by segment, such as {"enterprise": {"auc": 0.89, "samples": 12400}}; at most'
-            f" {self.most} segments."
-        )
-
-    def clean(self, field: str, value: Any) -> dict[str, dict[str, float]]:
-        if not isinstance(value, Mapping):
-            raise BadUserInput(field, f"is {_short(value)}; it must be an object of metrics by segment.")
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} segments; at most {self.most} are allowed.")
-        name = Text(100)
-        kept = {name.clean(f"{field} name", each): self._segment(f"{field}.{each}", m) for each, m in value.items()}
-        if len(kept) < len(value):
-            raise BadUserInput(field, "has two segments that are the same after trimming; keep one.")
-        return kept
-
-    def _segment(self, field: str, value: Any) -> dict[str, float]:
-        kept = Metrics().clean(field, value)
-        samples = kept.get("samples")
-        if samples is not None and not (0 <= samples <= MOST_SAMPLES and samples == int(samples)):
-            raise BadUserInput(f"{field}.samples", f"is {samples:g}; it must be a whole number, 0 to {MOST_SAMPLES}.")
-        return kept
-
-
-@dataclass(frozen=True)
-class JsonObject:
-    """A JSON object, bounded in size and depth."""
-
-    most_bytes: int = 65_536
-    deepest: int = 10
-
-    @property
-    def describe(self) -> str:
-        return f"An object of at most {self.most_bytes} bytes, nested at most {self.deepest} deep."
-
-    def clean(self, field: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise BadUserInput(field, f"is {_short(value)}; it must be an object.")
-        self._walk(field, value, 1)
-        try:
-            size = len(orjson.dumps(value))
-        except (TypeError, ValueError) as error:
-            raise BadUserInput(field, f"cannot be written as JSON ({error}).") from None
-        if size > self.most_bytes:
-            raise BadUserInput(field, f"takes {size} bytes as JSON; at most {self.most_bytes} are allowed.")
-        return dict(value)
-
-    def _walk(self, field: str, value: Any, depth: int) -> None:
-        if depth > self.deepest:
-            raise BadUserInput(field, f"is nested more than {self.deepest} deep.")
-        if isinstance(value, Mapping):
-            for name, inner in value.items():
-                self._walk(f"{field}.{_plain(field, name)}", inner, depth + 1)
-        elif isinstance(value, list):
-            for place, inner in enumerate(value):
-                self._walk(f"{field}[{place}]", inner, depth + 1)
-        elif isinstance(value, str):
-            _plain(field, value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise BadUserInput(field, "is not a finite number.")
-
-
-def _plain(field: str, text: str) -> str:
-    # PostgreSQL cannot keep NUL in text, and lone surrogates are not Unicode.
-    if "\0" in text or any(unicodedata.category(c) == "Cs" for c in text if ord(c) > 0xD7FF):
-        raise BadUserInput(field, "holds a NUL character or half a surrogate pair; remove it.")
-    return text
-
-
-def _short(value: Any) -> str:
-    written = repr(value)
-    return written if len(written) <= 60 else f"{written[:57]}..."
+        return value
 
 
 NAME = Text(200)

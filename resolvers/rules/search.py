@@ -4,9 +4,9 @@ Words are compared whole and in lower case, without punctuation: q4-retrain is t
 """
 
 import re
-import unicodedata
 
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import clean_text
 
 LONGEST, MOST_WORDS = 500, 20
 # The same characters part words where versions' texts are kept (words_of in the migrations): all of ASCII but letters
@@ -19,9 +19,7 @@ PUNCTUATION = re.compile(
 
 def tsquery(query: str, field: str) -> str:
     """The query for PostgreSQL's to_tsquery; BadUserInput where there is nothing to search for, or too much."""
-    query = unicodedata.normalize("NFC", query)  # as texts are kept
-    if len(query) > LONGEST:
-        raise BadUserInput(field, f"has {len(query)} characters; at most {LONGEST} are allowed.")
+    query = clean_text(field, query, LONGEST, lines=True)
     phrases = [(words, is_whole) for part, is_whole in _parts(query) if (words := _words(part))]
     count = sum(len(words) for words, _ in phrases)
     if not phrases:

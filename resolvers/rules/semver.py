@@ -4,6 +4,7 @@ import re
 from typing import Any, NamedTuple
 
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import quoted
 from storage.vocabulary import Bump
 
 NUMBER = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
@@ -27,7 +28,8 @@ def parse(value: Any) -> Number:
     if found is None:
         raise BadUserInput(
             "version",
-            f"{value!r} is not MAJOR.MINOR.PATCH, as in 2.1.0: whole numbers up to 999999999 without leading zeros.",
+            f"{quoted(value)} is not MAJOR.MINOR.PATCH, as in 2.1.0: whole numbers up to 999999999 without leading"
+            " zeros.",
         )
     return Number(*map(int, found.groups()))
 

@@ -10,6 +10,7 @@ A project without a vocabulary has nothing to warn of. `keep` is always known: i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from heapq import nlargest
 
 from resolvers.errors import BadUserInput
 from storage.vocabulary import PolicyMode
@@ -17,6 +18,11 @@ from storage.vocabulary import PolicyMode
 KEEP = "keep"
 # How alike two names must be (difflib's ratio) to be suggested for each other.
 ALIKE = 0.6
+# Comparing two names takes time by the product of their lengths: so many tags get a suggestion, each out of so many
+# names.
+SUGGESTIONS, COMPARED = 5, 50
+# Of a large vocabulary, those that begin alike.
+BEGINNINGS = range(1, 17)
 
 
 @dataclass(frozen=True)
@@ -33,21 +39,29 @@ def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tupl
     if vocabulary.mode is PolicyMode.OFF or not vocabulary.deprecated:
         return list(tags), []
     shared = [vocabulary.aliases.get(tag, tag) for tag in tags]
-    warnings = []
+    warnings: list[str] = []
     for place, tag in enumerate(shared):
-        wrong = _wrong(tag, vocabulary)
+        wrong = _wrong(tag, vocabulary, suggest=len(warnings) < SUGGESTIONS)
         if wrong and vocabulary.mode is PolicyMode.ENFORCE:
             raise BadUserInput(f"{field}[{place}]", f"is {tag!r}, which {wrong}.")
         warnings += [f"The tag {tag!r} {wrong}."] if wrong else []
     return list(dict.fromkeys(shared)), warnings
 
 
-def _wrong(tag: str, vocabulary: Vocabulary) -> str | None:
+def _wrong(tag: str, vocabulary: Vocabulary, *, suggest: bool) -> str | None:
     if tag == KEEP:
         return None
     if tag in vocabulary.deprecated:
         return "is deprecated in this project" if vocabulary.deprecated[tag] else None
-    known = [name for name, deprecated in vocabulary.deprecated.items() if not deprecated]
-    nearest = get_close_matches(tag, [*known, *vocabulary.aliases], 1, ALIKE)
-    suggestion = f"; the nearest known is {vocabulary.aliases.get(nearest[0], nearest[0])!r}" if nearest else ""
+    nearest = _nearest(tag, vocabulary) if suggest else None
+    suggestion = f"; the nearest known is {nearest!r}" if nearest else ""
     return f"is not in this project's vocabulary{suggestion}"
+
+
+def _nearest(tag: str, vocabulary: Vocabulary) -> str | None:
+    known = [name for name, deprecated in vocabulary.deprecated.items() if not deprecated]
+    names = [*known, *vocabulary.aliases]
+    if len(names) > COMPARED:
+        names = nlargest(COMPARED, names, key=lambda name: sum(name.startswith(tag[:n]) for n in BEGINNINGS))
+    nearest = get_close_matches(tag, names, 1, ALIKE)
+    return vocabulary.aliases.get(nearest[0], nearest[0]) if nearest else None

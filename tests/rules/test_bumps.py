@@ -85,3 +85,8 @@ def test_algorithms_of_one_family_are_known_in_any_spelling(one: str, other: str
 def test_an_unknown_algorithm_is_a_family_of_its_own() -> None:
     assert family("Prophet") == "prophet"
     assert family("prophet") != family("tbats")
+
+
+def test_a_reason_does_not_repeat_a_long_name() -> None:
+    (reason,) = required_change(BASE, replace(BASE, parameters={**BASE.parameters, "k" * 60_000: 1})).reasons
+    assert reason == f"Hyper-parameters changed: {'k' * 197}...."

@@ -1,8 +1,11 @@
+from difflib import get_close_matches
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.errors import BadUserInput
+from resolvers.rules import tags as rules
 from resolvers.rules.tags import KEEP, Vocabulary, shared_tags
 from storage.vocabulary import PolicyMode
 
@@ -33,3 +36,19 @@ def test_warnings_name_just_what_an_enforced_vocabulary_refuses(tags: list[str])
 def test_nobody_looks_where_it_is_off_or_empty(tags: list[str]) -> None:
     assert shared_tags(tags, vocabulary(PolicyMode.OFF), "tags") == (tags, [])
     assert shared_tags(tags, Vocabulary(PolicyMode.ENFORCE, {}, {}), "tags") == (tags, [])
+
+
+def test_however_large_the_vocabulary_few_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def counted(tag: str, names: list[str], most: int, alike: float) -> list[str]:
+        compared.extend(names)
+        return get_close_matches(tag, names, most, alike)
+
+    monkeypatch.setattr(rules, "get_close_matches", counted)
+    known = {f"production-{place:04}": False for place in range(2_000)}
+    tags = ["production-100", *(f"prodution-{place}" for place in range(40))]
+    kept, warnings = shared_tags(tags, Vocabulary(PolicyMode.WARN, known, {}), "tags")
+    assert (kept, len(warnings)) == (tags, 41)
+    assert "the nearest known is 'production-10" in warnings[0]
+    assert len(compared) <= 300

@@ -1,0 +1,113 @@
+"""A field's arguments: their values when a plan is made, and how they are read again at each execution."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from graphql import FieldNode, GraphQLField, VariableNode
+from graphql.execution import get_argument_values
+from graphql.execution.values import VariableValues
+from graphql.language import Node, Visitor, visit
+from graphql.pyutils import Undefined
+from graphql.utilities.coerce_input_value import coerce_default_value
+
+from resolvers.reads.cleaning import CleanAll
+
+Values = Mapping[str, Any]
+
+
+class Asking(Protocol):
+    """Who asks: the principal, the projects that it may see (None: all), the one that its key is bound to."""
+
+    @property
+    def visible(self) -> Sequence[str] | None: ...
+    @property
+    def principal_id(self) -> str | None: ...
+    @property
+    def only(self) -> str | None: ...
+
+
+class Given(NamedTuple):
+    """What a statement's parameters are read from. `known` holds what several of them share, once it was made."""
+
+    variables: VariableValues
+    caller: Asking
+    payload: Values
+    known: dict[Any, Values]
+
+
+Parameter = Callable[[Given], Any]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A field's arguments: their values now, which decide the statement's shape, and a way to read them again later."""
+
+    definition: GraphQLField
+    node: FieldNode
+    values: dict[str, Any]
+    clean: CleanAll
+
+    def reader(self, read: Callable[[Values], Any]) -> Parameter:
+        """Reads one value of the arguments anew for each execution."""
+        if not variables_in(*self.node.arguments or ()):
+            constant = read(self.values)
+            return lambda given: constant
+        later = self._later
+        return lambda given: read(later(given))
+
+    @cached_property
+    def _later(self) -> Callable[[Given], Values]:
+        """The values at an execution, coerced and cleaned once for all that read them."""
+        coerce, clean = self._coercion(), self.clean
+
+        def later(given: Given) -> Values:
+            values = given.known.get(later)
+            if values is None:
+                values = given.known[later] = clean(coerce(given))
+            return values
+
+        return later
+
+    def _coercion(self) -> Callable[[Given], dict[str, Any]]:
+        arguments = self.node.arguments or ()
+        direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
+        if variables_in(*(argument for argument in arguments if argument.name.value not in direct)):
+            definition, node = self.definition, self.node
+            return lambda given: get_argument_values(definition, node, given.variables)
+        constants = {name: value for name, value in self.values.items() if name not in direct}
+        defaults = {name: coerce_default_value(self.definition.args[name]) for name in direct}
+        return _Direct(constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
+
+    constants: Values
+    direct: dict[str, str]
+    defaults: Values
+
+    def __call__(self, given: Given) -> dict[str, Any]:
+        coerced = given.variables.coerced
+        values = dict(self.constants)
+        for argument, variable in self.direct.items():
+            if variable in coerced:
+                values[argument] = coerced[variable]
+            elif argument in self.defaults:
+                values[argument] = self.defaults[argument]
+        return values
+
+
+def variables_in(*nodes: Node) -> set[str]:
+    """The names of the variables that stand anywhere in these."""
+    found = set()
+
+    class Finder(Visitor):
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            found.add(node.name.value)
+
+    for node in nodes:
+        visit(node, Finder())
+    return found

@@ -1,0 +1,199 @@
+"""Limits of JSON values. Sizes and counts come first; the path of what is refused is looked for only then."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import orjson
+
+from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import inside, quoted
+from resolvers.rules.limits import Text
+
+NAME = Text(100)
+# They are kept as doubles.
+MOST_SAMPLES = 2**53 - 1
+HOLDERS = (dict, list)
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """An object of finite numbers by name."""
+
+    most: int = 200
+
+    @property
+    def describe(self) -> str:
+        return f'An object of finite numbers by name, such as {{"auc": 0.912}}; at most {self.most}.'
+
+    def clean(self, field: str, value: Any) -> dict[str, float]:
+        if not isinstance(value, Mapping):
+            raise BadUserInput(field, f"is {quoted(value)}; it must be an object of numbers by name.")
+        if len(value) > self.most:
+            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        names = f"{field} name"
+        kept = {NAME.clean(names, name): self._number(field, name, number) for name, number in value.items()}
+        if len(kept) < len(value):
+            raise BadUserInput(field, "has two names that are the same after trimming; keep one.")
+        return kept
+
+    def _number(self, field: str, name: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadUserInput(inside(field, name), f"is {quoted(value)}; a metric must be a number.")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise BadUserInput(inside(field, name), f"is {quoted(value)}; a metric must be a finite number.")
+        return number
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Ranges of metrics, each with a bound at least."""
+
+    most: int = 50
+
+    @property
+    def describe(self) -> str:
+        return f"At most {self.most}, each with a least or a greatest value; the given list replaces the one before."
+
+    def clean(self, field: str, value: Any) -> list[dict[str, Any]]:
+        if len(value) > self.most:
+            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        kept = [self._threshold(f"{field}[{place}]", each) for place, each in enumerate(value)]
+        if len({each["name"] for each in kept}) < len(kept):
+            raise BadUserInput(field, "names a metric twice; give it one range.")
+        return kept
+
+    def _threshold(self, field: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        low, high = value.get("min"), value.get("max")
+        for name, bound in (("min", low), ("max", high)):
+            if bound is not None and not math.isfinite(bound):
+                raise BadUserInput(f"{field}.{name}", f"is {bound}; it must be a finite number.")
+        if low is None and high is None:
+            raise BadUserInput(field, "has no bound; give it min, max or both.")
+        if low is not None and high is not None and low > high:
+            raise BadUserInput(field, f"has min {low:g} above max {high:g}; exchange them.")
+        return {"name": NAME.clean(f"{field}.name", value["name"]), "min": low, "max": high}
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Metrics by segment; `samples` among them says how many samples the segment has."""
+
+    most: int = 100
+
+    @property
+    def describe(self) -> str:
+        return (
+            'An object of metrics by segment, such as {"enterprise": {"auc": 0.89, "samples": 12400}}; at most'
+            f" {self.most} segments."
+        )
+
+    def clean(self, field: str, value: Any) -> dict[str, dict[str, float]]:
+        if not isinstance(value, Mapping):
+            raise BadUserInput(field, f"is {quoted(value)}; it must be an object of metrics by segment.")
+        if len(value) > self.most:
+            raise BadUserInput(field, f"has {len(value)} segments; at most {self.most} are allowed.")
+        names = f"{field} name"
+        kept = {NAME.clean(names, name): self._segment(inside(field, name), m) for name, m in value.items()}
+        if len(kept) < len(value):
+            raise BadUserInput(field, "has two segments that are the same after trimming; keep one.")
+        return kept
+
+    def _segment(self, field: str, value: Any) -> dict[str, float]:
+        kept = Metrics().clean(field, value)
+        samples = kept.get("samples")
+        if samples is not None and not (0 <= samples <= MOST_SAMPLES and samples == int(samples)):
+            raise BadUserInput(f"{field}.samples", f"is {samples:g}; it must be a whole number, 0 to {MOST_SAMPLES}.")
+        return kept
+
+
+@dataclass(frozen=True)
+class JsonObject:
+    """A JSON object, bounded in size and depth."""
+
+    most_bytes: int = 65_536
+    deepest: int = 10
+
+    @property
+    def describe(self) -> str:
+        return f"An object of at most {self.most_bytes} bytes, nested at most {self.deepest} deep."
+
+    def clean(self, field: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise BadUserInput(field, f"is {quoted(value)}; it must be an object.")
+        written = self._written(field, value)
+        self._check_depth(field, value)
+        # Written, what is refused can be told without looking at each part; what else is written so is looked at.
+        if b"\\u0000" in written:
+            _refuse_first(field, value, _holds_nul, "holds a NUL character; remove it.")
+        if b"null" in written:
+            _refuse_first(field, value, _is_not_finite, "is not a finite number; leave it out or write it as text.")
+        return dict(value)
+
+    def _written(self, field: str, value: dict[str, Any]) -> bytes:
+        try:
+            written = orjson.dumps(value)
+        except TypeError as error:
+            # Nested so deeply that it cannot be written, or not to be written as JSON at all.
+            self._check_depth(field, value)
+            _refuse_first(field, value, _holds_half_a_pair, "holds half a surrogate pair; remove it.")
+            _refuse_first(field, value, _is_large, "is a whole number of more than 64 bits; write it as text.")
+            raise BadUserInput(field, "cannot be written as JSON.") from error
+        if len(written) > self.most_bytes:
+            raise BadUserInput(field, f"takes {len(written)} bytes as JSON; at most {self.most_bytes} are allowed.")
+        return written
+
+    def _check_depth(self, field: str, value: dict[str, Any]) -> None:
+        level: list[Any] = [value]
+        for _ in range(self.deepest):
+            below: list[Any] = []
+            for each in level:
+                inner = each.values() if isinstance(each, dict) else each
+                below += [one for one in inner if isinstance(one, HOLDERS)]
+            level = below
+        if level:
+            raise BadUserInput(field, f"is nested more than {self.deepest} deep; make it flatter.")
+
+
+def _refuse_first(field: str, value: Any, is_wrong: Callable[[Any], bool], problem: str) -> None:
+    """Refuse the first part of a value that is wrong by its path, a wrong name by that of its object."""
+    place = _first(value, is_wrong)
+    if place is not None:
+        raise BadUserInput(reduce(inside, place, field), problem)
+
+
+def _first(value: Any, is_wrong: Callable[[Any], bool]) -> list[str | int] | None:
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if is_wrong(key):
+            return []
+        if isinstance(inner, HOLDERS):
+            if (place := _first(inner, is_wrong)) is not None:
+                return [key, *place]
+        elif is_wrong(inner):
+            return [key]
+    return None
+
+
+def _holds_nul(value: Any) -> bool:
+    # PostgreSQL cannot keep it in text.
+    return isinstance(value, str) and "\0" in value
+
+
+def _holds_half_a_pair(value: Any) -> bool:
+    return isinstance(value, str) and HALF_A_PAIR.search(value) is not None
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
