@@ -57,6 +57,14 @@ class Transaction:
             return self.caller
         return self.caller._replace(visible=sorted(self._allowed.union(visible)))
 
+    @property
+    def narrow_reader(self) -> Caller:
+        """The caller as it reads an answer that is kept: only the projects that the mutation wrote to, as the rights in
+        these are asked for before the answer is returned again. An administrator reads all where no role is needed."""
+        if self.caller.principal_id is None or (self.need.role is None and self.caller.administers):
+            return self.reader
+        return self.caller._replace(visible=sorted(self._allowed))
+
     async def require_instance(self) -> None:
         if self.need is Need.INSTANCE and not (self.caller.administers and await self.still_administers()):
             raise Forbidden(
@@ -84,6 +92,12 @@ class Transaction:
     async def project(self, id_: str, field: str = "input.projectId") -> str:
         self._found(await load.project(self.session, id_, self.caller.who), "project", id_, field, of=id_)
         return id_
+
+    async def require_projects(self, ids: Sequence[str], field: str) -> None:
+        """Refuse unless the caller's role in each of these projects is enough for this mutation."""
+        found = await load.projects(self.session, ids, self.caller.who)
+        for id_ in ids:
+            self._found(found.get(id_), "project", id_, field, of=id_)
 
     async def lock_project(self, id_: str, field: str = "input.projectId") -> Mapping[str, Any]:
         """The policy of a project, whose policy, members and tags nobody else changes until this transaction ends."""
