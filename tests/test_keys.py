@@ -12,6 +12,7 @@ import pytest_asyncio
 from server import keyring as keys
 from server.accounts import all_keys, end_key
 from server.keyring import Keyring
+from server.rejections import Rejected
 from storage.engine import Database
 from storage.secrets import hash_of, is_well_formed, new_secret
 from storage.vocabulary import Role
@@ -41,10 +42,17 @@ async def key_for(database: Cluster, seconds: float) -> str:
     return secret
 
 
-async def owner(keyring: Keyring, secret: str) -> tuple[str, Any] | None:
+async def owner(keyring: Keyring, secret: str) -> tuple[str, Any]:
     """Whose a key is, and what it reaches."""
     principal = await keyring.principal(secret)
-    return (principal.email, principal.visible) if principal else None
+    return (principal.email, principal.visible)
+
+
+async def why_not(keyring: Keyring, secret: str) -> str:
+    """Why a key is not accepted."""
+    with pytest.raises(Rejected) as rejected:
+        await keyring.principal(secret)
+    return rejected.value.reason
 
 
 ALL = (EMAIL, None)
@@ -95,7 +103,7 @@ def test_what_is_no_key_is_not_well_formed(secret: str) -> None:
 async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring: Keyring) -> None:
     secret = new_secret()
     del keyring.database.sessions
-    assert await keyring.principal(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
+    assert await why_not(keyring, secret[:-1] + ("0" if secret[-1] != "0" else "1")) == "KEY_MALFORMED"
     with pytest.raises(AttributeError):
         await keyring.principal(secret)
 
@@ -103,10 +111,10 @@ async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring:
 async def test_a_key_is_looked_up_once_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
     secret, unknown = await make_key(database.app_url, EMAIL), new_secret()
     assert await owner(keyring, secret) == ALL
-    assert await keyring.principal(unknown) is None
+    assert await why_not(keyring, unknown) == "KEY_UNKNOWN"
     del keyring.database.sessions
     assert await owner(keyring, secret) == ALL
-    assert await keyring.principal(unknown) is None
+    assert await why_not(keyring, unknown) == "KEY_UNKNOWN"
 
 
 async def test_a_key_bound_to_a_project_reaches_it_alone(database: Cluster, keyring: Keyring, project: str) -> None:
@@ -138,7 +146,7 @@ async def test_a_revoked_key_stops_when_it_is_no_longer_trusted(
     await revoke(database, secret)
     assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.25)
-    assert await keyring.principal(secret) is None
+    assert await why_not(keyring, secret) == "KEY_UNKNOWN"
 
 
 async def test_a_revoked_key_stops_within_five_seconds(database: Cluster, registry: Registry) -> None:
@@ -156,12 +164,12 @@ async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Clus
     began = time.monotonic()
     assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.52)
-    assert await keyring.principal(secret) is None
+    assert await why_not(keyring, secret) == "KEY_UNKNOWN"
     assert time.monotonic() - began < keys.TRUSTED_SECONDS
 
 
 async def test_an_expired_key_is_unknown(database: Cluster, keyring: Keyring) -> None:
-    assert await keyring.principal(await key_for(database, -1)) is None
+    assert await why_not(keyring, await key_for(database, -1)) == "KEY_UNKNOWN"
     assert await owner(keyring, await key_for(database, 3600)) == ALL
 
 
