@@ -155,7 +155,7 @@ def expected(mutation: str, name: str) -> Told:
     """The cell of the matrix, from the table."""
     need, caller = MUTATIONS[mutation], CALLERS[name]
     if not caller.known:
-        return Told("UNAUTHENTICATED", status=401)
+        return Told("UNAUTHENTICATED", reason="CREDENTIALS_MISSING", status=401)
     if need is Need.INSTANCE:
         return Told("OK") if caller.administers else Told("FORBIDDEN", needed="INSTANCE")
     if need is Need.OWNER:

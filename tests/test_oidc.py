@@ -28,9 +28,10 @@ from pydantic import ValidationError
 from server import issuer, oidc
 from server.issuer import KeysUnavailable
 from server.oidc import Tokens, Verified
-from server.rejections import Rejected
+from server.rejections import Reason, Rejected
 from server.settings import ASYMMETRIC, Settings
-from tests.conftest import Cluster, Registry, make_project
+from storage.vocabulary import PrincipalKind
+from tests.conftest import Cluster, Registry, make_key, make_project
 
 EMAIL = "ana@example.com"
 AUDIENCE = "lineal"
@@ -922,6 +923,35 @@ async def test_a_token_that_is_not_trusted_is_refused_at_the_gate(asking: Regist
         answer = await asking.with_key(token).send(VIEWER)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
     assert (await asking.with_key(signed(claims)).send(VIEWER)).status_code == 200
+
+
+async def test_the_gate_says_why_a_token_is_refused_and_does_not_repeat_it(
+    asking: Registry, site: Site, database: Cluster
+) -> None:
+    await make_key(database.app_url, "nightly@example.com", kind=PrincipalKind.SERVICE, administers=False)
+    claims = claims_of(site)
+    told = {
+        "a.b.c": "TOKEN_MALFORMED",
+        "x" * (oidc.MAX_LENGTH + 1): "TOKEN_TOO_LONG",
+        signed(claims, kid="unknown"): "TOKEN_KEY_UNKNOWN",
+        signed(claims, "RS512", kid="RS256"): "TOKEN_ALGORITHM",
+        signed(claims, jku=site.address): "TOKEN_HEADER_REFUSED",
+        signed(claims, private=STRANGER): "TOKEN_SIGNATURE",
+        signed(claims_of(site, exp=NOW - 60)): "TOKEN_EXPIRED",
+        signed(claims_of(site, email_verified=None)): "ADDRESS_NOT_VERIFIED",
+        signed(claims_of(site, email="admin@localhost")): "ADDRESS_RESERVED",
+        signed(claims_of(site, email="Nightly@Example.com")): "ADDRESS_OF_SERVICE",
+    }
+    for token, reason in told.items():
+        answer = await asking.with_key(token).send(VIEWER)
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["extensions"]) == (401, {"code": "UNAUTHENTICATED", "reason": reason})
+        assert error["message"] == Reason[reason].value
+        assert not any(len(piece) > 3 and piece in answer.text for piece in token.split("."))
+
+
+def test_the_sentence_about_long_tokens_is_true() -> None:
+    assert f"at most {oidc.MAX_LENGTH} characters" in Reason.TOKEN_TOO_LONG
 
 
 async def test_without_an_issuer_no_token_is_taken(registry: Registry, site: Site) -> None:
