@@ -35,6 +35,10 @@ TRY_AGAIN_LATER = 1013
 LONGEST_REASON = 123
 
 
+class Left(Exception):
+    """The client has left while something was sent to it."""
+
+
 class Closed(Exception):
     """The connection is to be closed with a code and a reason, after a last message."""
 
@@ -100,8 +104,8 @@ class Conversation:
             await self._say_goodbye(self._closing.result())
 
     async def _say_goodbye(self, closed: Closed) -> None:
-        # Who does not read does not let us say good-bye either.
-        with suppress(TimeoutError):
+        # A client that does not read takes no good-bye either, and one that has left (an OSError too) needs none.
+        with suppress(OSError):
             async with asyncio.timeout(1):
                 if closed.last:
                     await self.tell(closed.last)
@@ -212,6 +216,8 @@ class Conversation:
             async with aclosing(of.messages(subscribed, standing)) as messages:
                 async for message in messages:
                     await self._pass_on(id_, message.body)
+        except Left:
+            pass
         except RightEnded as ended:
             self._end(id_, ended, standing.caller)
         except TooSlow as slow:
@@ -227,11 +233,16 @@ class Conversation:
                 self.subscribed.pop(id_, None)
 
     async def tell(self, message: Mapping[str, Any]) -> None:
-        await self.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
+        # ASGI's send raises an OSError once the client has left; then there is nobody to tell.
+        with suppress(OSError):
+            await self.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
 
     async def _pass_on(self, id_: str, body: bytes) -> None:
         text = b'{"type":"next","id":%b,"payload":%b}' % (orjson.dumps(id_), body)
-        await patiently(self.send({"type": "websocket.send", "text": text.decode()}))
+        try:
+            await patiently(self.send({"type": "websocket.send", "text": text.decode()}))
+        except OSError:
+            raise Left from None
 
 
 def refusal_of(id_: str, answer: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 PROMISE = 5.0
 PROJECT, MODEL, OPEN_ID = "proj_ended", "model_ended", "1"
-EVENTS = "subscription($p: ID!) { auditEvents(projectId: $p) { position projectId } }"
+EVENTS = "subscription($p: ID!, $after: BigInt) { auditEvents(projectId: $p, after: $after) { position projectId } }"
 ASK = "query($p: ID!) { project(id: $p) { id members { email } webhooks { url } models { nodes { id } } } }"
 MUTATIONS = {
     "createDeployment": "CreateDeploymentInput",
@@ -59,6 +59,8 @@ class Way:
     last: float = 0.0
     count: int = 0
     end: Any = None
+    told: str = ""
+    subscribe: Callable[[int], Awaitable[None]] | None = None
     task: asyncio.Task[None] | None = None
     close: list[Callable[[], Awaitable[Any]]] = field(default_factory=list)
 
@@ -101,9 +103,15 @@ async def open_socket(live: Live, person: Person) -> ClientConnection:
 async def by_socket(live: Live, person: Person, subscribes: bool = True) -> Way:
     connection = await open_socket(live, person)
     path = Way("WebSocket" if subscribes else "idle WebSocket", worker_of(live, connection.local_address[1]))
-    if subscribes:
-        payload = {"query": EVENTS, "variables": {"p": PROJECT}}
+
+    async def subscribe(after: int | None = None) -> None:
+        payload = {"query": EVENTS, "variables": {"p": PROJECT, "after": after}}
         await connection.send(json.dumps({"type": "subscribe", "id": OPEN_ID, "payload": payload}))
+
+    if subscribes:
+        await subscribe()
+    else:
+        path.subscribe = subscribe
 
     async def hear() -> None:
         told: list[str] = []
@@ -111,6 +119,7 @@ async def by_socket(live: Live, person: Person, subscribes: bool = True) -> Way:
             while True:
                 message = json.loads(await connection.recv())
                 told.append(message["type"])
+                path.told = told[-1]
                 if PROJECT in json.dumps(message.get("payload", {})) and message["type"] == "next":
                     path.heard()
         path.end = (connection.close_code, told[-1:])
@@ -277,7 +286,11 @@ async def one_round(live: Live, late: dict[str, list[float]]) -> None:
         assert all(path.count for each in people for path in each.paths if path.kind != "idle WebSocket")
         for each in people:
             await end(live, each)
-        await asyncio.sleep(PROMISE + 1.5)
+        await asyncio.sleep(PROMISE)
+        for idle in [path for each in people for path in each.paths if path.subscribe and path.end is None]:
+            assert idle.subscribe
+            await idle.subscribe(0)
+        await asyncio.sleep(1.5)
         assert not writing.done()
         for each in people:
             assert_ended(each, late)
@@ -292,8 +305,9 @@ def assert_ended(of: Person, late: dict[str, list[float]]) -> None:
     assert len({path.worker for path in of.paths}) == 2
     for path in of.paths:
         if path.kind == "idle WebSocket":
-            # Its principal is still somebody unless the key ended.
-            assert path.end == ((4403, []) if of.how == "key" else None), (of.how, path)
+            # Its principal is still somebody unless the key ended, and may subscribe to what it sees.
+            expected: tuple[Any, str] = ((4403, []), "") if of.how == "key" else (None, "error")
+            assert (path.end, path.told, path.count) == (*expected, 0), (of.how, path)
             continue
         late[path.kind].append(path.last - of.ended_at)
         assert path.last - of.ended_at < PROMISE, (of.how, path)
