@@ -218,3 +218,47 @@ async def test_while_a_message_is_sent_the_next_one_is_not_made_yet(member: Memb
         del answers._answer
         streaming.cancel()
         await asyncio.gather(streaming, return_exceptions=True)
+
+
+@asynccontextmanager
+async def held(database: Cluster, row: str) -> AsyncIterator[Any]:
+    """A connection that holds a row's lock while the block runs."""
+    connection = await connect(database.owner_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT FROM {row} FOR NO KEY UPDATE")
+            yield connection
+    finally:
+        await connection.close()
+
+
+WAITING = {
+    "a model": ("models WHERE id = '{model}'", "addTags", "TagsInput"),
+    "an experiment": ("experiments WHERE id = '{experiment}'", "completeExperiment", "CompleteExperimentInput"),
+}
+
+
+@pytest.mark.parametrize(("row", "mutation", "of"), WAITING.values(), ids=WAITING.keys())
+async def test_a_write_that_waited_for_a_lock_while_its_role_was_lost_is_refused(
+    member: Member, monkeypatch: pytest.MonkeyPatch, row: str, mutation: str, of: str
+) -> None:
+    # The write itself refuses, not only what would tell of it.
+    monkeypatch.setattr(callers, "CHECK_SECONDS", 60.0)
+    await member.root.ask(CREATE, input=new(member.project))
+    begin = 'mutation($p: ID!) { createExperiment(input: {projectId: $p, name: "Long"}) { experiment { id } } }'
+    experiment = (await member.root.ask(begin, p=member.project))["createExperiment"]["experiment"]["id"]
+    model = new(member.project)["modelId"]
+    given: dict[str, Any] = {
+        "addTags": {"modelId": model, "version": "1.0.0", "tags": ["late"]},
+        "completeExperiment": {"experimentId": experiment, "status": "COMPLETED"},
+    }[mutation]
+    query = f"mutation($input: {of}!) {{ {mutation}(input: $input) {{ __typename }} }}"
+    async with held(member.database, row.format(model=model, experiment=experiment)):
+        caller = member.root.with_key(member.key)
+        asking = asyncio.create_task(caller.refusal(query, input=given))
+        await asyncio.sleep(0.3)
+        await member.remove()
+        assert not asking.done()
+    assert (await asking)["code"] == "NOT_FOUND"
+    events = "query($p: ID!) { auditEvents(filter: {projectId: $p}, first: 1) { nodes { action } } }"
+    assert (await member.root.ask(events, p=member.project))["auditEvents"]["nodes"] == [{"action": "member.removed"}]
