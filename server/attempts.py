@@ -26,8 +26,8 @@ class Attempts:
             self._left.take(network_of(address), 1)
         except RateLimited as limited:
             raise RateLimited(
-                "Too many wrong keys or tokens came from your address. Check the key before you send it again, in"
-                f" {limited.retry_after} s at the earliest; a right one is accepted at any time.",
+                f"Too many wrong keys or tokens came from your address; try again in {limited.retry_after} s. A right"
+                " one is accepted at any time.",
                 limited.retry_after,
             ) from None
 

@@ -1,9 +1,7 @@
 """Who sends a request: the owner of its API key or token as the database knows it now, or why it is nobody."""
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from starlette.types import Message, Send
 
@@ -22,44 +20,45 @@ EVERYBODY = Principal("open@localhost", None)
 # How old a look at a caller's rights may be when something is answered to it: it is then looked at again. That look may
 # be TRUSTED_SECONDS old itself; together they stay below the 5 seconds after which nothing of a project is answered.
 CHECK_SECONDS = 1.0
-# Who asks, now: None where the key or token is no longer valid.
-Recheck = Callable[[], Awaitable[Caller | None]]
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="lineal"'),)
 # Not that nothing was kept: the work may have been done.
 AWAY = "The database went away before your rights were looked at again. If this was to write, check whether it did."
 ENDED = "Your key or your rights ended while this request was in progress. If it was to write, check whether it did."
 
 
-@dataclass
+@dataclass(slots=True)
 class Standing:
     """A caller and what it may do, looked at again whenever that was some time ago."""
 
+    sender: "Sender"
+    authorization: str
     caller: Caller
-    recheck: Recheck
     looked_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() - self.looked_at > CHECK_SECONDS
 
     async def now(self) -> Caller | None:
         """The caller as it is now; None where its key or token is no longer valid."""
-        if time.monotonic() - self.looked_at > CHECK_SECONDS:
-            return await self.look_again()
-        return self.caller
+        return await self.look_again() if self.is_old else self.caller
 
     async def look_again(self) -> Caller | None:
         began = time.monotonic()
-        caller = await self.recheck()
+        caller = await self.sender.recheck(self.authorization)
         if caller is not None:
             self.caller, self.looked_at = caller, began
         return caller
 
     async def require(self) -> Caller:
         """The caller as it is now; Refused where it is nobody any more."""
-        caller = await self.now()
+        caller = await self.look_again() if self.is_old else self.caller
         if caller is None:
             raise Refused(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)
         return caller
 
 
-@dataclass
+@dataclass(slots=True)
 class AsAllowed:
     """Sends an answer; after work that took long, only if the caller still has the rights that it was made with."""
 
@@ -69,19 +68,22 @@ class AsAllowed:
 
     async def __call__(self, message: Message) -> None:
         # Refusals hold nothing of any project, and must not wait for a database that is away.
-        if message["type"] == "http.response.start" and message["status"] < 400:
-            try:
-                before = self.standing.caller
-                if not sees_all_of(await self.standing.require(), before):
-                    raise Refused(403, ENDED, "FORBIDDEN")
-            except Refused as refusal:
-                self._is_refused = True
-                await refuse(self.send, refusal)
-            except Unavailable:
-                self._is_refused = True
-                await refuse(self.send, Refused(503, AWAY, "UNAVAILABLE"))
+        is_answer = message["type"] == "http.response.start" and message["status"] < 400
+        if is_answer and self.standing.is_old and (refusal := await self._refusal()):
+            self._is_refused = True
+            await refuse(self.send, refusal)
         if not self._is_refused:
             await self.send(message)
+
+    async def _refusal(self) -> Refused | None:
+        before = self.standing.caller
+        try:
+            now = await self.standing.require()
+        except Refused as refusal:
+            return refusal
+        except Unavailable:
+            return Refused(503, AWAY, "UNAVAILABLE")
+        return None if sees_all_of(now, before) else Refused(403, ENDED, "FORBIDDEN")
 
 
 def sees_all_of(now: Caller, before: Caller) -> bool:
@@ -114,7 +116,7 @@ class Callers:
         return await self.keyring.with_email((await self.tokens.email(secret)).email)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sender:
     """The other end of one connection, for one request or socket."""
 
@@ -133,7 +135,7 @@ class Sender:
 
     async def standing(self, authorization: str) -> Standing:
         """The caller, and how to look at it again; refuses like `identify`."""
-        return Standing(await self.identify(authorization), partial(self.recheck, authorization))
+        return Standing(self, authorization, await self.identify(authorization))
 
     async def recheck(self, authorization: str) -> Caller | None:
         """The caller as it is now; None where its key or token is no longer valid. No attempt: it was right once."""
