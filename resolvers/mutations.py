@@ -48,7 +48,7 @@ async def run_mutation(
 ) -> bytes:
     """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept.
 
-    What was kept before under the same idempotency key is answered again instead.
+    If an answer is kept under the same idempotency key, it is returned instead, to a caller who still has the rights.
     """
     write = operation.types["Mutation"].binding(field.name)
     assert isinstance(write, Write)
@@ -58,19 +58,19 @@ async def run_mutation(
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
         async with database.session() as session:
-            if repeat and (kept := await repeat.recall(session)) is not None:
-                return kept
             tx = Transaction(session, caller, need_of(field.name))
             await tx.require_instance()
+            if repeat and (kept := await repeat.recall(tx)) is not None:
+                return kept
             payload = await write.function(tx, **arguments)
             # Compiled after the write: a refused input must not cost a plan.
-            reader = tx.reader
+            reader = tx.narrow_reader if repeat else tx.reader
             plan = operation.payload_plan(variables, reader, field.key)
             connection = await driver_connection(session)
             row = await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload))
             answer = await plan.finish(row)
             if repeat:
-                await repeat.keep(session, answer)
+                await repeat.keep(session, answer, reader.visible)
             with perhaps_kept():
                 await session.commit()
     return answer

@@ -57,6 +57,14 @@ class Transaction:
             return self.caller
         return self.caller._replace(visible=sorted(self._allowed.union(visible)))
 
+    @property
+    def narrow_reader(self) -> Caller:
+        """The caller as it reads an answer that is kept: only the projects that the mutation wrote to, as the rights in
+        these are asked for before the answer is returned again. An administrator reads all where no role is needed."""
+        if self.caller.principal_id is None or (self.need.role is None and self.caller.administers):
+            return self.reader
+        return self.caller._replace(visible=sorted(self._allowed))
+
     async def require_instance(self) -> None:
         if self.need is Need.INSTANCE and not (self.caller.administers and await self.still_administers()):
             raise Forbidden(
@@ -85,6 +93,12 @@ class Transaction:
         self._found(await load.project(self.session, id_, self.caller.who), "project", id_, field, of=id_)
         return id_
 
+    async def require_projects(self, ids: Sequence[str], field: str) -> None:
+        """Refuse unless the caller's role in each of these projects is enough for this mutation."""
+        found = await load.projects(self.session, ids, self.caller.who)
+        for id_ in ids:
+            self._found(found.get(id_), "project", id_, field, of=id_)
+
     async def lock_project(self, id_: str, field: str = "input.projectId") -> Mapping[str, Any]:
         """The policy of a project, whose policy, members and tags nobody else changes until this transaction ends."""
         await self.project(id_, field)
@@ -102,7 +116,7 @@ class Transaction:
 
     async def lock_experiment(self, id_: str, field: str = "input.experimentId") -> Mapping[str, Any]:
         found = await load.lock_experiment(self.session, id_, self.caller.who)
-        return self._found(found, "experiment", id_, field)
+        return self._found(await self._locked(found), "experiment", id_, field)
 
     async def lock_model(self, id_: str, field: str = "input.modelId") -> Mapping[str, Any]:
         """The model, whose versions, stages and requests nobody else changes until this transaction ends."""
@@ -110,7 +124,7 @@ class Transaction:
 
     async def lock_models(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Models by id, locked in id order; without those that there are not."""
-        found = await load.lock_models(self.session, ids, self.caller.who)
+        found = await self._with_roles_now(await load.lock_models(self.session, ids, self.caller.who))
         for model in found.values():
             self.allow(model, model["project_id"])
         return found
@@ -129,10 +143,23 @@ class Transaction:
 
     async def webhook(self, id_: str, field: str = "input.webhookId") -> Mapping[str, Any]:
         """A webhook, which nobody else changes until this transaction ends."""
-        return self._found(await load.lock_webhook(self.session, id_, self.caller.who), "webhook", id_, field)
+        found = await load.lock_webhook(self.session, id_, self.caller.who)
+        return self._found(await self._locked(found), "webhook", id_, field)
 
     async def delivery(self, id_: str, field: str = "input.deliveryId") -> Mapping[str, Any]:
-        return self._found(await load.lock_delivery(self.session, id_, self.caller.who), "delivery", id_, field)
+        found = await load.lock_delivery(self.session, id_, self.caller.who)
+        return self._found(await self._locked(found), "delivery", id_, field)
+
+    async def _with_roles_now(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+        """Locked rows with the caller's role as it is now, without those that it may no longer see: the role in a row
+        is from before its lock was waited for."""
+        projects = sorted({row["project_id"] for row in rows.values()})
+        now = await load.projects(self.session, projects, self.caller.who) if projects else {}
+        found = [(id_, row, now.get(row["project_id"])) for id_, row in rows.items()]
+        return {id_: {**row, "role": project["role"]} for id_, row, project in found if project}
+
+    async def _locked(self, row: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        return (await self._with_roles_now({"": row})).get("") if row else None
 
     def _found(
         self, found: Mapping[str, Any] | None, noun: str, id_: str, field: str, of: str | None = None

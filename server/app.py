@@ -17,6 +17,7 @@ from resolvers.errors import Refusal
 from schema import schema
 from server import graphiql
 from server.admission import Admission
+from server.callers import Callers
 from server.documents import Documents
 from server.feed import Feed
 from server.gate import Gate, wants_page
@@ -94,7 +95,8 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     subscriptions = Subscriptions(operations, database, feed)
     streams = Streams(endpoint, subscriptions)
     sockets = Sockets(subscriptions, admission)
-    return Gate(Explorable(endpoint, streams), app, sockets, settings, keyring, admission, tokens)
+    callers = Callers(keyring, tokens, settings.open)
+    return Gate(Explorable(endpoint, streams), app, sockets, settings, callers, admission)
 
 
 class Explorable:

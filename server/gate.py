@@ -2,22 +2,16 @@
 
 import secrets
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resolvers.errors import Refusal, Unavailable
-from resolvers.refusals import refused
+from resolvers.errors import Refusal
 from resolvers.rules.access import ROUTES, Need
-from resolvers.transaction import Caller
 from server.admission import Admission
-from server.http import JSON, Headers, Refused, busy, defect, over_http, refuse, respond
-from server.issuer import KeysUnavailable
-from server.keyring import Keyring, Principal
-from server.oidc import Tokens
+from server.callers import AsAllowed, Callers
+from server.http import JSON, Headers, Refused, over_http, refuse, respond
 from server.settings import Settings
-from storage.secrets import PREFIX
 
 API = "/graphql"
 OPEN = [path for path, need in ROUTES.items() if need is Need.OPEN]
@@ -36,7 +30,6 @@ PREFLIGHT = [
 READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
 # A request's id: the process, and a number in it.
 PROCESS, REQUESTS = f"{secrets.token_hex(5)}-", count(1)
-EVERYBODY = Principal("open@localhost", None)
 
 
 @dataclass
@@ -50,9 +43,8 @@ class Gate:
     app: ASGIApp
     sockets: ASGIApp
     settings: Settings
-    keyring: Keyring
+    callers: Callers
     admission: Admission
-    tokens: Tokens | None = None
 
     def __post_init__(self) -> None:
         self.hosts, self.origins = self.settings.hosts, self.settings.origins
@@ -77,11 +69,8 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         state = scope.setdefault("state", {})
-        state |= {"headers": headers, "identify": partial(self._identify, request_id)}
+        state |= {"headers": headers, "sender": self.callers.sender(address_of(scope), request_id)}
         await self.sockets(scope, receive, send)
-
-    async def _identify(self, request_id: str, authorization: str) -> Caller | None:
-        return await self._recheck({b"authorization": authorization.encode("latin-1", "replace")}, request_id)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -93,6 +82,7 @@ class Gate:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
+        answer: Send = send_named
         try:
             if len(scope["query_string"]) > LONGEST_QUERY_STRING:
                 sentence = f"The query string is longer than {LONGEST_QUERY_STRING} bytes; send the request by POST."
@@ -105,29 +95,22 @@ class Gate:
             state = scope.setdefault("state", {})
             state |= {"headers": headers, "request_id": request_id}
             if not self._is_open(scope, headers):
-                principal = await self._principal(headers, request_id)
-                state["caller"] = principal.caller(request_id)
-                state["recheck"] = partial(self._recheck, headers, request_id)
+                authorization = headers.get(b"authorization", b"").decode("latin-1")
+                sender = self.callers.sender(address_of(scope), request_id)
+                state["standing"] = standing = await sender.standing(authorization)
+                state["caller"] = standing.caller
+                answer = AsAllowed(send_named, standing)
             if scope["path"] == API:
-                await self.api(scope, receive, send_named)
+                await self.api(scope, receive, answer)
             elif "caller" in state:
                 with self.admission.requests.place(state["caller"].actor):
-                    await self.app(scope, receive, send_named)
+                    await self.app(scope, receive, answer)
             else:
-                await self.app(scope, receive, send_named)
+                await self.app(scope, receive, answer)
         except Refused as refusal:
             await refuse(send_named, refusal)
         except Refusal as refusal:
             await refuse(send_named, over_http(refusal))
-
-    async def _recheck(self, headers: dict[bytes, bytes], request_id: str) -> Caller | None:
-        """The caller as it is now; None where its key or token is no longer valid."""
-        try:
-            return (await self._principal(headers, request_id)).caller(request_id)
-        except Refused as refusal:
-            if refusal.status == 401:
-                return None
-            raise Unavailable(str(refusal)) from None
 
     def _check_address(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         """Whether the request is addressed to us and comes from our own pages or from listed ones."""
@@ -156,40 +139,10 @@ class Gate:
             return True
         return path == API and wants_page(scope["method"], headers, scope["query_string"])
 
-    async def _principal(self, headers: dict[bytes, bytes], request_id: str) -> Principal:
-        if self.settings.open:
-            return EVERYBODY
-        scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not secret:
-            raise unauthenticated("An API key is needed: send it as the header Authorization: Bearer lnl_...")
-        is_token = self.tokens is not None and not secret.startswith(PREFIX)
-        principal = await self._known(secret.strip(), request_id, is_token)
-        if principal is None:
-            what = (
-                "token is not one of the issuer's, or is over" if is_token else "API key is unknown, revoked or expired"
-            )
-            raise unauthenticated(f"The {what}; ask an administrator for another.")
-        return principal
 
-    async def _with_token(self, token: str) -> Principal | None:
-        assert self.tokens
-        verified = await self.tokens.email(token)
-        return await self.keyring.with_email(verified.email) if verified else None
-
-    async def _known(self, secret: str, request_id: str, is_token: bool) -> Principal | None:
-        try:
-            with refused():
-                return await (self._with_token(secret) if is_token else self.keyring.principal(secret))
-        except Refusal as refusal:
-            raise busy(str(refusal), 1) from refusal
-        except KeysUnavailable as away:
-            raise busy(str(away), 5) from away
-        except Exception as error:  # noqa: BLE001 - before the app, which masks its own
-            raise defect(error, request_id) from None
-
-
-def unauthenticated(sentence: str) -> Refused:
-    return Refused(401, sentence, "UNAUTHENTICATED", [(b"www-authenticate", b'Bearer realm="lineal"')])
+def address_of(scope: Scope) -> str:
+    """The connection's other end; empty for one that has no address, as over a Unix socket."""
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def wants_page(method: str, headers: dict[bytes, bytes], query_string: bytes) -> bool:

@@ -71,6 +71,8 @@ class GraphQLEndpoint:
         try:
             media = answer_in(scope["state"]["headers"].get(b"accept", b""))
             request = await self.request(scope, receive)
+            # The body may have taken its time: as the caller is now.
+            caller = await scope["state"]["standing"].require()
             # Only now: a body that is still on its way is not being worked on.
             with self.admission.requests.place(caller.actor):
                 answer = await self._answer(request, caller, scope["method"])

@@ -1,7 +1,9 @@
 """Whose a key or a token is, and what it reaches: asked of the database at most once in a few seconds."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +11,18 @@ from cachetools import LRUCache
 from sqlalchemy import Row, text
 
 from resolvers.transaction import Caller
+from server.rejections import Reason, Rejected
 from storage.engine import Database
 from storage.secrets import hash_of, is_well_formed
 from storage.vocabulary import PrincipalKind
 
-# How long a process trusts what it knows of a key: a revoked one stops within this time.
+# How long a process trusts what it knows of a key: a revoked one stops within this time. Streams add the second
+# after which they ask again (CHECK_SECONDS), and the promise is 5 seconds.
 TRUSTED_SECONDS = 3.0
 LOOKUP_SECONDS = 5.0
+# Look-ups at once of keys that this process does not know: a flood of wrong ones leaves connections to everybody else.
+STRANGERS = 3
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,43 @@ class Principal:
 class _Known:
     principal: Principal | None
     until: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.until
+
+
+class _Memory:
+    """What was found by a text: asked for once for all who wait for it, and trusted for some seconds."""
+
+    def __init__(self, strangers: asyncio.Semaphore):
+        self._strangers = strangers
+        self._right: LRUCache[str, _Known] = LRUCache(REMEMBERED)
+        # Apart, so that many wrong ones cannot push the right ones out.
+        self._wrong: LRUCache[str, _Known] = LRUCache(REMEMBERED)
+        self._coming: dict[str, asyncio.Task[_Known]] = {}
+
+    def fresh(self, name: str) -> _Known | None:
+        known = self._right.get(name) or self._wrong.get(name)
+        return known if known and known.is_fresh else None
+
+    async def ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
+        if (asking := self._coming.get(name)) is None:
+            asking = self._coming[name] = asyncio.create_task(self._ask(name, ask))
+            asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        # A request that is given up does not end the look-up for the others.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS), nullcontext() if name in self._right else self._strangers:
+                known = await ask()
+        finally:
+            del self._coming[name]
+        self._right.pop(name, None)
+        self._wrong.pop(name, None)
+        (self._wrong if known.principal is None else self._right)[name] = known
+        return known
 
 
 PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
@@ -62,30 +106,37 @@ class Keyring:
 
     def __init__(self, database: Database):
         self.database = database
-        self._known: LRUCache[str, _Known] = LRUCache(10_000)
+        strangers = asyncio.Semaphore(STRANGERS)
         # By address, and apart: whoever sends an address as a key must not be taken for its owner.
-        self._people: LRUCache[str, _Known] = LRUCache(10_000)
+        self._keys, self._people = _Memory(strangers), _Memory(strangers)
 
-    async def principal(self, secret: str) -> Principal | None:
-        """The owner of a key; None for an unknown, revoked or expired one."""
-        known = self._known.get(secret)
-        if known is None or known.until <= time.monotonic():
+    async def principal(self, secret: str) -> Principal:
+        """The owner of a key; Rejected for one that cannot be a key, and for an unknown, revoked or expired one."""
+        known = self._keys.fresh(secret)
+        if known is None:
             if not is_well_formed(secret):
-                return None
-            known = self._known[secret] = await self._find(hash_of(secret))
+                raise Rejected(Reason.KEY_MALFORMED)
+            known = await self._keys.ask(secret, lambda: self._find(hash_of(secret)))
+        if known.principal is None:
+            raise Rejected(Reason.KEY_UNKNOWN)
         return known.principal
 
     async def with_email(self, email: str) -> Principal:
-        """Who an issuer's token names: known by its address, and without any role where nobody gave it one."""
-        known = self._people.get(email)
-        if known is None or known.until <= time.monotonic():
-            asked = time.monotonic()
-            async with self.database.session(LOOKUP_SECONDS) as session:
-                row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
-            principal = Principal(email, ()) if row is None else _principal(row)
-            known = self._people[email] = _Known(principal, asked + TRUSTED_SECONDS)
-        assert known.principal is not None
-        return known.principal
+        """Whom an issuer's token names: known by its address, and without any role where nobody gave it one. Rejected
+        for the address of a service."""
+        known = self._people.fresh(email) or await self._people.ask(email, lambda: self._find_person(email))
+        principal = known.principal
+        assert principal is not None
+        if principal.kind is PrincipalKind.SERVICE:
+            raise Rejected(Reason.ADDRESS_OF_SERVICE)
+        return principal
+
+    async def _find_person(self, email: str) -> _Known:
+        asked = time.monotonic()
+        async with self.database.session(LOOKUP_SECONDS) as session:
+            row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
+        principal = Principal(email, ()) if row is None else _principal(row)
+        return _Known(principal, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
         asked = time.monotonic()

@@ -77,6 +77,15 @@ class Settings(BaseSettings):
     oidc_jwks_url: str = Field(
         "", description="Where the issuer publishes its keys; absent: where its discovery document says."
     )
+    oidc_email_claim: str = Field(
+        "email",
+        min_length=1,
+        description="The token's claim that holds the email address; Entra ID uses preferred_username or upn.",
+    )
+    oidc_email_trusted_issuers: str = Field(
+        "",
+        description="Issuers, comma-separated, whose email addresses are trusted when a token has no email_verified.",
+    )
     open: bool = Field(False, description="Serve without API keys. Only on a loopback address.")
     demo: bool = Field(False, description="Fill an empty registry with the sample of the product description.")
     log_level: str = Field("info", description="debug, info, warning or error.")
@@ -127,6 +136,22 @@ class Settings(BaseSettings):
         if bad or not listed:
             raise ValueError(f"holds {', '.join(bad) or 'nothing'}; it may hold {', '.join(ASYMMETRIC)}")
         return value
+
+    @field_validator("oidc_email_trusted_issuers")
+    @classmethod
+    def _vouches_for_other_claims(cls, value: str, info: ValidationInfo) -> str:
+        # email_verified is about the claim email alone, and users may often change their other names.
+        issuer = info.data.get("oidc_issuer")
+        if issuer and info.data.get("oidc_email_claim") != "email" and issuer not in _listed(value):
+            raise ValueError(
+                "must list oidc-issuer if oidc-email-claim is not email; email_verified is about email only"
+            )
+        return value
+
+    @property
+    def email_trusted_issuers(self) -> tuple[str, ...]:
+        """The issuers whose tokens need no email_verified."""
+        return _listed(self.oidc_email_trusted_issuers)
 
     @property
     def algorithms(self) -> tuple[str, ...]:

@@ -6,16 +6,16 @@ Last-Event-ID, and the stream goes on after it.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
-from resolvers.transaction import Caller
+from server.callers import Standing
 from server.http import JSON as MEDIA
 from server.http import GraphQLEndpoint, Refused, busy, respond
 from server.operations import refused_answer
-from server.subscriptions import Message, Recheck, Subscribed, Subscriptions, TooSlow, patiently
+from server.subscriptions import Message, Subscribed, Subscriptions, TooSlow, patiently
 
 EVENTS = "text/event-stream"
 # Often enough that no proxy takes the connection for dead.
@@ -35,11 +35,12 @@ class Streams:
     subscriptions: Subscriptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller: Caller = scope["state"]["caller"]
-        recheck: Recheck = scope["state"]["recheck"]
+        standing: Standing = scope["state"]["standing"]
+        caller = standing.caller
         after = position_in(scope["state"]["headers"].get(b"last-event-id"))
         try:
             request = await self.endpoint.request(scope, receive)
+            caller = await standing.require()
             with self.endpoint.admission.requests.place(caller.actor):
                 async with asyncio.timeout(self.endpoint.timeout):
                     subscribed = await self.subscriptions.begin(request, caller)
@@ -53,10 +54,10 @@ class Streams:
             await respond(send, answer.status, answer.body, MEDIA, more)
             return
         with self.endpoint.admission.streams.place(caller.actor):
-            await self._stream(subscribed, caller, recheck, after, receive, send)
+            await self._stream(subscribed, standing, after, receive, send)
 
     async def _stream(
-        self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None, receive: Receive, send: Send
+        self, subscribed: Subscribed, standing: Standing, after: int | None, receive: Receive, send: Send
     ) -> None:
         headers = [
             (b"content-type", f"{EVENTS}; charset=utf-8".encode()),
@@ -65,40 +66,50 @@ class Streams:
             (b"x-content-type-options", b"nosniff"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        sending = asyncio.create_task(self._send(subscribed, caller, recheck, after, send))
-        leaving = asyncio.create_task(disconnected(receive))
+        sending = asyncio.create_task(self._send(subscribed, standing, after, send))
+        watching = asyncio.create_task(subscribed.watch(standing))
+        tasks = [sending, watching, asyncio.create_task(disconnected(receive))]
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sending, leaving):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (watching, sending):
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Exception):
+                await self._end(error, standing, send)
+                break
 
-    async def _send(
-        self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None, send: Send
-    ) -> None:
-        async def write(body: bytes, more: bool = True) -> None:
-            await patiently(send({"type": "http.response.body", "body": body, "more_body": more}))
+    async def _send(self, subscribed: Subscribed, standing: Standing, after: int | None, send: Send) -> None:
+        async def write(body: bytes) -> None:
+            await patiently(send({"type": "http.response.body", "body": body, "more_body": True}))
 
         await write(BEAT)
-        try:
-            async with aclosing(self.subscriptions.messages(subscribed, caller, recheck, after)) as messages:
-                async for message in beating(messages, lambda: write(BEAT)):
-                    await write(b"id: %d\nevent: next\ndata: %b\n\n" % (message.position, message.body))
-        except TooSlow:
+        async with aclosing(self.subscriptions.messages(subscribed, standing, after)) as messages:
+            async for message in beating(messages, lambda: write(BEAT)):
+                await write(b"id: %d\nevent: next\ndata: %b\n\n" % (message.position, message.body))
+
+    async def _end(self, error: Exception, standing: Standing, send: Send) -> None:
+        """The end of the stream says why, unless its reader does not read."""
+        if isinstance(error, TooSlow):
             return
-        except Exception as error:  # noqa: BLE001 - the end of the stream says why
-            await write(b"event: next\ndata: %b\n\n" % refused_answer(error, caller).body)
-        await write(b"event: complete\ndata:\n\n", more=False)
+        body = b"event: next\ndata: %b\n\n" % refused_answer(error, standing.caller).body
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": b"event: complete\ndata:\n\n"})
 
 
 async def beating(
     messages: AsyncIterator[Message], beat: Callable[[], Awaitable[None]], seconds: float = BEAT_SECONDS
 ) -> AsyncIterator[Message]:
     """The messages, and a beat whenever none comes for some time."""
-    coming = asyncio.ensure_future(anext(messages))
+    coming: asyncio.Future[Message] | None = None
     try:
         while True:
+            # Not while the last one is still being sent: rights are looked at when a message is made.
+            coming = coming or asyncio.ensure_future(anext(messages))
             done, _ = await asyncio.wait({coming}, timeout=seconds)
             if not done:
                 await beat()
@@ -107,11 +118,12 @@ async def beating(
                 message = coming.result()
             except StopAsyncIteration:
                 return
-            coming = asyncio.ensure_future(anext(messages))
+            coming = None
             yield message
     finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
+        if coming:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 async def disconnected(receive: Receive) -> None:

@@ -1,7 +1,8 @@
 """Subscriptions: who listens to what, and what each is told. How it is sent is the transports' matter."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from cachetools import LRUCache
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import Conflict, Forbidden, NotFound
+from resolvers.errors import Conflict, Forbidden, NotFound, Unavailable
 from resolvers.reads.compilation import Selected
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
+from server.callers import CHECK_SECONDS, Standing
 from server.documents import Prepared, RequestError
 from server.feed import Feed, Listener
 from server.operations import Operations, Request
@@ -23,16 +25,10 @@ from storage.feed import PROJECT_OF, Event
 
 log = structlog.get_logger("lineal")
 
-# How often it is looked whether a listener may still see the project.
-CHECK_SECONDS = 2.0
 # Answers that listeners who asked the same share.
 SHARED = 2_000
 
 NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "id")}
-
-# Who asks, now: None where the key or token is no longer valid.
-Recheck = Callable[[], Awaitable[Caller | None]]
-
 
 # How long a reader may take nothing of what is sent to it.
 PATIENCE_SECONDS = 10.0
@@ -40,6 +36,10 @@ PATIENCE_SECONDS = 10.0
 
 class TooSlow(Conflict):
     """A reader that does not read; it may resume."""
+
+
+class RightEnded(Forbidden):
+    """The listener's key or its right to see the project has ended."""
 
 
 async def patiently(sending: Awaitable[None]) -> None:
@@ -68,6 +68,21 @@ class Subscribed:
     variables: VariableValues
     field: Selected
     project_id: str
+
+    async def require(self, standing: Standing) -> Caller:
+        """The listener as it is now; RightEnded where it may no longer see the project."""
+        caller = await standing.now()
+        if caller is None or not sees(caller, self.project_id):
+            raise RightEnded("Your key or your right to see this project has ended.", project=self.project_id)
+        return caller
+
+    async def watch(self, standing: Standing) -> None:
+        """Raise RightEnded once the right has ended, also while a message waits for a reader that does not read."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            # While the database is away nothing new is answered.
+            with suppress(Unavailable):
+                await self.require(standing)
 
     def is_meant(self, event: Event) -> bool:
         asked = self.field.arguments.values
@@ -105,19 +120,18 @@ class Subscriptions:
         return Subscribed(prepared, variables, field, project_id)
 
     async def messages(
-        self, subscribed: Subscribed, caller: Caller, recheck: Recheck, after: int | None = None
+        self, subscribed: Subscribed, standing: Standing, after: int | None = None
     ) -> AsyncGenerator[Message]:
         """What happens from now on, or after a position; a refusal ends it."""
         asked = subscribed.field.arguments.values.get("after")
         async with self.feed.listening(subscribed.project_id, after if asked is None else asked) as listener:
-            checked = asyncio.get_running_loop().time()
             while True:
                 event = await self._next(listener)
-                now = asyncio.get_running_loop().time()
-                if event is None or now - checked > CHECK_SECONDS:
-                    caller, checked = await still_sees(recheck, subscribed.project_id), now
+                caller = await subscribed.require(standing)
                 if event is not None and subscribed.is_meant(event):
                     body = await self._answer(subscribed, caller, event)
+                    # Again: the answer may have had to wait.
+                    await subscribed.require(standing)
                     if body is not None:
                         yield Message(body, event.position)
 
@@ -154,10 +168,3 @@ class Subscriptions:
 
 def sees(caller: Caller, project_id: str) -> bool:
     return caller.visible is None or project_id in caller.visible
-
-
-async def still_sees(recheck: Recheck, project_id: str) -> Caller:
-    caller = await recheck()
-    if caller is None or not sees(caller, project_id):
-        raise Forbidden("The right to see this project has ended.")
-    return caller

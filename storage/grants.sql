@@ -22,7 +22,7 @@ GRANT UPDATE (description, deprecated) ON tag_definitions TO :app;
 GRANT UPDATE (status) ON transition_requests TO :app;
 GRANT UPDATE (revision, description, intended_use, limitations, ethical_considerations, training_data_summary,
     performance_by_segment, updated_at, updated_by) ON model_cards TO :app;
-GRANT UPDATE (body_hash, answer, extensions, at), DELETE ON idempotent_answers TO :app;
+GRANT UPDATE (body_hash, answer, extensions, projects, at), DELETE ON idempotent_answers TO :app;
 GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO :app;
 GRANT UPDATE (url, description, actions, active, position) ON webhooks TO :app;
 GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error) ON webhook_deliveries TO :app;

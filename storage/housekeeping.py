@@ -1,11 +1,16 @@
 from datetime import datetime
 
-from sqlalchemy import DateTime, Index, LargeBinary
+from sqlalchemy import Column, DateTime, Index, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 
 class IdempotentAnswer(SQLModel, table=True):
-    """What a mutation with an Idempotency-Key answered: one row for each root field of the request."""
+    """What a mutation with an Idempotency-Key answered: one row for each root field of the request.
+
+    `projects` are those that the answer was read from. It is null where an administrator of the instance read it, and
+    in rows from before revision 0007.
+    """
 
     __tablename__ = "idempotent_answers"
     __table_args__ = (Index("idempotent_answers_at", "at"),)
@@ -16,6 +21,7 @@ class IdempotentAnswer(SQLModel, table=True):
     body_hash: bytes = Field(sa_type=LargeBinary)
     answer: bytes = Field(sa_type=LargeBinary)
     extensions: bytes = Field(sa_type=LargeBinary)
+    projects: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     at: datetime = Field(sa_type=DateTime(timezone=True))
 
 

@@ -71,6 +71,14 @@ async def project(session: AsyncSession, id_: str, who: Who) -> Row | None:
     return await one(session, statement, id=id_, **who)
 
 
+async def projects(session: AsyncSession, ids: Sequence[str], who: Who) -> dict[str, Row]:
+    """The caller's role in each of these projects that it sees."""
+    role = role_in("projects", "id")
+    statement = f"SELECT id, {role} AS role FROM projects WHERE id = ANY (CAST(:ids AS text[])) AND {role} IS NOT NULL"
+    rows = (await session.execute(text(statement), {"ids": list(ids), **who})).mappings()
+    return {row["id"]: dict(row) for row in rows}
+
+
 async def lock_policy(session: AsyncSession, project_id: str, share: bool = False) -> Row:
     """A project's policy; members, tags, policy and data status do not change until the transaction ends. Who only
     reads them shares the lock."""

@@ -1,6 +1,7 @@
 """Mutations under an Idempotency-Key: sent again, they are made once and answered as the first time."""
 
 import asyncio
+import hashlib
 import itertools
 import json
 import random
@@ -300,17 +301,132 @@ async def test_answers_older_than_a_day_are_forgotten_and_no_others(model: Model
     assert {row["key"] for row in kept} == set(keys[1:])
 
 
-async def test_who_lost_the_role_is_still_answered_what_was_made_and_makes_nothing_new(
-    registry: Registry, database: Cluster
+# ------------------------------------------------------------------------------------- rights that ended since
+
+REMOVE_MEMBER = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
+SET_ADMINISTRATOR = """
+mutation($input: SetAdministratorInput!) { setAdministrator(input: $input) { principal { email } } }
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a role in a project of their own."""
+
+    model: Model
+    email: str
+    caller: Registry
+
+    async def role(self, role: str | None) -> None:
+        of = {"projectId": self.model.project, "email": self.email}
+        if role is None:
+            await self.model.registry.ask(REMOVE_MEMBER, input=of)
+        else:
+            await self.model.registry.ask(SET_MEMBER, input=of | {"role": role})
+
+    async def administers(self, administers: bool) -> None:
+        given = {"email": self.email, "administers": administers}
+        await self.model.registry.ask(SET_ADMINISTRATOR, input=given)
+
+
+async def person(model: Model, role: str | None = "CONTRIBUTOR", administers: bool = False) -> Person:
+    email = f"{secrets.token_hex(6)}@example.com"
+    key = await make_key(model.database.app_url, email, administers=administers)
+    made = Person(model, email, model.registry.with_key(key))
+    if role:
+        await made.role(role)
+    return made
+
+
+@pytest.mark.parametrize(("left", "code"), [("VIEWER", "FORBIDDEN"), (None, "NOT_FOUND")])
+async def test_who_lost_the_role_is_not_answered_again_and_makes_nothing(
+    model: Model, left: str | None, code: str
 ) -> None:
-    model = Model(registry, database, await make_project(registry))
-    secret = await make_key(database.app_url, "cy@example.com", project=model.project, role="CONTRIBUTOR")
-    cy, key = registry.with_key(secret), new_key()
-    first = await model.create(key, cy)
-    viewer = {"projectId": model.project, "email": "cy@example.com", "role": "VIEWER"}
-    await registry.ask(SET_MEMBER, input=viewer)
-    assert (await model.create(key, cy)).content == first.content
-    assert refusals(await model.create(new_key(), cy)) == ["FORBIDDEN"]
+    cy, key = await person(model), new_key()
+    first = await model.create(key, cy.caller)
+    await cy.role(left)
+    refused = await model.create(key, cy.caller)
+    made = first.json()["data"]["createVersion"]["version"]["id"]
+    assert refusals(refused) == [code] and made not in refused.text
+    assert await model.numbers() == ["1.0.0"]
+    await cy.role("REVIEWER")
+    assert (await model.create(key, cy.caller)).content == first.content
+    assert await model.numbers() == ["1.0.0"]
+
+
+async def test_who_administered_the_instance_is_not_answered_again_in_a_project_of_others(model: Model) -> None:
+    former, key = await person(model, None, administers=True), new_key()
+    first = await model.create(key, former.caller)
+    assert (await model.create(key, former.caller)).content == first.content
+    await former.administers(False)
+    assert refusals(await model.create(key, former.caller)) == ["NOT_FOUND"]
+    await former.role("CONTRIBUTOR")
+    assert (await model.create(key, former.caller)).content == first.content
+    assert await model.numbers() == ["1.0.0"]
+
+
+async def test_what_only_administrators_may_do_is_answered_again_to_administrators_only(model: Model) -> None:
+    former, key = await person(model, None, administers=True), new_key()
+    making = 'mutation { createProject(input: {name: "Once"}) { project { id members { email } } } }'
+    first = await send(former.caller, key, making)
+    assert (await send(former.caller, key, making)).content == first.content
+    await former.administers(False)
+    # Although the maker of a project is its ADMIN.
+    assert refusals(await send(former.caller, key, making)) == ["FORBIDDEN"]
+
+
+REVOKE = "mutation($id: ID!) { revokeApiKey(input: {id: $id}) { id } }"
+
+
+async def test_a_key_of_others_that_an_administrator_revoked_is_answered_again_to_administrators_only(
+    model: Model,
+) -> None:
+    former, other, key = await person(model, None, administers=True), await person(model), new_key()
+    (row,) = await model.sql(
+        "SELECT k.id FROM api_keys k JOIN principals p ON p.id = principal_id WHERE email = $1", other.email
+    )
+    first = await send(former.caller, key, REVOKE, id=row["id"])
+    assert refusals(first) == []
+    assert (await send(former.caller, key, REVOKE, id=row["id"])).content == first.content
+    await former.administers(False)
+    assert refusals(await send(former.caller, key, REVOKE, id=row["id"])) == ["FORBIDDEN"]
+
+
+async def test_an_owner_is_answered_again_about_its_own_key_whatever_role_it_lost(model: Model) -> None:
+    owner, key = await person(model), new_key()
+    second = await make_key(model.database.app_url, owner.email, administers=False)
+    digest = hashlib.sha256(second.encode()).digest()
+    (row,) = await model.sql("SELECT id FROM api_keys WHERE secret_hash = $1", digest)
+    first = await send(owner.caller, key, REVOKE, id=row["id"])
+    await owner.role(None)
+    assert (await send(owner.caller, key, REVOKE, id=row["id"])).content == first.content
+    assert refusals(first) == []
+
+
+async def test_an_answer_that_is_kept_shows_nothing_of_projects_whose_rights_are_not_asked_for_again(
+    model: Model,
+) -> None:
+    other = Model(model.registry, model.database, await make_project(model.registry))
+    await other.create(new_key())
+    creating = """mutation($input: CreateVersionInput!, $other: ID!) { createVersion(input: $input) { version {
+        compareTo(modelId: $other, version: "1.0.0") { versions { id } } } } }"""
+    asked = {"input": model.input, "other": other.input["modelId"]}
+    assert refusals(await send(model.registry, new_key(), creating, **asked)) == ["NOT_FOUND"]
+    assert await model.numbers() == []
+    assert "errors" not in (await model.registry.send(creating, **asked)).json()
+
+
+async def test_an_answer_of_an_earlier_version_is_returned_to_administrators_only_and_not_made_again(
+    model: Model,
+) -> None:
+    cy, key = await person(model), new_key()
+    first = await model.create(key, cy.caller)
+    await model.sql("UPDATE idempotent_answers SET projects = NULL WHERE key = $1", key)
+    refused = await model.create(key, cy.caller)
+    assert refusals(refused) == ["FORBIDDEN"] and "not made again" in refused.json()["errors"][0]["message"]
+    assert await model.numbers() == ["1.0.0"]
+    await cy.administers(True)
+    assert (await model.create(key, cy.caller)).content == first.content
 
 
 # --------------------------------------------------------------------------------------------- the proof

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest_asyncio
 from server import keyring as keys
 from server.accounts import all_keys, end_key
 from server.keyring import Keyring
+from server.rejections import Rejected
 from storage.engine import Database
 from storage.secrets import hash_of, is_well_formed, new_secret
-from storage.vocabulary import Role
+from storage.vocabulary import PrincipalKind, Role
 from tests.conftest import Cluster, Registry, connect, make_key
 
 EMAIL = "keys@example.com"
@@ -41,10 +43,17 @@ async def key_for(database: Cluster, seconds: float) -> str:
     return secret
 
 
-async def owner(keyring: Keyring, secret: str) -> tuple[str, Any] | None:
+async def owner(keyring: Keyring, secret: str) -> tuple[str, Any]:
     """Whose a key is, and what it reaches."""
     principal = await keyring.principal(secret)
-    return (principal.email, principal.visible) if principal else None
+    return (principal.email, principal.visible)
+
+
+async def why_not(keyring: Keyring, secret: str) -> str:
+    """Why a key is not accepted."""
+    with pytest.raises(Rejected) as rejected:
+        await keyring.principal(secret)
+    return rejected.value.reason
 
 
 ALL = (EMAIL, None)
@@ -95,7 +104,7 @@ def test_what_is_no_key_is_not_well_formed(secret: str) -> None:
 async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring: Keyring) -> None:
     secret = new_secret()
     keyring.database = None  # type: ignore[assignment]
-    assert await keyring.principal(secret[:-1] + ("0" if secret[-1] != "0" else "1")) is None
+    assert await why_not(keyring, secret[:-1] + ("0" if secret[-1] != "0" else "1")) == "KEY_MALFORMED"
     with pytest.raises(AttributeError):
         await keyring.principal(secret)
 
@@ -103,10 +112,10 @@ async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring:
 async def test_a_key_is_looked_up_once_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
     secret, unknown = await make_key(database.app_url, EMAIL), new_secret()
     assert await owner(keyring, secret) == ALL
-    assert await keyring.principal(unknown) is None
+    assert await why_not(keyring, unknown) == "KEY_UNKNOWN"
     keyring.database = None  # type: ignore[assignment]
     assert await owner(keyring, secret) == ALL
-    assert await keyring.principal(unknown) is None
+    assert await why_not(keyring, unknown) == "KEY_UNKNOWN"
 
 
 async def test_a_key_bound_to_a_project_reaches_it_alone(database: Cluster, keyring: Keyring, project: str) -> None:
@@ -138,7 +147,7 @@ async def test_a_revoked_key_stops_when_it_is_no_longer_trusted(
     await revoke(database, secret)
     assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.25)
-    assert await keyring.principal(secret) is None
+    assert await why_not(keyring, secret) == "KEY_UNKNOWN"
 
 
 async def test_a_revoked_key_stops_within_five_seconds(database: Cluster, registry: Registry) -> None:
@@ -156,12 +165,91 @@ async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Clus
     began = time.monotonic()
     assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.52)
-    assert await keyring.principal(secret) is None
+    assert await why_not(keyring, secret) == "KEY_UNKNOWN"
     assert time.monotonic() - began < keys.TRUSTED_SECONDS
 
 
+class Counted:
+    """A database whose sessions are counted: how many were opened, and how many were open at once."""
+
+    def __init__(self, database: Database):
+        self.database, self.opened, self.now, self.most = database, 0, 0, 0
+
+    @asynccontextmanager
+    async def sessions(self) -> AsyncIterator[Any]:
+        self.opened, self.now = self.opened + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        try:
+            async with self.database.session() as session:
+                yield session
+        finally:
+            self.now -= 1
+
+
+@pytest.fixture
+def counted(keyring: Keyring) -> Counted:
+    keyring.database = Counted(keyring.database)  # type: ignore[assignment]
+    return keyring.database  # type: ignore[return-value]
+
+
+async def test_requests_that_need_the_same_key_share_one_look_up(
+    database: Cluster, keyring: Keyring, counted: Counted
+) -> None:
+    secret = await make_key(database.app_url, EMAIL)
+    assert await asyncio.gather(*(owner(keyring, secret) for _ in range(50))) == [ALL] * 50
+    assert counted.opened == 1
+
+
+async def test_a_request_that_is_given_up_does_not_end_the_look_up_for_the_others(
+    database: Cluster, keyring: Keyring
+) -> None:
+    secret = await make_key(database.app_url, EMAIL)
+    first, second = (asyncio.create_task(owner(keyring, secret)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == ALL
+
+
+async def test_a_flood_of_wrong_keys_uses_few_connections_and_a_known_key_does_not_wait_for_it(
+    database: Cluster, keyring: Keyring, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "TRUSTED_SECONDS", 0.0)
+    secret = await make_key(database.app_url, EMAIL)
+    assert await owner(keyring, secret) == ALL
+    flood = [asyncio.create_task(why_not(keyring, new_secret())) for _ in range(300)]
+    await asyncio.sleep(0)
+    before = counted.opened
+    assert await owner(keyring, secret) == ALL
+    # Looked up again, before most of the flood.
+    assert counted.opened - before < 100
+    assert set(await asyncio.gather(*flood)) == {"KEY_UNKNOWN"}
+    assert counted.most <= keys.STRANGERS + 1
+    assert await owner(keyring, await make_key(database.app_url, EMAIL)) == ALL
+
+
+async def test_wrong_keys_do_not_push_right_ones_out_of_the_memory(
+    database: Cluster, monkeypatch: pytest.MonkeyPatch, counted: Counted
+) -> None:
+    monkeypatch.setattr(keys, "REMEMBERED", 5)
+    keyring = Keyring(counted)  # type: ignore[arg-type]
+    secret = await make_key(database.app_url, EMAIL)
+    assert await owner(keyring, secret) == ALL
+    for _ in range(20):
+        assert await why_not(keyring, new_secret()) == "KEY_UNKNOWN"
+    before = counted.opened
+    assert await owner(keyring, secret) == ALL
+    assert counted.opened == before
+
+
+async def test_the_address_of_a_service_is_nobody_for_an_issuers_token(database: Cluster, keyring: Keyring) -> None:
+    await make_key(database.app_url, "pipeline@example.com", kind=PrincipalKind.SERVICE, administers=False)
+    with pytest.raises(Rejected, match="belongs to a service; services use API keys") as rejected:
+        await keyring.with_email("pipeline@example.com")
+    assert rejected.value.reason == "ADDRESS_OF_SERVICE"
+
+
 async def test_an_expired_key_is_unknown(database: Cluster, keyring: Keyring) -> None:
-    assert await keyring.principal(await key_for(database, -1)) is None
+    assert await why_not(keyring, await key_for(database, -1)) == "KEY_UNKNOWN"
     assert await owner(keyring, await key_for(database, 3600)) == ALL
 
 

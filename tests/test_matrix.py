@@ -17,6 +17,7 @@ from graphql import get_named_type, get_nullable_type, is_input_object_type, is_
 from resolvers.rules.access import MUTATIONS, ROUTES, SCOPES, Need
 from schema import schema
 from server.keyring import Keyring
+from server.rejections import Rejected
 from storage.engine import Database
 from tests import oracle
 from tests.conftest import Registry, connect
@@ -154,7 +155,7 @@ def expected(mutation: str, name: str) -> Told:
     """The cell of the matrix, from the table."""
     need, caller = MUTATIONS[mutation], CALLERS[name]
     if not caller.known:
-        return Told("UNAUTHENTICATED", status=401)
+        return Told("UNAUTHENTICATED", reason="CREDENTIALS_MISSING", status=401)
     if need is Need.INSTANCE:
         return Told("OK") if caller.administers else Told("FORBIDDEN", needed="INSTANCE")
     if need is Need.OWNER:
@@ -419,5 +420,6 @@ async def test_an_address_that_an_issuer_vouched_for_is_no_key(matrix: Matrix) -
     keyring = Keyring(database)
     email = "lnl_ana@example.com"
     assert (await keyring.with_email(email)).email == email
-    assert await keyring.principal(email) is None
+    with pytest.raises(Rejected):
+        await keyring.principal(email)
     await database.close()

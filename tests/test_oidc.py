@@ -28,8 +28,10 @@ from pydantic import ValidationError
 from server import issuer, oidc
 from server.issuer import KeysUnavailable
 from server.oidc import Tokens, Verified
+from server.rejections import Reason, Rejected
 from server.settings import ASYMMETRIC, Settings
-from tests.conftest import Cluster, Registry, make_project
+from storage.vocabulary import PrincipalKind
+from tests.conftest import Cluster, Registry, make_key, make_project
 
 EMAIL = "ana@example.com"
 AUDIENCE = "lineal"
@@ -155,7 +157,8 @@ def part(value: object) -> str:
 def claims_of(site: Site, **more: Any) -> Claims:
     """Good claims, changed by what is given; None takes one away."""
     now = int(time.time())
-    claims = {"iss": site.address, "aud": AUDIENCE, "sub": "7", "iat": now, "exp": now + 300, "email": EMAIL, **more}
+    address = {"email": EMAIL, "email_verified": True}
+    claims = {"iss": site.address, "aud": AUDIENCE, "sub": "7", "iat": now, "exp": now + 300, **address, **more}
     return {name: value for name, value in claims.items() if value is not None}
 
 
@@ -172,15 +175,25 @@ def shared_secret(claims: Claims, secret: bytes, **headers: Any) -> str:
     return f"{text}.{part(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
+async def why_not(tokens: Tokens, token: str) -> str | None:
+    """Why a token is not accepted; None where it is."""
+    try:
+        await tokens.email(token)
+    except Rejected as rejected:
+        return rejected.reason
+    return None
+
+
 async def is_trusted(tokens: Tokens, token: str) -> bool:
-    return await tokens.email(token) is not None
+    return await why_not(tokens, token) is None
 
 
-async def assert_refused(tokens: Tokens, site: Site, token: str) -> None:
+async def assert_refused(tokens: Tokens, site: Site, token: str, reason: str | None = None) -> None:
     """Refused for what is bad in it: a good token is trusted before and after."""
     assert await is_trusted(tokens, signed(claims_of(site)))
-    assert await tokens.email(token) is None
-    assert await tokens.email(token) is None
+    for _ in range(2):
+        told = await why_not(tokens, token)
+        assert told is not None and told == (reason or told)
     assert await is_trusted(tokens, signed(claims_of(site, jti="another")))
 
 
@@ -224,7 +237,6 @@ async def test_clocks_may_be_half_a_minute_apart(tokens: Tokens, site: Site) -> 
     now = time.time()
     assert await is_trusted(tokens, signed(claims_of(site, iat=now + 20, nbf=now + 20)))
     late = await tokens.email(signed(claims_of(site, exp=now - 20)))
-    assert late is not None
     assert late.expires_in == 0
 
 
@@ -242,7 +254,6 @@ async def test_an_expiry_may_be_beyond_any_calendar(tokens: Tokens, site: Site) 
 )
 async def test_an_address_is_kept_in_one_form(tokens: Tokens, site: Site, given_as: str, kept_as: str) -> None:
     verified = await tokens.email(signed(claims_of(site, email=given_as, email_verified=True)))
-    assert verified is not None
     assert verified.email == kept_as
 
 
@@ -274,39 +285,89 @@ async def test_the_longest_token_is_taken_and_a_longer_one_not(tokens: Tokens, s
 
 PUBLIC_PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 NOW = int(time.time())
-BAD_CLAIMS: dict[str, Claims] = {
-    "another audience": {"aud": "others"},
-    "an audience that ours begins": {"aud": f"{AUDIENCE}-2"},
-    "several audiences, ours not among them": {"aud": ["others", "more"]},
-    "no audience": {"aud": None},
-    "an empty audience": {"aud": ""},
-    "another issuer": {"iss": "https://issuer.example"},
-    "no issuer": {"iss": None},
-    "an issuer among several": {"iss": ["x"]},
-    "expired": {"exp": NOW - 60},
-    "no expiry": {"exp": None},
-    "an expiry that is no number": {"exp": "tomorrow"},
-    "an endless expiry": {"exp": float("inf")},
-    "not yet valid": {"nbf": NOW + 3600},
-    "issued in the future": {"iat": NOW + 3600},
-    "an address that is not verified": {"email_verified": False},
-    "an address verified by a word": {"email_verified": "true"},
-    "no address": {"email": None},
-    "an empty address": {"email": ""},
-    "several addresses": {"email": [EMAIL]},
-    "a name instead of an address": {"email": "ana"},
-    "an address on two lines": {"email": f"{EMAIL}\nx"},
-    "an address with a hidden character": {"email": f"\u200b{EMAIL}"},
-    "an address beside another": {"email": f"x {EMAIL}"},
-    "an address that becomes another's": {"email": "an\u212a@example.com"},
-    "an address that becomes plain": {"email": "ana\u1fef@example.com"},
-    "an address too long to be kept": {"email": f"{'a' * 250}@example.com"},
+BAD_CLAIMS: dict[str, tuple[str, Claims]] = {
+    "another audience": ("TOKEN_AUDIENCE", {"aud": "others"}),
+    "an audience that ours begins": ("TOKEN_AUDIENCE", {"aud": f"{AUDIENCE}-2"}),
+    "several audiences, ours not among them": ("TOKEN_AUDIENCE", {"aud": ["others", "more"]}),
+    "no audience": ("TOKEN_CLAIMS", {"aud": None}),
+    "an empty audience": ("TOKEN_CLAIMS", {"aud": ""}),
+    "another issuer": ("TOKEN_ISSUER", {"iss": "https://issuer.example"}),
+    "no issuer": ("TOKEN_CLAIMS", {"iss": None}),
+    "an issuer among several": ("TOKEN_ISSUER", {"iss": ["x"]}),
+    "expired": ("TOKEN_EXPIRED", {"exp": NOW - 60}),
+    "no expiry": ("TOKEN_CLAIMS", {"exp": None}),
+    "an expiry that is no number": ("TOKEN_CLAIMS", {"exp": "tomorrow"}),
+    "an endless expiry": ("TOKEN_CLAIMS", {"exp": float("inf")}),
+    "not yet valid": ("TOKEN_NOT_YET_VALID", {"nbf": NOW + 3600}),
+    "issued in the future": ("TOKEN_NOT_YET_VALID", {"iat": NOW + 3600}),
+    "an address that is not verified": ("ADDRESS_NOT_VERIFIED", {"email_verified": False}),
+    "an address that is not verified, in a word": ("ADDRESS_NOT_VERIFIED", {"email_verified": "false"}),
+    "an address of which nothing is said": ("ADDRESS_NOT_VERIFIED", {"email_verified": None}),
+    "an address verified by a number": ("ADDRESS_NOT_VERIFIED", {"email_verified": 1}),
+    "an address verified by another word": ("ADDRESS_NOT_VERIFIED", {"email_verified": "yes"}),
+    "an address verified by a word in capitals": ("ADDRESS_NOT_VERIFIED", {"email_verified": "TRUE"}),
+    "the first administrator's address": ("ADDRESS_RESERVED", {"email": "admin@localhost"}),
+    "the address of an open server": ("ADDRESS_RESERVED", {"email": "Open@LOCALHOST"}),
+    "an address at localhost with a dot": ("ADDRESS_RESERVED", {"email": "admin@localhost."}),
+    "an address below localhost": ("ADDRESS_RESERVED", {"email": "admin@x.localhost"}),
+    "no address": ("ADDRESS_MISSING", {"email": None}),
+    "an empty address": ("ADDRESS_MALFORMED", {"email": ""}),
+    "several addresses": ("ADDRESS_MALFORMED", {"email": [EMAIL]}),
+    "a name instead of an address": ("ADDRESS_MALFORMED", {"email": "ana"}),
+    "an address on two lines": ("ADDRESS_MALFORMED", {"email": f"{EMAIL}\nx"}),
+    "an address with a hidden character": ("ADDRESS_MALFORMED", {"email": f"\u200b{EMAIL}"}),
+    "an address beside another": ("ADDRESS_MALFORMED", {"email": f"x {EMAIL}"}),
+    "an address that becomes another's": ("ADDRESS_MALFORMED", {"email": "an\u212a@example.com"}),
+    "an address that becomes plain": ("ADDRESS_MALFORMED", {"email": "ana\u1fef@example.com"}),
+    "an address too long to be kept": ("ADDRESS_MALFORMED", {"email": f"{'a' * 250}@example.com"}),
 }
 
 
-@pytest.mark.parametrize("bad", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
-async def test_a_well_signed_token_with_bad_claims_is_refused(tokens: Tokens, site: Site, bad: Claims) -> None:
-    await assert_refused(tokens, site, signed(claims_of(site, **bad)))
+@pytest.mark.parametrize(("reason", "bad"), BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
+async def test_a_well_signed_token_with_bad_claims_is_refused_with_the_true_reason(
+    tokens: Tokens, site: Site, reason: str, bad: Claims
+) -> None:
+    await assert_refused(tokens, site, signed(claims_of(site, **bad)), reason)
+
+
+async def test_an_email_verified_of_null_is_refused_of_a_trusted_issuer_too(site: Site) -> None:
+    trusting = tokens_of(site, oidc_email_trusted_issuers=site.address)
+    assert await why_not(trusting, signed(claims_of(site) | {"email_verified": None})) == "ADDRESS_NOT_VERIFIED"
+
+
+async def test_the_word_true_is_true(tokens: Tokens, site: Site) -> None:
+    assert await is_trusted(tokens, signed(claims_of(site, email_verified="true")))
+
+
+@pytest.mark.parametrize("stated", [False, "false", "yes", 0, [], {}])
+async def test_an_issuer_that_leaves_email_verified_out_is_trusted_where_a_setting_names_it(
+    site: Site, stated: Any
+) -> None:
+    for listed, trusted in (
+        ("", False),
+        ("https://issuer.example", False),
+        (f"https://x.example, {site.address}", True),
+    ):
+        named = tokens_of(site, oidc_email_trusted_issuers=listed)
+        assert await is_trusted(named, signed(claims_of(site, email_verified=None))) is trusted
+        assert await why_not(named, signed(claims_of(site, email_verified=stated))) == "ADDRESS_NOT_VERIFIED"
+
+
+async def test_a_setting_names_the_claim_that_holds_the_address(site: Site) -> None:
+    entra = tokens_of(site, oidc_email_claim="preferred_username", oidc_email_trusted_issuers=site.address)
+    claims = claims_of(site, email=None, email_verified=None, preferred_username="Bo@Example.com")
+    assert (await entra.email(signed(claims))).email == "bo@example.com"
+    assert await why_not(entra, signed(claims_of(site, email_verified=None))) == "ADDRESS_MISSING"
+    assert await why_not(entra, signed(claims | {"preferred_username": "admin@localhost"})) == "ADDRESS_RESERVED"
+
+
+def test_another_claim_than_email_needs_an_issuer_that_is_trusted_for_it() -> None:
+    # email_verified is about email: it does not make a name that users choose themselves an address.
+    told = refusal(oidc_email_claim="preferred_username")
+    assert told == (
+        "oidc_email_trusted_issuers must list oidc-issuer if oidc-email-claim is not email;"
+        " email_verified is about email only"
+    )
 
 
 @pytest.mark.parametrize("spelling", ["none", "None", "NONE", "", None])
@@ -443,7 +504,7 @@ async def test_garbage_is_refused(tokens: Tokens, site: Site, garbage: str) -> N
 async def test_what_cannot_be_a_token_makes_nobody_ask_the_issuer(tokens: Tokens, site: Site) -> None:
     header = {"alg": "RS256", "kid": "RS256", "padding": "x" * 8_192}
     for token in (f"{part(header)}.e30.e30", "garbage", shared_secret(claims_of(site), PUBLIC_PEM), "é.e30.e30"):
-        assert await tokens.email(token) is None
+        assert not await is_trusted(tokens, token)
     assert site.asked == []
 
 
@@ -460,8 +521,8 @@ NAMES = st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti", "email
 async def test_no_token_however_odd_is_more_than_refused(
     tokens: Tokens, site: Site, claims: Claims, headers: dict[str, Any]
 ) -> None:
-    verified = await tokens.email(signed({**claims_of(site), **claims}, **headers))
-    assert verified is None or "@" in verified.email
+    with suppress(Rejected):
+        assert "@" in (await tokens.email(signed({**claims_of(site), **claims}, **headers))).email
 
 
 # ---------------------------------------------------------------- how often it is verified
@@ -477,8 +538,6 @@ async def test_a_hot_token_is_verified_once_a_minute(
     clock.now += 59
     second = await tokens.email(token)
     assert checked.call_count == 1
-    assert first is not None
-    assert second is not None
     assert second.expires_in == pytest.approx(first.expires_in - 59)
     clock.now += 2
     assert await is_trusted(tokens, token)
@@ -864,6 +923,35 @@ async def test_a_token_that_is_not_trusted_is_refused_at_the_gate(asking: Regist
         answer = await asking.with_key(token).send(VIEWER)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
     assert (await asking.with_key(signed(claims)).send(VIEWER)).status_code == 200
+
+
+async def test_the_gate_says_why_a_token_is_refused_and_does_not_repeat_it(
+    asking: Registry, site: Site, database: Cluster
+) -> None:
+    await make_key(database.app_url, "nightly@example.com", kind=PrincipalKind.SERVICE, administers=False)
+    claims = claims_of(site)
+    told = {
+        "a.b.c": "TOKEN_MALFORMED",
+        "x" * (oidc.MAX_LENGTH + 1): "TOKEN_TOO_LONG",
+        signed(claims, kid="unknown"): "TOKEN_KEY_UNKNOWN",
+        signed(claims, "RS512", kid="RS256"): "TOKEN_ALGORITHM",
+        signed(claims, jku=site.address): "TOKEN_HEADER_REFUSED",
+        signed(claims, private=STRANGER): "TOKEN_SIGNATURE",
+        signed(claims_of(site, exp=NOW - 60)): "TOKEN_EXPIRED",
+        signed(claims_of(site, email_verified=None)): "ADDRESS_NOT_VERIFIED",
+        signed(claims_of(site, email="admin@localhost")): "ADDRESS_RESERVED",
+        signed(claims_of(site, email="Nightly@Example.com")): "ADDRESS_OF_SERVICE",
+    }
+    for token, reason in told.items():
+        answer = await asking.with_key(token).send(VIEWER)
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["extensions"]) == (401, {"code": "UNAUTHENTICATED", "reason": reason})
+        assert error["message"] == Reason[reason].value
+        assert not any(len(piece) > 3 and piece in answer.text for piece in token.split("."))
+
+
+def test_the_sentence_about_long_tokens_is_true() -> None:
+    assert f"at most {oidc.MAX_LENGTH} characters" in Reason.TOKEN_TOO_LONG
 
 
 async def test_without_an_issuer_no_token_is_taken(registry: Registry, site: Site) -> None:

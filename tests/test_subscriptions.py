@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -14,12 +15,15 @@ import uvicorn
 from websockets import ConnectionClosed, InvalidStatus, NegotiationError, Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
-from server import subscriptions
+from resolvers.errors import RateLimited
+from server import attempts, keyring, sockets, subscriptions
 from server.app import make_app
 from server.feed import QUEUE, Listener
 from server.settings import Settings
 from storage.feed import BATCH, Event
+from storage.secrets import hash_of
 from tests.conftest import Cluster, Registry, make_key, make_project
+from tests.conftest import connect as sql
 from tests.test_versions import CREATE
 
 EVENTS = """subscription($project: ID!, $actions: [String!], $after: BigInt) {
@@ -361,7 +365,24 @@ async def test_pages_of_other_sites_are_not_let_in(served: Registry) -> None:
                 pass
 
 
-async def test_a_socket_is_told_when_the_right_to_see_ends(served: Registry, database: Cluster) -> None:
+async def closed(connection: ClientConnection, within: float = 10.0) -> tuple[int | None, list[dict[str, Any]]]:
+    """The code that a connection is closed with, and all that came before."""
+    told = []
+    with suppress(ConnectionClosed):
+        async with asyncio.timeout(within):
+            while True:
+                told.append(json.loads(await connection.recv()))
+    return connection.close_code, told
+
+
+async def revoke(database: Cluster, secret: str) -> None:
+    connection = await sql(database.owner_url)
+    ended = "UPDATE api_keys SET revoked_at = clock_timestamp() WHERE secret_hash = $1"
+    await connection.execute(ended, hash_of(secret))
+    await connection.close()
+
+
+async def test_a_socket_is_told_and_closed_when_the_right_to_see_ends(served: Registry, database: Cluster) -> None:
     project = await make_project(served)
     email = f"{project[5:]}@example.com"
     member = served.with_key(await make_key(database.app_url, email, project=project, role="VIEWER"))
@@ -370,6 +391,71 @@ async def test_a_socket_is_told_when_the_right_to_see_ends(served: Registry, dat
         await asyncio.sleep(0.2)
         remove = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
         await served.ask(remove, input={"projectId": project, "email": email})
-        while (told := json.loads(await asyncio.wait_for(connection.recv(), 10)))["type"] == "next":
-            pass
-    assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "FORBIDDEN")
+        code, told = await closed(connection)
+    assert (told[-1]["type"], told[-1]["payload"][0]["extensions"]["code"]) == ("error", "FORBIDDEN")
+    assert (code, connection.close_reason) == (4403, "Your key or your right to see this project has ended.")
+
+
+async def test_a_socket_on_which_nothing_is_subscribed_to_is_closed_when_its_key_ends(
+    served: Registry, database: Cluster
+) -> None:
+    secret = await make_key(database.app_url, "idle@example.com")
+    async with greeted(served.with_key(secret)) as connection, greeted(served) as other:
+        await revoke(database, secret)
+        assert await closed(connection) == (4403, [])
+        assert connection.close_reason == "Your API key or token was revoked or has expired."
+        await tell(other, "ping")
+        assert await hear(other) == {"type": "pong"}
+
+
+async def test_a_caller_is_identified_anew_at_each_subscription(
+    served: Registry, database: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing but subscribing looks.
+    monkeypatch.setattr(sockets, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(keyring, "TRUSTED_SECONDS", 0.0)
+    project, email = await make_project(served), f"{secrets.token_hex(6)}@example.com"
+    member = await make_key(database.app_url, email, project=project, role="VIEWER")
+    payload = {"query": EVENTS, "variables": {"project": project, "after": 0}}
+    async with greeted(served.with_key(member)) as connection:
+        await revoke(database, member)
+        await tell(connection, "subscribe", id="1", payload=payload)
+        assert await closed(connection) == (4403, [])
+        again = await make_key(database.app_url, email)
+        async with greeted(served.with_key(again)) as third:
+            await served.ask(
+                "mutation($input: SetAdministratorInput!) { setAdministrator(input: $input) { principal { id } } }",
+                input={"email": email, "administers": False},
+            )
+            remove = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
+            await served.ask(remove, input={"projectId": project, "email": email})
+            await tell(third, "subscribe", id="1", payload=payload)
+            told = await hear(third)
+            assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")
+
+
+async def test_an_id_that_is_completed_and_used_again_is_one_subscription(served: Registry) -> None:
+    project = await make_project(served)
+    payload = {"query": EVENTS, "variables": {"project": project}}
+    async with greeted(served) as connection:
+        await tell(connection, "subscribe", id="1", payload=payload)
+        await asyncio.sleep(0.2)
+        # In one write, so that the first is still ending when the second begins.
+        for message in ({"type": "complete", "id": "1"}, {"type": "subscribe", "id": "1", "payload": payload}):
+            connection.protocol.send_text(json.dumps(message).encode())
+        connection.send_data()
+        await asyncio.sleep(0.3)
+        await tell(connection, "complete", id="1")
+        await tell(connection, "ping")
+        assert await hear(connection) == {"type": "pong"}
+        await served.ask(CREATE, input=new(project))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(connection.recv(), 1.0)
+
+
+async def test_wrong_keys_over_websockets_are_attempts_too(served: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts.Attempts, "failed", Mock(side_effect=RateLimited("Too many wrong keys.", 2)))
+    async with socket(served) as connection:
+        await tell(connection, "connection_init", payload={"authorization": "Bearer lnl_wrong"})
+        assert (await closed(connection))[0] == 1013
+        assert connection.close_reason == "Too many wrong keys."
