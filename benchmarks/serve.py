@@ -5,7 +5,9 @@ import sys
 
 import uvicorn
 
-from server.parent import die_with_parent
+from server.connections import Socket
+from server.parent import connections, die_with_parent
+from server.settings import Settings
 
 
 def main(app: str, descriptor: str) -> None:
@@ -13,7 +15,8 @@ def main(app: str, descriptor: str) -> None:
     config = uvicorn.Config(
         app,
         factory=app.endswith(":application"),
-        http="httptools",
+        http=connections(Settings()),  # type: ignore[arg-type]  # any maker of protocols will do
+        ws=Socket,
         loop="uvloop",
         access_log=False,
         log_level="warning",

@@ -65,7 +65,9 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     operations = Operations(documents, database, buckets)
     feed = Feed(database)
     admission = Admission(settings)
-    endpoint = GraphQLEndpoint(operations, admission, settings.max_body_bytes, settings.request_timeout)
+    endpoint = GraphQLEndpoint(
+        operations, admission, settings.max_body_bytes, settings.request_timeout, settings.body_timeout
+    )
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("graphql"), methods=["GET"]),

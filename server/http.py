@@ -21,6 +21,9 @@ GRAPHQL = "application/graphql-response+json"
 # Accept headers that need no reading.
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
 Headers = Iterable[tuple[bytes, bytes]]
+CLOSE = [(b"connection", b"close")]
+# A larger answer is sent in pieces, so that it stays in its place among the requests until the reader has taken it.
+PIECE_BYTES = 262_144
 
 
 class Refused(Exception):
@@ -62,6 +65,7 @@ class GraphQLEndpoint:
     admission: Admission
     max_body: int
     timeout: float
+    body_timeout: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
@@ -107,30 +111,39 @@ class GraphQLEndpoint:
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await self._read(headers, receive)
-        except TimeoutError:
-            raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
-
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         announced = headers.get(b"content-length", b"0")
         self._check_size(int(announced[:18]) if announced.isdigit() else 0)
-        chunks, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "The body was not sent to its end.")
-            chunks.append(message.get("body", b""))
-            more = message.get("more_body", False)
-            size += len(chunks[-1])
-            self._check_size(size)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        loop = asyncio.get_running_loop()
+        whole = loop.time() + self.timeout
+        try:
+            async with asyncio.timeout(min(self.timeout, self.body_timeout)) as patience:
+                piece, more = await self._piece(receive)
+                if not more:
+                    return piece
+                body = bytearray(piece)  # not a list of pieces: each might be a single byte
+                while more:
+                    patience.reschedule(min(whole, loop.time() + self.body_timeout))
+                    piece, more = await self._piece(receive)
+                    body += piece
+                    self._check_size(len(body))
+                return bytes(body)
+        except TimeoutError:
+            if loop.time() >= whole:
+                raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
+            sentence = f"The body paused for more than {self.body_timeout:g} seconds; send it without pauses."
+            raise Refused(408, sentence, headers=CLOSE) from None
+
+    async def _piece(self, receive: Receive) -> tuple[bytes, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The body was not sent to its end.")
+        piece: bytes = message.get("body", b"")
+        self._check_size(len(piece))
+        return piece, message.get("more_body", False)
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
-            sentence = f"The body is larger than {self.max_body} bytes; send less at once."
-            raise Refused(413, sentence, headers=[(b"connection", b"close")])
+            raise Refused(413, f"The body is larger than {self.max_body} bytes; send less at once.", headers=CLOSE)
 
 
 def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
@@ -153,7 +166,11 @@ async def respond(send: Send, status: int, body: bytes, media: str, more: Header
         *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    sent = 0
+    while len(body) - sent > PIECE_BYTES:
+        await send({"type": "http.response.body", "body": body[sent : sent + PIECE_BYTES], "more_body": True})
+        sent += PIECE_BYTES
+    await send({"type": "http.response.body", "body": body[sent:] if sent else body})
 
 
 def answer_in(accept: bytes) -> str:

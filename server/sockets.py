@@ -55,7 +55,8 @@ class Sockets:
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         header = scope["state"]["headers"].get(b"authorization", b"").decode("latin-1")
-        await Conversation(self, identify, header, receive, send).hold()
+        known = scope["state"].get("known", lambda: None)
+        await Conversation(self, identify, header, receive, send, known).hold()
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Conversation:
     authorization: str
     receive: Receive
     send: Send
+    # Tells the server that it must no longer close the connection to make room for another.
+    known: Callable[[], None]
     caller: Caller | None = None
     under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     places: ExitStack = field(default_factory=ExitStack)
@@ -153,6 +156,7 @@ class Conversation:
             raise Closed(FORBIDDEN, "Forbidden: the API key is missing, unknown, revoked or expired.")
         # Only now: a connection of which nobody is known takes nobody's place.
         self.places.enter_context(self.sockets.admission.streams.place(self.caller.actor))
+        self.known()
         await self.tell({"type": "connection_ack"})
 
     def _subscribe(self, id_: str, payload: Mapping[str, Any]) -> None:
