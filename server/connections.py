@@ -5,6 +5,7 @@ as soon as it has answered, so the kernel resets a client that is still sending 
 """
 
 import asyncio
+import sys
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from server.http import JSON, Refused, busy
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 log = structlog.get_logger("lineal")
 
@@ -72,7 +77,12 @@ class Counted:
 
     def check_reader(self, now: float, patience: float) -> None:
         left = self.line.get_write_buffer_size()
-        if left < self._left or not left or not (self.is_full or self.line.is_closing()):
+        if not left or not (self.is_full or self.line.is_closing()):
+            self._left, self._took = left, now
+            return
+        # The kernel makes room in lumps of a megabyte, which takes a slow reader longer than it may pause.
+        left += in_kernel(self.line)
+        if left < self._left:
             self._took = now
         elif now - self._took > patience:
             log.warning("a reader takes nothing of what is sent and is disconnected", bytes=left)
@@ -158,6 +168,17 @@ class Connections:
             loop.call_later(SWEEP_SECONDS, self._sweep, loop)
 
 
+def in_kernel(line: asyncio.Transport) -> int:
+    """How many bytes the kernel still keeps for the reader."""
+    if sys.platform == "win32":
+        return 0
+    try:
+        kept = fcntl.ioctl(line.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # closed meanwhile
+        return 0
+    return int.from_bytes(kept, sys.byteorder)
+
+
 def overdue(waiting: Waiting, before: float) -> list[Counted]:
     found = []
     for counted, since in waiting.items():
@@ -211,11 +232,11 @@ class Connection(Counted, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.allowance -= len(data)
         if self.waits_among is self.registry.turned_away and not self.lingers:
             self.refuse(busy(f"This process already has {self.registry.most} connections; try again later.", 1))
         elif not self.is_deaf:
-            super().data_received(data)
-        self.allowance -= len(data)
+            super().data_received(data)  # which gives another allowance where the next stage begins
         if self.allowance < 0:
             self._take_no_more()
 

@@ -23,7 +23,7 @@ USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL
 Headers = Iterable[tuple[bytes, bytes]]
 CLOSE = [(b"connection", b"close")]
 # A larger answer is sent in pieces, so that it stays in its place among the requests until the reader has taken it.
-PIECE_BYTES = 262_144
+PIECE_BYTES = 131_072
 
 
 class Refused(Exception):

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from server import subscriptions
 from server.app import make_app
+from server.connections import Connections, Socket
 from server.feed import QUEUE, Listener
 from server.settings import Settings
 from storage.feed import BATCH, Event
@@ -33,7 +34,8 @@ FEED = (
 async def served(database: Cluster) -> AsyncIterator[Registry]:
     """The API on a port of its own: streams need a connection that lasts."""
     app = make_app(Settings(database_url=database.app_url))
-    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
+    held: Any = Connections(most=1_000, header_timeout=10, body_timeout=10)
+    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", http=held, ws=Socket)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
