@@ -5,8 +5,8 @@ import sys
 
 import uvicorn
 
-from server.connections import Socket
 from server.parent import connections, die_with_parent
+from server.protocols import protocols
 from server.settings import Settings
 
 
@@ -15,14 +15,13 @@ def main(app: str, descriptor: str) -> None:
     config = uvicorn.Config(
         app,
         factory=app.endswith(":application"),
-        http=connections(Settings()),  # type: ignore[arg-type]  # any maker of protocols will do
-        ws=Socket,
         loop="uvloop",
         access_log=False,
         log_level="warning",
         proxy_headers=False,
         server_header=False,
         date_header=True,
+        **protocols(connections(Settings())),
     )
     uvicorn.Server(config).run([socket.socket(fileno=int(descriptor))])
 

@@ -12,7 +12,18 @@ from resolvers.refusals import refused
 from resolvers.rules.access import ROUTES, Need
 from resolvers.transaction import Caller
 from server.admission import Admission
-from server.http import JSON, Headers, Refused, busy, defect, over_http, refuse, respond
+from server.http import (
+    JSON,
+    PIECE_BYTES,
+    Headers,
+    Refused,
+    busy,
+    defect,
+    over_http,
+    refuse,
+    respond,
+    send_in_pieces,
+)
 from server.issuer import KeysUnavailable
 from server.keyring import Keyring, Principal
 from server.oidc import Tokens
@@ -89,6 +100,9 @@ class Gate:
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *more]
+            elif len(message.get("body", b"")) > PIECE_BYTES:
+                await send_in_pieces(send, message)
+                return
             await send(message)
 
         try:

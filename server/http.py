@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from resolvers.errors import RateLimited, Refusal, Unavailable
 from resolvers.transaction import Caller
@@ -22,7 +22,7 @@ GRAPHQL = "application/graphql-response+json"
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
 Headers = Iterable[tuple[bytes, bytes]]
 CLOSE = [(b"connection", b"close")]
-# A larger answer is sent in pieces, so that it stays in its place among the requests until the reader has taken it.
+# A larger answer is sent in pieces, so that its request keeps its place until the reader has taken nearly all of it.
 PIECE_BYTES = 131_072
 
 
@@ -166,11 +166,15 @@ async def respond(send: Send, status: int, body: bytes, media: str, more: Header
         *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    sent = 0
-    while len(body) - sent > PIECE_BYTES:
-        await send({"type": "http.response.body", "body": body[sent : sent + PIECE_BYTES], "more_body": True})
-        sent += PIECE_BYTES
-    await send({"type": "http.response.body", "body": body[sent:] if sent else body})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_in_pieces(send: Send, message: Message) -> None:
+    body = message["body"]
+    *starts, last = range(0, len(body), PIECE_BYTES)
+    for start in starts:
+        await send({**message, "body": body[start : start + PIECE_BYTES], "more_body": True})
+    await send({**message, "body": body[last:]})
 
 
 def answer_in(accept: bytes) -> str:

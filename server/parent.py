@@ -12,7 +12,8 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from server.connections import Connections, Socket
+from server.connections import Connections
+from server.protocols import protocols
 from server.settings import Settings
 
 if sys.platform != "win32":
@@ -96,8 +97,6 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         "server.app:application",
         factory=True,
         workers=settings.workers,
-        http=connections(settings),  # type: ignore[arg-type]  # any maker of protocols will do
-        ws=Socket,
         ws_max_size=settings.max_body_bytes,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         access_log=False,
@@ -106,6 +105,7 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=10,
+        **protocols(connections(settings)),
     )
     Multiprocess(config, [listener]).run()
 
