@@ -68,7 +68,7 @@ class Counted:
         if left < self._left:
             self._took = now
         elif now - self._took > patience:
-            log.warning("a reader takes nothing of what is sent and is disconnected", bytes=left)
+            log.warning("a reader does not read and is disconnected", bytes=left)
             self.drop()
         self._left = left
 
