@@ -5,7 +5,9 @@ import sys
 
 import uvicorn
 
-from server.parent import die_with_parent
+from server.parent import connections, die_with_parent
+from server.protocols import protocols
+from server.settings import Settings
 
 
 def main(app: str, descriptor: str) -> None:
@@ -13,13 +15,13 @@ def main(app: str, descriptor: str) -> None:
     config = uvicorn.Config(
         app,
         factory=app.endswith(":application"),
-        http="httptools",
         loop="uvloop",
         access_log=False,
         log_level="warning",
         proxy_headers=False,
         server_header=False,
         date_header=True,
+        **protocols(connections(Settings())),
     )
     uvicorn.Server(config).run([socket.socket(fileno=int(descriptor))])
 

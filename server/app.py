@@ -74,7 +74,9 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     admission = Admission(settings)
     operations = Operations(documents, database, buckets, admission)
     feed = Feed(database)
-    endpoint = GraphQLEndpoint(operations, admission, settings.max_body_bytes, settings.request_timeout)
+    endpoint = GraphQLEndpoint(
+        operations, admission, settings.max_body_bytes, settings.request_timeout, settings.body_timeout
+    )
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("graphql"), methods=["GET"]),

@@ -10,7 +10,7 @@ from resolvers.errors import Refusal
 from resolvers.rules.access import ROUTES, Need
 from server.admission import Admission
 from server.callers import AsAllowed, Callers
-from server.http import JSON, Headers, Refused, over_http, refuse, respond
+from server.http import JSON, PIECE_BYTES, Headers, Refused, over_http, refuse, respond, send_in_pieces
 from server.settings import Settings
 
 API = "/graphql"
@@ -80,6 +80,9 @@ class Gate:
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *more]
+            elif len(message.get("body", b"")) > PIECE_BYTES:
+                await send_in_pieces(send, message)
+                return
             await send(message)
 
         answer: Send = send_named

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from resolvers.errors import RateLimited, Refusal, Unavailable
 from resolvers.transaction import Caller
@@ -23,6 +23,9 @@ USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL
 # Of the parts of a header that offers several; and of a name in a request.
 MOST_PARTS, LONGEST_NAME = 50, 1_000
 Headers = Iterable[tuple[bytes, bytes]]
+CLOSE = [(b"connection", b"close")]
+# A larger answer is sent in pieces, so that its request keeps its place until the reader has taken nearly all of it.
+PIECE_BYTES = 131_072
 
 
 class Refused(Exception):
@@ -64,6 +67,7 @@ class GraphQLEndpoint:
     admission: Admission
     max_body: int
     timeout: float
+    body_timeout: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
@@ -111,30 +115,39 @@ class GraphQLEndpoint:
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await self._read(headers, receive)
-        except TimeoutError:
-            raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
-
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         announced = headers.get(b"content-length", b"0")
         self._check_size(int(announced[:18]) if announced.isdigit() else 0)
-        chunks, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "The body was not sent to its end.")
-            chunks.append(message.get("body", b""))
-            more = message.get("more_body", False)
-            size += len(chunks[-1])
-            self._check_size(size)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        loop = asyncio.get_running_loop()
+        whole = loop.time() + self.timeout
+        try:
+            async with asyncio.timeout(min(self.timeout, self.body_timeout)) as patience:
+                piece, more = await self._piece(receive)
+                if not more:
+                    return piece
+                body = bytearray(piece)  # not a list of pieces: each might be a single byte
+                while more:
+                    patience.reschedule(min(whole, loop.time() + self.body_timeout))
+                    piece, more = await self._piece(receive)
+                    body += piece
+                    self._check_size(len(body))
+                return bytes(body)
+        except TimeoutError:
+            if loop.time() >= whole:
+                raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
+            sentence = f"The body paused for more than {self.body_timeout:g} seconds; send it without pauses."
+            raise Refused(408, sentence, headers=CLOSE) from None
+
+    async def _piece(self, receive: Receive) -> tuple[bytes, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The body was not sent to its end.")
+        piece: bytes = message.get("body", b"")
+        self._check_size(len(piece))
+        return piece, message.get("more_body", False)
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
-            sentence = f"The body is larger than {self.max_body} bytes; send less at once."
-            raise Refused(413, sentence, headers=[(b"connection", b"close")])
+            raise Refused(413, f"The body is larger than {self.max_body} bytes; send less at once.", headers=CLOSE)
 
 
 def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
@@ -158,6 +171,14 @@ async def respond(send: Send, status: int, body: bytes, media: str, more: Header
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_in_pieces(send: Send, message: Message) -> None:
+    body = message["body"]
+    *starts, last = range(0, len(body), PIECE_BYTES)
+    for start in starts:
+        await send({**message, "body": body[start : start + PIECE_BYTES], "more_body": True})
+    await send({**message, "body": body[last:]})
 
 
 def answer_in(accept: bytes) -> str:

@@ -9,12 +9,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from server.connections import Connections
+from server.protocols import protocols
 from server.settings import Settings
 
+if sys.platform != "win32":
+    import resource
+
+log = structlog.get_logger("lineal")
+
 PARENT = "LINEAL_PARENT_PID"
+# What a worker opens beside connections and its pools: pipes, logs, webhooks, and connections that it turns away.
+OWN_DESCRIPTORS = 120
+FEWEST_CONNECTIONS = 10
 PR_SET_PDEATHSIG = 1
 
 
@@ -87,6 +98,30 @@ class Workers(Multiprocess):
             worker.process.kill()
 
 
+def connections(settings: Settings) -> Connections:
+    """How many connections a worker may have, after raising the limit of its descriptors as far as they need."""
+    most = min(settings.max_connections, room_for(settings.max_connections, OWN_DESCRIPTORS + 2 * settings.pool_size))
+    return Connections(most, settings.header_timeout, settings.body_timeout)
+
+
+def room_for(wanted: int, others: int) -> int:
+    """How many of the connections that are wanted the descriptors suffice for, beside others."""
+    if sys.platform == "win32":
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted + others:
+        return wanted
+    limit = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    room = max(limit - others, FEWEST_CONNECTIONS)
+    if room < wanted:
+        log.warning(
+            f"The limit of {limit} open files leaves room for {room} of {wanted} connections in each process. "
+            f"Raise it to {wanted + others} (ulimit -n, LimitNOFILE) or lower LINEAL_MAX_CONNECTIONS."
+        )
+    return room
+
+
 def run_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables."""
     for name, value in settings.model_dump(mode="json").items():
@@ -96,8 +131,6 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         "server.app:application",
         factory=True,
         workers=settings.workers,
-        http="httptools",
-        ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         access_log=False,
@@ -106,6 +139,7 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=REQUESTS_SECONDS,
+        **protocols(connections(settings)),
     )
     Workers(config, [listener]).run()
 

@@ -37,8 +37,19 @@ class Settings(BaseSettings):
         " and the end of the transaction. PostgreSQL itself ends a statement after 90 % of them.",
     )
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
+    header_timeout: float = Field(
+        10.0, ge=1, description="Seconds that a connection may take to send a request's headers, or stay idle."
+    )
+    body_timeout: float = Field(
+        10.0, gt=0, description="Seconds that a client may pause while it sends a body or reads a response."
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
     max_answer_bytes: int = Field(32_000_000, ge=100_000, description="The largest answer of one operation.")
+    max_connections: int = Field(
+        5_000,
+        ge=10,
+        description="Connections that a process keeps open. Beyond that, the one that waits longest is closed.",
+    )
     max_in_flight: int = Field(500, ge=1, description="Requests that a process works on at once; more get 503.")
     max_in_flight_per_principal: int = Field(
         100, ge=1, description="The same for one principal; more get 429. Does not apply with open."

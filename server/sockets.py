@@ -8,7 +8,7 @@ not read is closed with 1013 (try again later), and may resume with `after`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +69,8 @@ class Sockets:
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         header = scope["state"]["headers"].get(b"authorization", b"").decode("latin-1")
-        await Conversation(self, sender, header, receive, send).hold()
+        known = scope["state"].get("known", lambda: None)
+        await Conversation(self, sender, header, receive, send, known).hold()
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Conversation:
     authorization: str
     receive: Receive
     send: Send
+    # Tells the server that it must no longer close the connection to make room for another.
+    known: Callable[[], None]
     standing: Standing | None = None
     under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     subscribed: dict[str, Subscribed] = field(default_factory=dict)
@@ -200,6 +203,7 @@ class Conversation:
             raise Closed(TRY_AGAIN_LATER if refusal.status == 503 else FORBIDDEN, str(refusal)) from None
         # Only now: a connection of which nobody is known takes nobody's place.
         self.places.enter_context(self.sockets.admission.streams.place(self.standing.caller.actor))
+        self.known()
         await self.tell({"type": "connection_ack"})
 
     def _subscribe(self, id_: str, payload: Mapping[str, Any]) -> None:

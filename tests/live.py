@@ -59,6 +59,8 @@ class Live:
     def __init__(self, home: Path, database: Cluster | None = None, size: int = 2):
         self.home, self.data_dir, self.database = home, home / "data", database
         self.size = size
+        # What runs the command, such as a shell that lowers a limit first.
+        self.wrapper: Sequence[str] = ()
         self.log = home / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.url = self.key = ""
@@ -69,7 +71,7 @@ class Live:
         urls = {}
         if self.database:
             urls = {"LINEAL_DATABASE_URL": self.database.app_url, "LINEAL_OWNER_URL": self.database.owner_url}
-        serve: list[str | Path] = [LINEAL, "serve", "--port", "0", "--workers", str(self.size)]
+        serve: list[str | Path] = [*self.wrapper, LINEAL, "serve", "--port", "0", "--workers", str(self.size)]
         with (self.home / "out").open("wb") as out, self.log.open("ab") as log:
             return subprocess.Popen(
                 [*serve, "--data-dir", data_dir or self.data_dir, *options],
@@ -79,10 +81,10 @@ class Live:
                 start_new_session=True,
             )
 
-    async def start(self, within: float = 60.0) -> float:
+    async def start(self, *options: str, within: float = 60.0) -> float:
         """Start, wait until ready, and say how many seconds that took."""
         began = time.monotonic()
-        self.process = self.launch()
+        self.process = self.launch(*options)
         self.url = await eventually(self._address, within)
         self.key = (self.data_dir / "admin-key").read_text().strip()
         await eventually(self.is_ready, within)

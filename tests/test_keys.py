@@ -176,11 +176,11 @@ class Counted:
         self.database, self.opened, self.now, self.most = database, 0, 0, 0
 
     @asynccontextmanager
-    async def sessions(self) -> AsyncIterator[Any]:
+    async def session(self, within: float | None = None) -> AsyncIterator[Any]:
         self.opened, self.now = self.opened + 1, self.now + 1
         self.most = max(self.most, self.now)
         try:
-            async with self.database.session() as session:
+            async with self.database.session(within) as session:
                 yield session
         finally:
             self.now -= 1

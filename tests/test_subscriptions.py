@@ -18,7 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from resolvers.errors import RateLimited
 from server import attempts, keyring, sockets, subscriptions
 from server.app import make_app
+from server.connections import Connections
 from server.feed import QUEUE, Listener
+from server.protocols import protocols
 from server.settings import Settings
 from storage.feed import BATCH, Event
 from storage.secrets import hash_of
@@ -37,7 +39,8 @@ FEED = (
 async def served(database: Cluster) -> AsyncIterator[Registry]:
     """The API on a port of its own: streams need a connection that lasts."""
     app = make_app(Settings(database_url=database.app_url))
-    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
+    spoken = protocols(Connections(most=1_000, header_timeout=10, body_timeout=10))
+    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", **spoken)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
