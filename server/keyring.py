@@ -10,6 +10,7 @@ from typing import Any
 from cachetools import LRUCache
 from sqlalchemy import Row, text
 
+from resolvers.errors import Unavailable
 from resolvers.transaction import Caller
 from server.rejections import Reason, Rejected
 from storage.engine import Database
@@ -22,6 +23,8 @@ TRUSTED_SECONDS = 3.0
 LOOKUP_SECONDS = 5.0
 # Look-ups at once of keys that this process does not know: a flood of wrong ones leaves connections to everybody else.
 STRANGERS = 3
+# And so many wait for that: whoever waits keeps a connection that others may need.
+STRANGERS_WAITING = 500
 REMEMBERED = 10_000
 
 
@@ -67,6 +70,8 @@ class _Memory:
 
     async def ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
         if (asking := self._coming.get(name)) is None:
+            if len(self._coming) >= STRANGERS_WAITING and name not in self._right:
+                raise Unavailable("Too many unknown keys and tokens are being looked up; try again in a second.")
             asking = self._coming[name] = asyncio.create_task(self._ask(name, ask))
             asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         # A request that is given up does not end the look-up for the others.

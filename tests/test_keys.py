@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from resolvers.errors import Unavailable
 from server import keyring as keys
 from server.accounts import all_keys, end_key
 from server.keyring import Keyring
@@ -225,6 +226,21 @@ async def test_a_flood_of_wrong_keys_uses_few_connections_and_a_known_key_does_n
     assert set(await asyncio.gather(*flood)) == {"KEY_UNKNOWN"}
     assert counted.most <= keys.STRANGERS + 1
     assert await owner(keyring, await make_key(database.app_url, EMAIL)) == ALL
+
+
+async def test_only_so_many_unknown_keys_wait_to_be_looked_up(
+    database: Cluster, keyring: Keyring, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "STRANGERS_WAITING", 10)
+    secret = await make_key(database.app_url, EMAIL)
+    assert await owner(keyring, secret) == ALL
+    flood = [asyncio.create_task(why_not(keyring, new_secret())) for _ in range(30)]
+    await asyncio.sleep(0)
+    keyring._keys._right[secret] = keys._Known(None, 0)  # trusted no longer
+    assert await owner(keyring, secret) == ALL
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [str] * 10 + [Unavailable] * 20
+    assert await why_not(keyring, new_secret()) == "KEY_UNKNOWN"
 
 
 async def test_wrong_keys_do_not_push_right_ones_out_of_the_memory(
