@@ -173,7 +173,7 @@ async def test_slow_bodies_of_one_key_shut_nobody_out(live: Live, sockets: Calla
             statuses.append(0)  # was answered, went on sending and had to make room
     assert statuses.count(408) >= BODIES
     assert statuses.count(429) >= LIMIT // 2
-    assert set(statuses) <= {408, 429, 0}
+    assert set(statuses) <= {408, 429, 503, 0}  # 503: came while all others were still being worked on
 
 
 class Clock:

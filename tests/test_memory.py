@@ -1,0 +1,101 @@
+"""The most memory that a worker and its largest PostgreSQL process take while the dearest allowed documents run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.floods import Connection
+from tests.live import Live, at_full_length, descendants, lineal, name_of
+from tests.test_http import times
+
+MOST = 512  # MiB
+FEATURES = [f"feature_{place}_{'x' * 140}" for place in range(5_000)]
+SEGMENTS = {f"segment {s}": {f"metric_{m}": m + s / 7 for m in range(100)} for s in range(100)}
+LONG = "Ein Satz, der <b>Zeichen</b> braucht: *, _, | und `. " * 180
+CARD = {
+    "description": LONG,
+    "intendedUse": LONG,
+    "limitations": LONG,
+    "ethicalConsiderations": LONG,
+    "performanceBySegment": SEGMENTS,
+}
+
+
+def page(selection: str, first: int = 100, key: str = "a") -> str:
+    return f'{key}: model(id: "model_large") {{ versions(first: {first}) {{ nodes {{ {selection} }} }} }}'
+
+
+LIGHT = times(18, "a#: id") + " version stage target createdAt createdBy"
+FIRST = '"1.0.0"'
+TEN = ", ".join(f'"1.0.{n}"' for n in range(10))
+COMPARED = "metricDiffs { name values } segmentDiffs { segment metricDiffs { name values delta } } markdown"
+# Each costs up to the 20,000 points that are allowed; most are ended by the largest answer.
+DOCUMENTS = {
+    "features": f"{{ {page('features')} }}",
+    "as many features as fit": f"{{ {page('features', 30)} }}",
+    "features under many keys": f"{{ {page(times(24, 'f#: features'))} }}",
+    "cards as Markdown": f"{{ {page('modelCard { markdown }')} }}",
+    "cards in every form": f"{{ {page('modelCard { markdown huggingFace cycloneDx generated }')} }}",
+    "cards under many keys": f"{{ {page('modelCard { ' + times(5, 'm#: markdown') + ' }')} }}",
+    "segments": f"{{ {page('modelCard { performanceBySegment { segment metrics { name value higherIsBetter } } }')} }}",
+    "changes": f"{{ {page('change { reasons }')} }}",
+    "many pages": "{" + " ".join(page("features", 30, f"a{n}") for n in range(20)) + "}",
+    "light objects": "{" + " ".join(page(LIGHT, 100, f"a{n}") for n in range(50)) + "}",
+    "a comparison": f'{{ compareVersions(modelId: "model_large", versions: [{TEN}]) {{ {COMPARED} }} }}',
+    "comparisons": "{" + page(f"compareTo(version: {FIRST}) {{ featureDiff {{ added removed }} reasons }}") + "}",
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def large(pytestconfig: pytest.Config) -> AsyncIterator[Live]:
+    """A model whose versions are as large as they may be, on one worker."""
+    async with lineal(size=1) as live:
+        await live.ask('mutation { createProject(input: {id: "proj_large", name: "Large"}) { project { id } } }')
+        create = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { version } } }"
+        write = "mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { version { id } } }"
+        for _ in range(100 if at_full_length(pytestconfig) else 45):
+            given = {"projectId": "proj_large", "modelId": "model_large", "createModel": True, "features": FEATURES}
+            made = await live.ask(create, input=given | {"bump": "PATCH", "metrics": {"auc": 0.9}})
+            number = made["createVersion"]["version"]["version"]
+            await live.ask(write, input={"modelId": "model_large", "version": number, "modelCard": CARD})
+        yield live
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process has had at once, in MiB."""
+    (line,) = (each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
+
+
+async def run_all(live: Live, at_once: int) -> None:
+    port = int(live.url.rpartition(":")[2])
+    for name, document in DOCUMENTS.items():
+        connections = [Connection(port, live.key) for _ in range(at_once)]
+        statuses = await asyncio.gather(*(connection.post(document) for connection in connections))
+        for connection in connections:
+            connection.close()
+        assert set(statuses) <= {200, 400, 429, 503}, (name, statuses)
+        backends = [peak(pid) for pid in descendants(live.parent) if name_of(pid) == "postgres"]
+        print(f"{name}, {at_once} at once: {statuses}; worker {peak(live.workers[0])} MiB, backend {max(backends)} MiB")
+
+
+async def measure(live: Live, at_once: int) -> None:
+    workers = live.workers
+    await run_all(live, at_once)
+    assert live.workers == workers, "the worker was killed"
+    backends = [peak(pid) for pid in descendants(live.parent) if name_of(pid) == "postgres"]
+    assert peak(workers[0]) < MOST
+    assert max(backends) < MOST
+
+
+async def test_the_dearest_documents_take_little_memory(large: Live) -> None:
+    await measure(large, at_once=2)
+
+
+@pytest.mark.long
+async def test_the_dearest_documents_take_little_memory_however_many_run_at_once(large: Live) -> None:
+    await measure(large, at_once=1)
+    await measure(large, at_once=8)
