@@ -72,8 +72,8 @@ class _Memory:
             asking = asyncio.create_task(self._ask(name, ask))
             asking.add_done_callback(lambda task: task.cancelled() or task.exception())
             self._coming[name] = asking, time.monotonic() + LOOKUP_SECONDS
-        # A request that is given up does not end the look-up for the others. A look-up that hangs, as while a connection
-        # is given back to a frozen server, keeps nobody for longer than its time.
+        # A request that is given up does not end the look-up for the others. A look-up that hangs, as while its
+        # connection is given back to a frozen server, keeps nobody for longer than its time.
         async with asyncio.timeout(LOOKUP_SECONDS):
             return await asyncio.shield(asking)
 
