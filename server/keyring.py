@@ -62,27 +62,33 @@ class _Memory:
         self._right: LRUCache[str, _Known] = LRUCache(REMEMBERED)
         # Apart, so that many wrong ones cannot push the right ones out.
         self._wrong: LRUCache[str, _Known] = LRUCache(REMEMBERED)
-        self._coming: dict[str, asyncio.Task[_Known]] = {}
+        # Each with the moment from which on nobody joins it.
+        self._coming: dict[str, tuple[asyncio.Task[_Known], float]] = {}
 
     def fresh(self, name: str) -> _Known | None:
         known = self._right.get(name) or self._wrong.get(name)
         return known if known and known.is_fresh else None
 
     async def ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
-        if (asking := self._coming.get(name)) is None:
+        asking, ends = self._coming.get(name, (None, 0.0))
+        if asking is None or ends <= time.monotonic():
             if len(self._coming) >= STRANGERS_WAITING and name not in self._right:
                 raise Unavailable("Too many unknown keys and tokens are being looked up; try again in a second.")
-            asking = self._coming[name] = asyncio.create_task(self._ask(name, ask))
+            asking = asyncio.create_task(self._ask(name, ask))
             asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # A request that is given up does not end the look-up for the others.
-        return await asyncio.shield(asking)
+            self._coming[name] = asking, time.monotonic() + LOOKUP_SECONDS
+        # A request that is given up does not end the look-up for the others. A look-up that hangs, as while its
+        # connection is given back to a frozen server, keeps nobody for longer than its time.
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return await asyncio.shield(asking)
 
     async def _ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS), nullcontext() if name in self._right else self._strangers:
                 known = await ask()
         finally:
-            del self._coming[name]
+            if self._coming.get(name, (None,))[0] is asyncio.current_task():
+                del self._coming[name]
         self._right.pop(name, None)
         self._wrong.pop(name, None)
         (self._wrong if known.principal is None else self._right)[name] = known

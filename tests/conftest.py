@@ -61,7 +61,11 @@ def cluster_source() -> Iterator[Cluster | str]:
         yield EXTERNAL
         return
     # Not pytest's own folder: it is closed to the user that PostgreSQL runs as when the suite runs as root.
-    with tempfile.TemporaryDirectory(prefix="lineal-test-") as folder, EmbeddedPostgres(Path(folder)) as postgres:
+    with (
+        tempfile.TemporaryDirectory(prefix="lineal-test-") as folder,
+        # Some twenty apps stay open until the end, each with its connections.
+        EmbeddedPostgres(Path(folder), max_connections=400) as postgres,
+    ):
         yield Cluster(postgres.superuser_url, postgres.owner_url, postgres.app_url)
 
 

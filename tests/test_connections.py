@@ -221,7 +221,7 @@ def test_the_stranger_that_waits_longest_makes_room_and_who_was_served_is_spared
     ("status", "path", "given", "begins"),
     [
         (413, "/graphql", {}, "The body is larger than 1000000 bytes; send less at once."),
-        (401, "/graphql", {"Authorization": "Bearer lnl_unknown"}, "The API key is unknown, revoked or expired"),
+        (401, "/graphql", {"Authorization": "Bearer lnl_unknown"}, "This is not an API key"),
         (401, "/graphql", {"Authorization": ""}, "An API key is needed"),
         (400, "/graphql", {"Host": "elsewhere.example"}, "The Host header names another site"),
         (403, "/graphql", {"Origin": "https://elsewhere.example"}, "Pages of this origin may not call the API"),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -209,6 +209,33 @@ async def test_a_request_that_is_given_up_does_not_end_the_look_up_for_the_other
     await asyncio.sleep(0)
     first.cancel()
     assert await second == ALL
+
+
+async def test_a_look_up_that_hangs_keeps_nobody_for_longer_than_its_time(
+    database: Cluster, keyring: Keyring, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "LOOKUP_SECONDS", 0.2)
+    secret, released = await make_key(database.app_url, EMAIL), asyncio.Event()
+    session_of = counted.session
+
+    @asynccontextmanager
+    async def hanging(within: float | None = None) -> AsyncIterator[Any]:
+        async with session_of(within) as session:
+            try:
+                yield session
+            finally:
+                # As when a connection is given back to a frozen server: no time limit ends it.
+                while not released.is_set():
+                    with suppress(asyncio.CancelledError):
+                        await released.wait()
+
+    monkeypatch.setattr(counted, "session", hanging)
+    asked = (owner(keyring, secret) for _ in range(3))
+    outcomes = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 2)
+    assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 3
+    monkeypatch.setattr(counted, "session", sessions)
+    assert await owner(keyring, secret) == ALL
+    released.set()
 
 
 async def test_a_flood_of_wrong_keys_uses_few_connections_and_a_known_key_does_not_wait_for_it(

@@ -91,11 +91,10 @@ async def measure(live: Live, at_once: int) -> None:
     assert max(backends) < MOST
 
 
-async def test_the_dearest_documents_take_little_memory(large: Live) -> None:
-    await measure(large, at_once=2)
-
-
 @pytest.mark.long
-async def test_the_dearest_documents_take_little_memory_however_many_run_at_once(large: Live) -> None:
-    await measure(large, at_once=1)
-    await measure(large, at_once=8)
+async def test_the_dearest_documents_take_little_memory(large: Live, pytestconfig: pytest.Config) -> None:
+    if at_full_length(pytestconfig):
+        await measure(large, at_once=1)
+        await measure(large, at_once=8)
+    else:
+        await measure(large, at_once=2)

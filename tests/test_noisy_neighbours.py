@@ -103,18 +103,16 @@ def flooding(scene: Scene, kind: str, seconds: float) -> subprocess.Popen[bytes]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("kind", FLOODS)
-async def test_an_innocent_caller_is_served_in_its_usual_time(scene: Scene, kind: str) -> None:
-    await measure(scene, kind, seconds=2.0, most=10.0)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("kind", FLOODS)
-async def test_an_innocent_caller_waits_at_most_three_times_as_long(
+async def test_an_innocent_caller_is_served_in_about_its_usual_time(
     scene: Scene, kind: str, pytestconfig: pytest.Config
 ) -> None:
-    assert at_full_length(pytestconfig)
-    await measure(scene, kind, seconds=15.0, most=3.0)
+    if at_full_length(pytestconfig):
+        await measure(scene, kind, seconds=15.0, most=3.0)
+    else:
+        # Other things may run on the machine, and two seconds tell little of a middle.
+        await measure(scene, kind, seconds=2.0, most=20.0)
 
 
 async def measure(scene: Scene, kind: str, seconds: float, most: float) -> None:
