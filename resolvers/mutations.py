@@ -45,8 +45,10 @@ async def run_mutation(
     variables: VariableValues,
     caller: Caller,
     repeat: Repeatable | None = None,
+    within: float | None = None,
 ) -> bytes:
-    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept.
+    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
+    takes at most `within` seconds.
 
     If an answer is kept under the same idempotency key, it is returned instead, to a caller who still has the rights.
     """
@@ -57,7 +59,7 @@ async def run_mutation(
     if repeat and field.name in ANSWER_SECRETS:
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
-        async with database.session() as session:
+        async with database.session(within) as session:
             tx = Transaction(session, caller, need_of(field.name))
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:

@@ -4,9 +4,10 @@ Whoever floods is refused with 429 while the places of the others stay free; a f
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from resolvers.errors import RateLimited, Unavailable
@@ -61,18 +62,37 @@ class Turns:
         self._asking: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def turn(self, who: str) -> AsyncIterator[None]:
+    async def turn(self, who: str, within: float) -> AsyncIterator[float]:
+        """Wait for a turn: how many of the seconds are left for it. Unavailable where it does not come in time."""
         turns = self._turns.get(who)
         if turns is None:
             turns = self._turns[who] = asyncio.Semaphore(self.each)
         self._asking[who] += 1
         try:
-            async with turns:
-                yield
+            left = await acquired(turns, within)
+            try:
+                yield left
+            finally:
+                turns.release()
         finally:
             self._asking[who] -= 1
             if not self._asking[who]:
                 del self._asking[who], self._turns[who]
+
+
+async def acquired(turns: asyncio.Semaphore, within: float) -> float:
+    if not turns.locked():
+        await turns.acquire()
+        return within
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(within):
+            await turns.acquire()
+    except TimeoutError:
+        sentence = "Other requests used your share of this process for too long; ask for less at once, or try again."
+        raise Unavailable(sentence, 5) from None
+    # A little even for what has waited long, so that the statement itself is told to be late.
+    return max(within / 10, within - (time.monotonic() - began))
 
 
 # From this cost on, in points, an operation is heavy: few of them run at once, so that light ones find a connection.
@@ -92,16 +112,28 @@ class Admission:
         self.streams = places("subscriptions open", settings.max_streams, settings.max_streams_per_principal, 10)
         connections = settings.pool_size
         share = connections if settings.open else max(1, connections * 6 // 10)
-        self.reads, self.writes = Turns(share), Turns(share)
-        # Who reads long documents or the schema's own fields keeps a thread busy.
-        self.readers = Turns(1)
+        self.seconds = settings.statement_timeout
+        self._reads, self._writes, self._readers = Turns(share), Turns(share), Turns(1)
         self._heavy, self._all_heavy = Turns(1), asyncio.Semaphore(max(1, connections // 2))
 
     @asynccontextmanager
-    async def heavy(self, who: str, cost: int) -> AsyncIterator[None]:
-        """Wait for a turn with an operation of this cost, if it is heavy."""
+    async def read(self, who: str, cost: int) -> AsyncIterator[float]:
+        """Wait for a turn to read: how many seconds are left for it."""
         if cost < HEAVY_COST:
-            yield
+            async with self._reads.turn(who, self.seconds) as left:
+                yield left
             return
-        async with self._heavy.turn(who), self._all_heavy:
-            yield
+        async with self._heavy.turn(who, self.seconds) as first:
+            then = await acquired(self._all_heavy, first)
+            try:
+                async with self._reads.turn(who, then) as left:
+                    yield left
+            finally:
+                self._all_heavy.release()
+
+    def write(self, who: str) -> AbstractAsyncContextManager[float]:
+        return self._writes.turn(who, self.seconds)
+
+    def compute(self, who: str) -> AbstractAsyncContextManager[float]:
+        """Wait for a turn to keep a thread busy, as reading a long document or the schema's own fields does."""
+        return self._readers.turn(who, self.seconds)

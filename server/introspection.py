@@ -26,6 +26,8 @@ from server.limits import too_much
 MAX_INTROSPECTED = 20_000
 # What a field costs, which takes graphql-core some ten microseconds of a processor that others wait for.
 POINTS_PER_FIELD = 10
+# What must be left before it is known what introspection costs.
+DEPOSIT = 20_000
 # How many answers are kept by their documents' texts, of up to a megabyte each.
 MAX_KEPT = 16
 

@@ -19,7 +19,7 @@ from resolvers.refusals import refused
 from resolvers.transaction import Caller
 from server.admission import Admission
 from server.documents import Documents, Prepared, RequestError, allowed, coded
-from server.introspection import POINTS_PER_FIELD, Kept, introspect
+from server.introspection import DEPOSIT, POINTS_PER_FIELD, Kept, introspect
 from server.limits import MAX_CHARACTERS, check_variables
 from server.rates import Buckets
 from storage.engine import Database
@@ -89,7 +89,7 @@ class Operations:
         if known is None:
             if SHORT < len(text) <= MAX_CHARACTERS:
                 self.buckets.take(caller.actor, len(text))
-                async with self.admission.readers.turn(caller.actor):
+                async with self.admission.compute(caller.actor):
                     known = await aside(self.documents.read, text, name)
             else:
                 known = self.documents.read(text, name)
@@ -103,7 +103,7 @@ class Operations:
         if plan is None:
             if len(text) > SHORT:
                 self.buckets.take(caller.actor, len(text))
-                async with self.admission.readers.turn(caller.actor):
+                async with self.admission.compute(caller.actor):
                     plan = await aside(operation.compile_query, variables, caller)
             else:
                 plan = operation.compile_query(variables, caller)
@@ -137,14 +137,14 @@ class Operations:
         """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
         who = caller.actor
         try:
-            async with self.admission.heavy(who, plan.cost), self.admission.reads.turn(who):
+            async with self.admission.read(who, plan.cost) as seconds:
                 began = time.monotonic()
-                try:
-                    with refused():
-                        row = await self.database.fetchval(plan.statement, *plan.arguments(variables, caller))
-                    return await plan.finish(row)
-                finally:
-                    self._charge_time(who, time.monotonic() - began)
+                arguments = plan.arguments(variables, caller)
+                with refused():
+                    row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
+                answer = await plan.finish(row)
+                self._charge_time(who, time.monotonic() - began)
+                return answer
         except AnswerTooLarge as large:
             costliest = prepared.costliest(variables)
             raise AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict()) from None
@@ -152,7 +152,7 @@ class Operations:
     def _charge_time(self, who: str, seconds: float) -> None:
         """The time of an answer beyond what its cost stands for."""
         if seconds > FREE_SECONDS:
-            self.buckets.owe(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
+            self.buckets.spend(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
     async def _read_with_introspection(
         self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request, plan: Plan
@@ -182,13 +182,14 @@ class Operations:
     async def _introspect(
         self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller
     ) -> tuple[bytes, int]:
-        """What the schema's own fields answer, and what that cost its caller: it may come to be in debt."""
+        """What the schema's own fields answer, and what that cost; nobody knows how much it is beforehand."""
         asked = [field for field in fields if is_introspection(field)]
-        async with self.admission.readers.turn(caller.actor):
-            self.buckets.take(caller.actor, 0)  # whoever is in debt by the one before waits
+        async with self.admission.compute(caller.actor):
+            self.buckets.take(caller.actor, DEPOSIT)
             result, taken = await aside(introspect, self.documents.schema, prepared, asked, variables)
+            self.buckets.give_back(caller.actor, DEPOSIT)
             cost = taken * POINTS_PER_FIELD
-            self.buckets.owe(caller.actor, cost)
+            self.buckets.spend(caller.actor, cost)
             if result.errors:
                 raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
             return await aside(orjson.dumps, result.data), cost
@@ -205,8 +206,10 @@ class Operations:
                 continue
             repeatable = repeat and Repeatable(_scope(caller), repeat[0], place, repeat[1], extensions)
             try:
-                async with self.admission.writes.turn(caller.actor):
-                    answer = await run_mutation(self.database, prepared.operation, field, variables, caller, repeatable)
+                async with self.admission.write(caller.actor) as seconds:
+                    database = self.database
+                    operation = prepared.operation
+                    answer = await run_mutation(database, operation, field, variables, caller, repeatable, seconds)
                 answers.append(answer.strip()[1:-1])
                 if repeatable and not kept:
                     extensions = repeatable.extensions

@@ -33,14 +33,19 @@ class Buckets:
         bucket.at = now
         return bucket
 
-    def owe(self, who: str, cost: int) -> None:
-        """Take the cost of what has been done already, even if there is not enough: the rest is a debt."""
+    def spend(self, who: str, cost: int) -> None:
+        """Take the cost of what has been done already, or all that is left: nobody is in debt by an outage."""
         if self.per_second:
-            self._bucket(who).left -= cost
+            bucket = self._bucket(who)
+            bucket.left = max(0.0, bucket.left - cost)
+
+    def give_back(self, who: str, cost: int) -> None:
+        if self.per_second:
+            bucket = self._bucket(who)
+            bucket.left = min(self.burst, bucket.left + cost)
 
     def left(self, who: str) -> int:
-        """What is left, without debts."""
-        return max(0, int(self._bucket(who).left)) if self.per_second else int(self.burst)
+        return int(self._bucket(who).left) if self.per_second else int(self.burst)
 
     def take(self, who: str, cost: int) -> int:
         """Take an operation's cost; what is left. RateLimited where there is not enough."""

@@ -40,7 +40,7 @@ async def test_turns_are_taken_in_order_and_each_principal_has_its_own() -> None
     ends = {name: asyncio.Event() for name in ("a1", "a2", "a3", "a4", "b1")}
 
     async def work(name: str) -> None:
-        async with turns.turn(name[0]):
+        async with turns.turn(name[0], 10):
             began.append(name)
             await ends[name].wait()
 
@@ -54,6 +54,16 @@ async def test_turns_are_taken_in_order_and_each_principal_has_its_own() -> None
     for end in ends.values():
         end.set()
     await asyncio.gather(*tasks.values(), return_exceptions=True)
+    assert (turns._turns, dict(turns._asking)) == ({}, {})
+
+
+async def test_a_turn_that_does_not_come_in_time_is_refused() -> None:
+    turns = Turns(1)
+    async with turns.turn("a", 10) as left:
+        assert left == 10
+        with pytest.raises(Unavailable, match="used your share of this process for too long"):
+            async with turns.turn("a", 0.05):
+                pytest.fail("It was not its turn.")
     assert (turns._turns, dict(turns._asking)) == ({}, {})
 
 

@@ -233,7 +233,7 @@ async def test_a_look_up_that_hangs_keeps_nobody_for_longer_than_its_time(
     asked = (owner(keyring, secret) for _ in range(3))
     outcomes = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 2)
     assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 3
-    monkeypatch.setattr(counted, "session", sessions)
+    monkeypatch.setattr(counted, "session", session_of)
     assert await owner(keyring, secret) == ALL
     released.set()
 

@@ -338,7 +338,7 @@ def test_the_estimate_of_the_largest_document_is_quick() -> None:
 @pytest.mark.parametrize(
     ("query", "points"),
     [
-        ('{ version(modelId: 1, version: "1.0.0") { modelCard { markdown } } }', 1 + 1 + 32),
+        ('{ version(modelId: 1, version: "1.0.0") { modelCard { markdown } } }', 1 + 1 + 100),
         ('{ version(modelId: 1, version: "1.0.0") { features parameters description } }', 1 + 8 + 2 + 1),
         # Aliases hide nothing, and light values count by the twenty.
         ('{ version(modelId: 1, version: "1.0.0") {' + times(10, "a#: features") + "} }", 1 + 10 * 8),

@@ -15,7 +15,7 @@ BINDING = "binding"
 # What a field declares of its cost, where it is bound.
 WEIGHT, LENGTH = "weight", "length"
 # Weights: of values that may be megabytes, and of texts that take Python some milliseconds to write.
-HEAVY, WRITTEN = 8, 32
+HEAVY, WRITTEN = 8, 100
 
 
 def weight_of(field: GraphQLField) -> int | None:
