@@ -90,7 +90,7 @@ def introspecting(connection: Connection) -> object:
 def dearest(connection: Connection) -> object:
     """Some 19,000 points of cards, texts and features."""
     card = "modelCard { markdown completeness } features description"
-    page = f"versions(first: 100) {{ nodes {{ id {card} }} }}"
+    page = f"versions(first: 80) {{ nodes {{ id {card} }} }}"
     return connection.post(f'{{ a: model(id: "model_noise") {{ {page} b: {page.replace("id", "id stage")} }} }}')
 
 
