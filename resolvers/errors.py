@@ -78,10 +78,9 @@ class QueryTooComplex(Refusal):
 class AnswerTooLarge(QueryTooComplex):
     """The answer would exceed the limit, in bytes; found out while it was being made."""
 
-    def __init__(self, most_bytes: int, advice: str = "ask for fewer entries or fields", **facts: Any):
+    def __init__(self, most_bytes: int, advice: str = "Request fewer entries or fields", **facts: Any):
         super().__init__(
-            f"The answer would be larger than {most_bytes} bytes, which is the limit. {advice[0].upper()}{advice[1:]},"
-            " or split the operation.",
+            f"The answer exceeds the limit of {most_bytes} bytes. {advice}, or split the operation.",
             what="bytes",
             limit=most_bytes,
             **facts,

@@ -29,12 +29,14 @@ class Places:
         """Take a place until `leave`; RateLimited or Unavailable where there is none."""
         if self._by[who] >= self.each:
             raise RateLimited(
-                f"{who} already has {self.each} {self.what}, which is the limit; wait for some of them to end.",
+                f"{who} has reached the limit of {self.each} {self.what}. Wait until one of them ends.",
                 self.retry_after,
                 limit=self.each,
             )
         if self.taken >= self.most:
-            raise Unavailable(f"This process already has {self.most} {self.what}; try again later.", self.retry_after)
+            raise Unavailable(
+                f"This process has reached its limit of {self.most} {self.what}. Try again later.", self.retry_after
+            )
         self.taken += 1
         self._by[who] += 1
 
@@ -89,7 +91,7 @@ async def acquired(turns: asyncio.Semaphore, within: float) -> float:
         async with asyncio.timeout(within):
             await turns.acquire()
     except TimeoutError:
-        sentence = "Other requests used your share of this process for too long; ask for less at once, or try again."
+        sentence = "Your other requests are using all of your connections. Send fewer at once, or try again."
         raise Unavailable(sentence, 5) from None
     # A little even for what has waited long, so that the statement itself is told to be late.
     return max(within / 10, within - (time.monotonic() - began))
@@ -108,8 +110,10 @@ class Admission:
 
         requests, each = settings.max_in_flight, settings.max_in_flight_per_principal
         self.requests = places("requests in progress", requests, each, 1)
-        self.bodies = places("request bodies on their way", 2 * requests, each, 1)
-        self.streams = places("subscriptions open", settings.max_streams, settings.max_streams_per_principal, 10)
+        self.bodies = places("uploads in progress", 2 * requests, each, 1)
+        streams, each = settings.max_streams, settings.max_streams_per_principal
+        self.streams = places("open subscriptions", streams, each, 10)
+        self.sockets = places("open WebSockets", streams, each, 10)
         connections = settings.pool_size
         share = connections if settings.open else max(1, connections * 6 // 10)
         self.seconds = settings.statement_timeout

@@ -26,8 +26,8 @@ class Attempts:
             self._left.take(network_of(address), 1)
         except RateLimited as limited:
             raise RateLimited(
-                f"Too many wrong keys or tokens came from your address; try again in {limited.retry_after} s. A right"
-                " one is accepted at any time.",
+                f"Your address sent too many invalid keys or tokens. Try again in {limited.retry_after} s; a valid one"
+                " is always accepted.",
                 limited.retry_after,
             ) from None
 

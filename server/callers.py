@@ -22,8 +22,11 @@ EVERYBODY = Principal("open@localhost", None)
 CHECK_SECONDS = 1.0
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="lineal"'),)
 # Not that nothing was kept: the work may have been done.
-AWAY = "The database went away before your rights were looked at again. If this was to write, check whether it did."
-ENDED = "Your key or your rights ended while this request was in progress. If it was to write, check whether it did."
+AWAY = (
+    "The database became unavailable before your access was rechecked. If this was a mutation, check whether it was"
+    " applied."
+)
+ENDED = "Your key or role ended during this request. If it was a mutation, check whether it was applied."
 
 
 @dataclass(slots=True)
@@ -158,9 +161,6 @@ class Sender:
             raise busy(str(away), 5) from away
         except Exception as error:  # noqa: BLE001 - before the app, which masks its own
             raise defect(error, self.request_id) from None
-
-
-CHALLENGE = ((b"www-authenticate", b'Bearer realm="lineal"'),)
 
 
 def unauthenticated(rejected: Rejected) -> Refused:

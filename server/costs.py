@@ -54,7 +54,7 @@ class Costliest(NamedTuple):
 
     @property
     def advice(self) -> str:
-        return f"{self.path} costs most of it ({self.cost}); ask for fewer entries or fields there"
+        return f"The largest part is {self.path} ({self.cost} points). Request fewer entries or fields there"
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ class Cost:
         return times * (self.weight + sum([each.total(values) for each in self.below]))
 
     def costliest(self, values: Values) -> Costliest:
-        """Downwards as long as one field costs most of what is there."""
+        """The deepest field that at least half of the whole comes from, or else the root field that costs most."""
         path: list[str] = []
-        at, times, cost = self, 1, self.total(values)
+        whole = cost = self.total(values)
+        at, times = self, 1
         while at.below:
             times *= at.times if isinstance(at.times, int) else at.times(values)
             heaviest = max(at.below, key=lambda each: each.total(values))
-            if path and 2 * times * heaviest.total(values) < cost:
+            if path and 2 * times * heaviest.total(values) < whole:
                 break
             at, cost = heaviest, times * heaviest.total(values)
             path.append(at.key)
@@ -96,7 +97,7 @@ def too_costly(cost: int, costliest: Costliest) -> QueryTooComplex:
     # Pages within pages reach numbers that JSON has no room for.
     cost = min(cost, 10**15)
     return QueryTooComplex(
-        f"The operation costs {cost} points, and the limit is {MAX_COST}. {costliest.advice}, or split the operation.",
+        f"The operation costs {cost} points; the limit is {MAX_COST}. {costliest.advice}, or split the operation.",
         what="points",
         found=cost,
         limit=MAX_COST,

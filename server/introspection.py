@@ -36,19 +36,19 @@ class Kept:
     """Answers to documents that ask for the schema alone. Everybody gets the same."""
 
     def __init__(self) -> None:
-        self._by_text: LRUCache[str, bytes] = LRUCache(MAX_KEPT)
+        self._by_document: LRUCache[tuple[str, str | None], bytes] = LRUCache(MAX_KEPT)
         # Without layout: nothing pushes these out.
         self._usual: dict[str, bytes] = {}
 
-    def find(self, text: str) -> bytes | None:
-        return self._by_text.get(text)
+    def find(self, text: str, operation_name: str | None) -> bytes | None:
+        return self._by_document.get((text, operation_name))
 
     def recall(self, text: str) -> bytes | None:
         """The answer to a usual document that is laid out in a new way; reads the whole text."""
         return self._usual.get(strip_ignored_characters(text))
 
-    def keep(self, text: str, answer: bytes) -> None:
-        self._by_text[text] = answer
+    def keep(self, text: str, operation_name: str | None, answer: bytes) -> None:
+        self._by_document[text, operation_name] = answer
 
     def keep_usual(self, text: str, answer: bytes) -> None:
         """Keep an answer for good if it is the one to a usual document; reads the whole text."""

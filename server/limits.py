@@ -38,10 +38,16 @@ HOLDERS = (list, dict)
 def too_much(what: str, found: int, most: int, path: str = "") -> QueryTooComplex:
     # Fragments within fragments reach numbers that JSON has no room for.
     found = min(found, 10**15)
-    where = f"most of it is in {path[:200]}, so ask for less there" if path else "ask for less"
-    sentence = f"The operation has {found} {what} where {most} is the limit; {where}, or split the operation."
-    costliest = {"costliest": {"path": path[:200], "cost": found}} if path else {}
+    path = shortened(path)
+    where = f"Most are in {path}; request less there" if path else "Request less"
+    sentence = f"The operation has {found} {what}; the limit is {most}. {where}, or split the operation."
+    costliest = {"costliest": {"path": path, "cost": found}} if path else {}
     return QueryTooComplex(sentence, what=what, found=found, limit=most, **costliest)
+
+
+def shortened(path: str, longest: int = 200) -> str:
+    """A path's beginning, without half a name."""
+    return path if len(path) <= longest else path[:longest].rpartition(".")[0] + "..."
 
 
 def within(what: str, found: int, most: int) -> None:
@@ -98,12 +104,13 @@ class _Pass:
                 raise over
 
     def _most_of(self, name: str, selection_set: SelectionSetNode) -> list[str]:
-        """Downwards as long as one selection holds most of what is measured under this name."""
+        """The deepest field that holds at least half of what is measured under this name."""
         path: list[str] = []
+        whole = getattr(self.selections(selection_set), name)
         for _ in range(MAX_DEPTH):
             shares = [(getattr(self.selection(node, 1), name), node) for node in selection_set.selections]
             share, node = max(shares, key=lambda each: each[0], default=(0, None))
-            if node is None or 2 * share < sum(each for each, _ in shares):
+            if node is None or 2 * share < whole:
                 break
             if isinstance(node, FieldNode):
                 path.append((node.alias or node.name).value)

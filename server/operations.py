@@ -21,7 +21,7 @@ from server.admission import Admission
 from server.documents import Documents, Prepared, RequestError, allowed, coded
 from server.introspection import DEPOSIT, POINTS_PER_FIELD, Kept, introspect
 from server.limits import MAX_CHARACTERS, check_variables
-from server.rates import Buckets
+from server.rates import Bill, Buckets
 from storage.engine import Database
 
 log = structlog.get_logger("lineal")
@@ -66,49 +66,36 @@ class Operations:
     async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
         """Answer a request; WriteOverGet where it would write and may not."""
         try:
-            if (kept := self._introspected.find(request.query)) is not None:
-                return Answer(b'{"data":%b,%b}' % (kept, self.charge(caller, 1)))
-            prepared = await self.prepare(request, caller)
+            bill = Bill(self.buckets, caller.actor)
+            kept = self._introspected.find(request.query, request.operation_name)
+            if kept is not None and not request.variables:
+                bill.take(1)
+                return Answer(b'{"data":%b,%b}' % (kept, bill.told()))
+            prepared = await self.prepare(request, bill)
             if prepared.writes and not may_write:
                 raise WriteOverGet
             if prepared.subscribes:
                 raise RequestError([GraphQLError(AS_A_STREAM, extensions={"code": "BAD_USER_INPUT"})])
-            variables = self.variables(prepared, request.variables)
-            if prepared.writes:
-                return await self._write(prepared, variables, caller, request)
-            return await self._read(prepared, variables, caller, request)
+            asked = Asked(prepared, self.variables(prepared, request.variables), caller, request, bill)
+            return await (self._write(asked) if prepared.writes else self._read(asked))
         except WriteOverGet:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where defects are masked
             return refused_answer(error, caller)
 
-    async def prepare(self, request: Request, caller: Caller) -> Prepared:
+    async def prepare(self, request: Request, bill: Bill) -> Prepared:
         """The operation that a request means. Reading a document that is not known costs by its length."""
         text, name = request.query, request.operation_name
         known = self.documents.known(text, name)
         if known is None:
             if SHORT < len(text) <= MAX_CHARACTERS:
-                self.buckets.take(caller.actor, len(text))
-                async with self.admission.compute(caller.actor):
+                bill.take(len(text))
+                async with self.admission.compute(bill.who):
                     known = await aside(self.documents.read, text, name)
             else:
                 known = self.documents.read(text, name)
             self.documents.learn(text, name, known)
         return allowed(known)
-
-    async def read_plan(self, prepared: Prepared, variables: VariableValues, caller: Caller, text: str) -> Plan:
-        """The plan of a query. Compiling one costs by the length of its document, as reading it does."""
-        operation = prepared.operation
-        plan = operation.known_plan(variables, caller)
-        if plan is None:
-            if len(text) > SHORT:
-                self.buckets.take(caller.actor, len(text))
-                async with self.admission.compute(caller.actor):
-                    plan = await aside(operation.compile_query, variables, caller)
-            else:
-                plan = operation.compile_query(variables, caller)
-            operation.learn(plan, variables, caller)
-        return plan
 
     def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
         check_variables(raw)
@@ -117,111 +104,134 @@ class Operations:
             raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
         return found
 
-    def charge(self, caller: Caller, points: int) -> bytes:
-        """Take an operation's cost from its caller's bucket; what the answer says of it."""
-        cost = max(1, points)
-        self.buckets.take(caller.actor, cost)
-        return self._told(caller, cost)
+    async def _plan(self, asked: "Asked") -> Plan:
+        """The plan of a query. Making one costs by the length of its document, as reading it does."""
+        operation, text = asked.prepared.operation, asked.request.query
+        plan = operation.known_plan(asked.variables, asked.caller)
+        if plan is None:
+            if len(text) > SHORT:
+                asked.bill.take(len(text))
+                async with self.admission.compute(asked.who):
+                    plan = await aside(operation.compile_query, asked.variables, asked.caller)
+            else:
+                plan = operation.compile_query(asked.variables, asked.caller)
+            operation.learn(plan, asked.variables, asked.caller)
+        return plan
 
-    def _told(self, caller: Caller, cost: int) -> bytes:
-        return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (cost, self.buckets.left(caller.actor))
+    async def _read(self, asked: "Asked") -> Answer:
+        plan = await self._plan(asked)
+        asked.bill.take(max(1, plan.cost))
+        answer = await (self._with_introspection(asked, plan) if plan.introspects else self._answered(asked, plan))
+        return Answer(b'{"data":%b,%b}' % (answer, asked.bill.told()))
 
-    async def _read(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
-        plan = await self.read_plan(prepared, variables, caller, request.query)
-        extensions = self.charge(caller, plan.cost)
-        if plan.introspects:
-            return await self._read_with_introspection(prepared, variables, caller, request, plan)
-        return Answer(b'{"data":%b,%b}' % (await self._asked(prepared, plan, variables, caller), extensions))
-
-    async def _asked(self, prepared: Prepared, plan: Plan, variables: VariableValues, caller: Caller) -> bytes:
+    async def _answered(self, asked: "Asked", plan: Plan) -> bytes:
         """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
-        who = caller.actor
         try:
-            async with self.admission.read(who, plan.cost) as seconds:
+            async with self.admission.read(asked.who, plan.cost) as seconds:
                 began = time.monotonic()
-                arguments = plan.arguments(variables, caller)
+                arguments = plan.arguments(asked.variables, asked.caller)
                 with refused():
                     row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
                 answer = await plan.finish(row)
-                self._charge_time(who, time.monotonic() - began)
+                self._charge_time(asked.who, time.monotonic() - began)
                 return answer
         except AnswerTooLarge as large:
-            costliest = prepared.costliest(variables)
-            raise AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict()) from None
+            raise asked.too_large(large) from None
 
     def _charge_time(self, who: str, seconds: float) -> None:
         """The time of an answer beyond what its cost stands for."""
         if seconds > FREE_SECONDS:
             self.buckets.spend(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
-    async def _read_with_introspection(
-        self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request, plan: Plan
-    ) -> Answer:
+    async def _with_introspection(self, asked: "Asked", plan: Plan) -> bytes:
         """The schema's own fields through graphql-core, the others still as one statement."""
-        fields = prepared.operation.compilation(variables).root()
-        if plan.answers or request.variables:
-            introspected, cost = await self._introspect(prepared, fields, variables, caller)
-            data = orjson.loads(introspected)
-            if plan.answers:
-                data |= orjson.loads(await self._asked(prepared, plan, variables, caller))
-            answer = orjson.dumps({field.key: data[field.key] for field in fields})
-        else:
-            answer, cost = await self._introspect_alone(prepared, fields, variables, caller, request.query)
-        return Answer(b'{"data":%b,%b}' % (answer, self._told(caller, max(1, plan.cost) + cost)))
+        fields = asked.prepared.operation.compilation(asked.variables).root()
+        if not (plan.answers or asked.request.variables):
+            return await self._introspection_alone(asked, fields)
+        data = orjson.loads(await self._introspection(asked, fields))
+        if plan.answers:
+            data |= orjson.loads(await self._answered(asked, plan))
+        return orjson.dumps({field.key: data[field.key] for field in fields})
 
-    async def _introspect_alone(
-        self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller, text: str
-    ) -> tuple[bytes, int]:
-        answer, cost = await aside(self._introspected.recall, text), 0
+    async def _introspection_alone(self, asked: "Asked", fields: list[Selected]) -> bytes:
+        text, name = asked.request.query, asked.request.operation_name
+        async with self.admission.compute(asked.who):
+            answer = await aside(self._introspected.recall, text)
         if answer is None:
-            answer, cost = await self._introspect(prepared, fields, variables, caller)
+            answer = await self._introspection(asked, fields)
             await aside(self._introspected.keep_usual, text, answer)
-        self._introspected.keep(text, answer)
-        return answer, cost
+        self._introspected.keep(text, name, answer)
+        return answer
 
-    async def _introspect(
-        self, prepared: Prepared, fields: list[Selected], variables: VariableValues, caller: Caller
-    ) -> tuple[bytes, int]:
-        """What the schema's own fields answer, and what that cost; nobody knows how much it is beforehand."""
-        asked = [field for field in fields if is_introspection(field)]
-        async with self.admission.compute(caller.actor):
-            self.buckets.take(caller.actor, DEPOSIT)
-            result, taken = await aside(introspect, self.documents.schema, prepared, asked, variables)
-            self.buckets.give_back(caller.actor, DEPOSIT)
-            cost = taken * POINTS_PER_FIELD
-            self.buckets.spend(caller.actor, cost)
+    async def _introspection(self, asked: "Asked", fields: list[Selected]) -> bytes:
+        """What the schema's own fields answer. Nobody knows beforehand how much that costs."""
+        wanted = [field for field in fields if is_introspection(field)]
+        async with self.admission.compute(asked.who):
+            self.buckets.take(asked.who, DEPOSIT)
+            result, taken = await aside(introspect, self.documents.schema, asked.prepared, wanted, asked.variables)
+            self.buckets.give_back(asked.who, DEPOSIT)
+            asked.bill.spend(taken * POINTS_PER_FIELD)
             if result.errors:
                 raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
-            return await aside(orjson.dumps, result.data), cost
+            return await aside(orjson.dumps, result.data)
 
-    async def _write(self, prepared: Prepared, variables: VariableValues, caller: Caller, request: Request) -> Answer:
+    async def _write(self, asked: "Asked") -> Answer:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
-        repeat = request.repeat
-        extensions = self.charge(caller, prepared.operation.check(variables))
+        operation, repeat = asked.prepared.operation, asked.request.repeat
+        asked.bill.take(max(1, operation.check(asked.variables)))
+        extensions = asked.bill.told()
         answers, errors = [], []
         away, retry_after, kept = False, None, False
-        for place, field in enumerate(prepared.operation.compilation(variables).root()):
+        for place, field in enumerate(operation.compilation(asked.variables).root()):
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
                 continue
-            repeatable = repeat and Repeatable(_scope(caller), repeat[0], place, repeat[1], extensions)
+            repeatable = repeat and Repeatable(_scope(asked.caller), repeat[0], place, repeat[1], extensions)
             try:
-                async with self.admission.write(caller.actor) as seconds:
-                    database = self.database
-                    operation = prepared.operation
-                    answer = await run_mutation(database, operation, field, variables, caller, repeatable, seconds)
-                answers.append(answer.strip()[1:-1])
+                answers.append((await self._write_one(asked, field, repeatable)).strip()[1:-1])
                 if repeatable and not kept:
                     extensions = repeatable.extensions
                 kept = True
             except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
                 answers.append(b'"%b":null' % field.key.encode())
-                errors.append(_at(field, error, caller))
+                errors.append(_at(field, error, asked.caller))
                 away = away or isinstance(error, Unavailable)
                 retry_after = getattr(error, "retry_after", None) or retry_after
         if away and not kept:
             return Answer(_errors(errors), status=503, retry_after=retry_after)
         return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
+
+    async def _write_one(self, asked: "Asked", field: Selected, repeatable: Repeatable | None) -> bytes:
+        operation, text = asked.prepared.operation, asked.request.query
+        if len(text) > SHORT and not operation.knows_payload(asked.variables, asked.caller, field.key):
+            self.buckets.take(asked.who, len(text))
+        try:
+            async with self.admission.write(asked.who) as seconds:
+                return await run_mutation(
+                    self.database, operation, field, asked.variables, asked.caller, repeatable, seconds
+                )
+        except AnswerTooLarge as large:
+            raise asked.too_large(large) from None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it is answered: its operation with its values, who asks, and what it costs."""
+
+    prepared: Prepared
+    variables: VariableValues
+    caller: Caller
+    request: Request
+    bill: Bill
+
+    @property
+    def who(self) -> str:
+        return self.caller.actor
+
+    def too_large(self, large: AnswerTooLarge) -> AnswerTooLarge:
+        """The refusal of an answer, with the field that costs most of it."""
+        costliest = self.prepared.costliest(self.variables)
+        return AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict())
 
 
 def refused_answer(error: Exception, caller: Caller) -> Answer:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_DEPTH
+from resolvers.reads.plans import aside
 from resolvers.rules import lineage_picture, metric_picture
 from server import operations
 from server.http import JSON, Refused, busy, defect
@@ -108,7 +109,7 @@ class Pictures:
                 (found,) = orjson.loads(answer.body)["data"].values()
                 if found is None:
                     raise nothing
-                picture = await asyncio.to_thread(draw, found)
+                picture = await aside(draw, found)
         except TimeoutError:
             raise busy(f"The picture took longer than {self.timeout:g} seconds and was given up.", 5) from None
         except Refused:

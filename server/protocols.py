@@ -25,6 +25,15 @@ UNLIMITED = 1 << 62
 NOWHERE: Any = deque(maxlen=0)
 
 
+TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes; send smaller headers.")
+TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes; send the request by POST.")
+NO_REQUEST = Refused(400, "This is not a valid HTTP/1.1 request.")
+
+
+def full(most: int) -> Refused:
+    return busy(f"This process has reached its limit of {most} connections. Try again later.", 1)
+
+
 def protocols(connections: Connections) -> dict[str, Any]:
     """The options of a uvicorn.Config that let it speak by these protocols."""
     return {"http": partial(Connection, connections), "ws": partial(Socket, connections)}
@@ -76,7 +85,7 @@ class Connection(Counted, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self.allowance -= len(data)
         if self.waits_among is self.registry.turned_away and not self.lingers:
-            self.refuse(busy(f"This process already has {self.registry.most} connections; try again later.", 1))
+            self.refuse(full(self.registry.most))
         elif not self.is_deaf:
             super().data_received(data)  # which gives another allowance where the next stage begins
         if self.allowance < 0:
@@ -86,7 +95,7 @@ class Connection(Counted, HttpToolsProtocol):
         if self.receives:
             self.drop()
         else:
-            self.refuse(Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes; send fewer."))
+            self.refuse(TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -156,7 +165,8 @@ class Connection(Counted, HttpToolsProtocol):
             self.line.close()
 
     def send_400_response(self, msg: str) -> None:
-        self.refuse(Refused(400, "This is not a request by HTTP/1.1; its first bytes or its body cannot be parsed."))
+        # The parser takes no longer address.
+        self.refuse(TOO_LONG if len(getattr(self, "url", b"")) >= HEAD_BYTES - 1 else NO_REQUEST)
 
     def refuse(self, refusal: Refused) -> None:
         """Answer what no application sees."""

@@ -53,10 +53,34 @@ class Buckets:
             return int(self.burst)
         bucket = self._bucket(who)
         if bucket.left < cost:
-            seconds = math.ceil((cost - bucket.left) / self.per_second)
+            seconds, left = math.ceil((cost - bucket.left) / self.per_second), int(bucket.left)
             sentence = (
-                f"This would cost {cost}, and {self.left(who)} is left; try again in {seconds} s, or ask for less."
+                f"This would cost {cost} points, and you have {left} left; try again in {seconds} s, or ask for less."
             )
-            raise RateLimited(sentence, seconds, cost=cost, left=self.left(who))
+            raise RateLimited(sentence, seconds, cost=cost, left=left)
         bucket.left -= cost
         return int(bucket.left)
+
+
+@dataclass
+class Bill:
+    """What one request costs its principal, in points."""
+
+    buckets: Buckets
+    who: str
+    points: int = 0
+    # After the last of them.
+    left: int = 0
+
+    def take(self, points: int) -> None:
+        self.left = self.buckets.take(self.who, points)
+        self.points += points
+
+    def spend(self, points: int) -> None:
+        self.buckets.spend(self.who, points)
+        self.left = self.buckets.left(self.who)
+        self.points += points
+
+    def told(self) -> bytes:
+        """What an answer says of it."""
+        return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (self.points, self.left)

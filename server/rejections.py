@@ -7,25 +7,25 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    CREDENTIALS_MISSING = "An API key is needed: send it as the header Authorization: Bearer lnl_..."
+    CREDENTIALS_MISSING = "The request has no API key. Send the header Authorization: Bearer lnl_..."
     KEY_MALFORMED = (
         "This is not an API key: a key begins with lnl_, has 42 characters and ends with a checksum. Copy all of it."
     )
     # One reason for three causes: whoever tries keys does not learn which of them ever existed.
-    KEY_UNKNOWN = "The API key is unknown, revoked or expired; ask an administrator for another."
+    KEY_UNKNOWN = "The API key is unknown, revoked or expired; ask an administrator for a new one."
     TOKEN_TOO_LONG = "The token is too long; tokens have at most 8192 characters."
     TOKEN_MALFORMED = "This is neither an API key nor a token: tokens are JSON Web Tokens in three parts."
-    TOKEN_HEADER_REFUSED = "The token's header brings or points to its own key; such tokens are not accepted."
+    TOKEN_HEADER_REFUSED = "The token's header contains or references its own key; such tokens are not accepted."
     TOKEN_ALGORITHM = "The token is signed by an algorithm that is not accepted; LINEAL_OIDC_ALGORITHMS lists them."
     TOKEN_KEY_UNKNOWN = "The token names a signing key that its issuer does not publish for this algorithm."
-    TOKEN_SIGNATURE = "The token's signature is wrong."
+    TOKEN_SIGNATURE = "The token's signature is invalid. Sign in again."
     TOKEN_CLAIMS = "The token lacks one of the claims exp, iss and aud, or one of its claims has the wrong form."
     TOKEN_EXPIRED = "The token has expired; sign in again."
     TOKEN_NOT_YET_VALID = "The token is not valid yet; compare the clocks of its issuer and of this server."
     TOKEN_AUDIENCE = "The token is meant for another audience; request one for the audience in LINEAL_OIDC_AUDIENCE."
-    TOKEN_ISSUER = "The token comes from another issuer than the one in LINEAL_OIDC_ISSUER."
+    TOKEN_ISSUER = "The token was not issued by the issuer in LINEAL_OIDC_ISSUER."
     ADDRESS_MISSING = "The token has no email address in the claim that LINEAL_OIDC_EMAIL_CLAIM names."
-    ADDRESS_MALFORMED = "The token's email address is not one that can be kept; it must be a plain ASCII address."
+    ADDRESS_MALFORMED = "The token's email address is not supported; use an ASCII address."
     ADDRESS_NOT_VERIFIED = (
         "The issuer does not state that it verified the token's email address: email_verified must be true."
         " LINEAL_OIDC_EMAIL_TRUSTED_ISSUERS lists issuers that leave it out."

@@ -202,7 +202,7 @@ class Conversation:
         except Refused as refusal:
             raise Closed(TRY_AGAIN_LATER if refusal.status == 503 else FORBIDDEN, str(refusal)) from None
         # Only now: a connection of which nobody is known takes nobody's place.
-        self.places.enter_context(self.sockets.admission.streams.place(self.standing.caller.actor))
+        self.places.enter_context(self.sockets.admission.sockets.place(self.standing.caller.actor))
         self.known()
         await self.tell({"type": "connection_ack"})
 
@@ -220,10 +220,12 @@ class Conversation:
             caller = await standing.look_again()
             if caller is None:
                 return self.close(NOBODY)
-            subscribed = self.subscribed[id_] = await of.begin(requested(payload), caller)
-            async with aclosing(of.messages(subscribed, standing)) as messages:
-                async for message in messages:
-                    await self._pass_on(id_, message.body)
+            with self.sockets.admission.requests.place(caller.actor):
+                subscribed = self.subscribed[id_] = await of.begin(requested(payload), caller)
+            with self.sockets.admission.streams.place(caller.actor):
+                async with aclosing(of.messages(subscribed, standing)) as messages:
+                    async for message in messages:
+                        await self._pass_on(id_, message.body)
         except Left:
             pass
         except RightEnded as ended:

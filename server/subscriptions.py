@@ -12,14 +12,16 @@ from cachetools import LRUCache
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import Conflict, Forbidden, NotFound, Unavailable
+from resolvers.errors import Conflict, Forbidden, NotFound, RateLimited, Unavailable
 from resolvers.reads.compilation import Selected
+from resolvers.reads.plans import Plan
 from resolvers.refusals import refused
 from resolvers.transaction import Caller
 from server.callers import CHECK_SECONDS, Standing
 from server.documents import Prepared, RequestError
 from server.feed import Feed, Listener
 from server.operations import Operations, Request
+from server.rates import Bill
 from storage.engine import Database
 from storage.feed import PROJECT_OF, Event
 
@@ -103,13 +105,14 @@ class Subscriptions:
 
     async def begin(self, request: Request, caller: Caller) -> Subscribed:
         """What a request subscribes to; RequestError or a refusal where it may not."""
-        prepared = await self.operations.prepare(request, caller)
+        bill = Bill(self.operations.buckets, caller.actor)
+        prepared = await self.operations.prepare(request, bill)
         if not prepared.subscribes:
             error = GraphQLError("Only a subscription is answered as a stream.", extensions={"code": "BAD_USER_INPUT"})
             raise RequestError([error])
         variables = self.operations.variables(prepared, request.variables)
         plan = prepared.operation.feed_plan(variables, caller)
-        self.operations.charge(caller, plan.cost)
+        bill.take(max(1, plan.cost))
         (field,) = prepared.operation.compilation(variables).root()
         noun, argument = NOUNS[field.name]
         asked = field.arguments.values[argument]
@@ -147,11 +150,13 @@ class Subscriptions:
     async def _answer(self, subscribed: Subscribed, caller: Caller, event: Event) -> bytes | None:
         """What is told of an event: made once for all who ask the same and see the same."""
         plan = subscribed.prepared.operation.feed_plan(subscribed.variables, caller)
+        await self._afford(caller, plan.cost)
         arguments = plan.arguments(subscribed.variables, caller, {"ids": [subscribed.named(event)]})
         key = (plan.statement, repr(arguments), event.position)
         shared = self._shared.get(key)
         if shared is None:
-            shared = self._shared[key] = asyncio.ensure_future(self._ask(plan, arguments, subscribed.field.key))
+            asking = self._ask(plan, arguments, subscribed.field.key, caller)
+            shared = self._shared[key] = asyncio.ensure_future(asking)
         try:
             # Whoever leaves must not take the answer from the others.
             return await asyncio.shield(shared)
@@ -159,10 +164,21 @@ class Subscriptions:
             self._shared.pop(key, None)  # who comes again is not told of an outage that is over
             raise
 
-    async def _ask(self, plan: Any, arguments: list[Any], key: str) -> bytes | None:
-        with refused():
-            row = await self.database.fetchval(plan.statement, *arguments)
-        answer = orjson.loads(await plan.finish(row))
+    async def _afford(self, caller: Caller, cost: int) -> None:
+        """Take what an answer costs. Whoever has nothing left gets it later, as a slow reader does."""
+        taken = False
+        while not taken:
+            try:
+                self.operations.buckets.take(caller.actor, max(1, cost))
+                taken = True
+            except RateLimited as limited:
+                await asyncio.sleep(min(limited.retry_after, CHECK_SECONDS))
+
+    async def _ask(self, plan: Plan, arguments: list[Any], key: str, caller: Caller) -> bytes | None:
+        async with self.operations.admission.read(caller.actor, plan.cost) as seconds:
+            with refused():
+                row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
+            answer = orjson.loads(await plan.finish(row))
         return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
 
 

@@ -18,10 +18,10 @@ def test_one_principal_takes_its_own_share_and_no_more() -> None:
     places = Places("requests in progress", most=3, each=2, retry_after=1)
     places.take("flood")
     places.take("flood")
-    with pytest.raises(RateLimited, match="flood already has 2 requests in progress, which is the limit"):
+    with pytest.raises(RateLimited, match="flood has reached the limit of 2 requests in progress"):
         places.take("flood")
     places.take("innocent")
-    with pytest.raises(Unavailable, match="This process already has 3 requests in progress"):
+    with pytest.raises(Unavailable, match="This process has reached its limit of 3 requests in progress"):
         places.take("another")
     places.leave("flood")
     places.take("another")
@@ -61,7 +61,7 @@ async def test_a_turn_that_does_not_come_in_time_is_refused() -> None:
     turns = Turns(1)
     async with turns.turn("a", 10) as left:
         assert left == 10
-        with pytest.raises(Unavailable, match="used your share of this process for too long"):
+        with pytest.raises(Unavailable, match="Your other requests are using all of your connections"):
             async with turns.turn("a", 0.05):
                 pytest.fail("It was not its turn.")
     assert (turns._turns, dict(turns._asking)) == ({}, {})

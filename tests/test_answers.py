@@ -46,7 +46,7 @@ async def test_up_to_the_limit_an_answer_is_given_and_beyond_it_refused_by_the_f
     refusal = await wide.refusal(versions("id features"))
     assert (refusal["code"], refusal["what"], refusal["limit"]) == ("QUERY_TOO_COMPLEX", "bytes", 5_000_000)
     assert refusal["costliest"]["path"] == "model.versions.nodes.features"
-    assert refusal["message"].startswith("The answer would be larger than 5000000 bytes, which is the limit. ")
+    assert refusal["message"].startswith("The answer exceeds the limit of 5000000 bytes. ")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_failures_are_limited_by_address_and_regained_with_time() -> None:
     counted = Attempts(lambda: clock[0])
     for _ in range(attempts.AT_ONCE):
         counted.failed("192.0.2.1")
-    with pytest.raises(RateLimited, match="Too many wrong keys or tokens came from your address") as limited:
+    with pytest.raises(RateLimited, match="Your address sent too many invalid keys or tokens") as limited:
         counted.failed("192.0.2.1")
     assert limited.value.retry_after == 2
     counted.failed("192.0.2.2")

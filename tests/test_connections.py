@@ -142,13 +142,13 @@ def test_headers_without_end_are_refused_by_their_size(live: Live, sockets: Call
     connection = sockets(head(live)[:-2], b"X-Long: a\r\n" * 10_000)
     status, headers, body = answer(connection)
     assert (status, headers["connection"]) == (431, "close")
-    assert sentence(body) == "The request's headers are larger than 65536 bytes; send fewer."
+    assert sentence(body) == "The request's headers are larger than 65536 bytes; send smaller headers."
 
 
 def test_what_is_no_http_is_answered_in_json(live: Live, sockets: Callable[..., socket.socket]) -> None:
     status, _, body = answer(sockets(b"\x16\x03\x01\r\n\r\n", LARGE))
     assert status == 400
-    assert sentence(body).startswith("This is not a request by HTTP/1.1")
+    assert sentence(body).startswith("This is not a valid HTTP/1.1 request")
 
 
 def test_a_body_that_pauses_is_refused(live: Live, sockets: Callable[..., socket.socket]) -> None:
@@ -222,7 +222,7 @@ def test_the_stranger_that_waits_longest_makes_room_and_who_was_served_is_spared
     [
         (413, "/graphql", {}, "The body is larger than 1000000 bytes; send less at once."),
         (401, "/graphql", {"Authorization": "Bearer lnl_unknown"}, "This is not an API key"),
-        (401, "/graphql", {"Authorization": ""}, "An API key is needed"),
+        (401, "/graphql", {"Authorization": ""}, "The request has no API key"),
         (400, "/graphql", {"Host": "elsewhere.example"}, "The Host header names another site"),
         (403, "/graphql", {"Origin": "https://elsewhere.example"}, "Pages of this origin may not call the API"),
         (406, "/graphql", {"Accept": "text/csv"}, "Lineal answers in "),
@@ -350,7 +350,7 @@ def test_when_every_connection_is_in_use_the_next_is_told(live: Live, sockets: C
             pass
         assert (refused.value.code, refused.value.headers["Retry-After"]) == (503, "1")
         error = json.loads(refused.value.read())["errors"][0]
-        assert error["message"] == f"This process already has {LIMIT} connections; try again later."
+        assert error["message"] == f"This process has reached its limit of {LIMIT} connections. Try again later."
         assert (error["extensions"]["code"], error["extensions"]["retryAfter"]) == ("UNAVAILABLE", 1)
         # Those that are turned away wait for no longer, and in no larger number, than others.
         refused_too = [sockets() for _ in range(100)]

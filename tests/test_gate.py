@@ -40,7 +40,7 @@ async def test_without_a_key_nothing_is_told(registry: Registry, path: str, meth
     reply = await call(registry, asked(READ), method=method, path=path, headers={"authorization": None})
     assert (reply.status, reply.headers["www-authenticate"]) == (401, 'Bearer realm="lineal"')
     assert reply.error()["code"] == "UNAUTHENTICATED"
-    assert reply.error()["message"] == "An API key is needed: send it as the header Authorization: Bearer lnl_..."
+    assert reply.error()["message"] == "The request has no API key. Send the header Authorization: Bearer lnl_..."
     assert reply.headers["x-request-id"]
 
 

@@ -289,7 +289,7 @@ def use_key(page: Page, key: str) -> None:
 def test_an_example_runs_in_a_browser_that_asks_no_other_host(server: Server, page: Page, tmp_path: Path) -> None:
     assert page.evaluate("document.title") == "Lineal"
     wait_for_text(page, "#key-status", "<data-dir>/admin-key")
-    wait_for_text(page, ".result-window", "An API key is needed")
+    wait_for_text(page, ".result-window", "The request has no API key")
     page.screenshot(tmp_path / "without-key.png")
 
     use_key(page, "lnl_wrong")

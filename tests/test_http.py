@@ -270,7 +270,10 @@ async def test_what_is_wrong_is_refused_in_a_sentence(registry: Registry, body: 
     ],
     ids=["whole", "lists", "leaves"],
 )
-async def test_introspection_may_cost_little_more_than_what_graphiql_asks(registry: Registry, query: str) -> None:
+async def test_introspection_may_cost_little_more_than_what_graphiql_asks(
+    database: Cluster, make_registry: Callable[..., Any], query: str
+) -> None:
+    registry = await make_registry(database, rate_per_second=0)
     # By a variable that no document needs, so that the answer is not one that was kept.
     standard, reply = await cost_of(registry, asked(get_introspection_query(), variables={"new": 1}), 5)
     assert reply.status == 200

@@ -86,7 +86,7 @@ def check(document: str) -> None:
 def assert_refused(refused: QueryTooComplex, what: str, limit: int) -> None:
     told = {name: value for name, value in refused.extensions.items() if name != "costliest"}
     assert told == {"code": "QUERY_TOO_COMPLEX", "what": what, "found": limit + 1, "limit": limit}
-    assert str(refused).startswith(f"The operation has {limit + 1} {what} where {limit} is the limit; ")
+    assert str(refused).startswith(f"The operation has {limit + 1} {what}; the limit is {limit}. ")
 
 
 @pytest.mark.parametrize(("what", "limit", "document"), LIMITS.values(), ids=LIMITS.keys())
@@ -356,8 +356,8 @@ async def test_what_costs_too_much_names_the_field_that_costs_most(registry: Reg
     refusal = await registry.refusal(f"{{ project(id: 1) {{ id }} mine: {models} }}")
     assert refusal["costliest"] == {"path": "mine.nodes.versions.nodes.features", "cost": 80_000}
     assert refusal["message"] == (
-        "The operation costs 100201 points, and the limit is 20000. mine.nodes.versions.nodes.features costs most of it"
-        " (80000); ask for fewer entries or fields there, or split the operation."
+        "The operation costs 100201 points; the limit is 20000. The largest part is mine.nodes.versions.nodes.features"
+        " (80000 points). Request fewer entries or fields there, or split the operation."
     )
 
 
@@ -365,7 +365,7 @@ async def test_a_document_above_a_limit_names_the_field_that_holds_most(registry
     aliases = f"{{ viewer {{ email }} {in_node('inner: project {' + times(101, 'a#: id') + '}')[1:]}"
     refusal = await registry.refusal(aliases)
     assert refusal["costliest"] == {"path": "node.inner", "cost": 102}
-    assert "most of it is in node.inner, so ask for less there" in refusal["message"]
+    assert "Most are in node.inner; request less there" in refusal["message"]
 
 
 def test_a_fragment_that_contains_itself_has_no_path_without_end() -> None:

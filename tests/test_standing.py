@@ -160,7 +160,7 @@ async def test_an_answer_that_waited_while_a_right_ended_is_not_sent(
     await asking
     status, body = member.answer
     assert (status, member.project in body) == (403 if how == "role" else 401, False)
-    assert "ended while this request was in progress" in body
+    assert "ended during this request" in body
 
 
 async def test_an_answer_that_waited_is_sent_to_a_caller_who_still_has_its_rights(member: Member) -> None:

@@ -132,6 +132,9 @@ class Operation:
         shape = (caller.visible is None, key, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, caller), key))
 
+    def knows_payload(self, variables: VariableValues, caller: Asking, key: str) -> bool:
+        return (caller.visible is None, key, self.shape(variables.coerced)) in self._plans
+
     def feed_plan(self, variables: VariableValues, caller: Asking) -> Plan:
         """The plan that answers a subscription's one field for the things that the payload names, as a list."""
         shape = (caller.visible is None, self.shape(variables.coerced))
