@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
+from resolvers.rules.cleaning import quoted
 from server.callers import Standing
 from server.http import JSON as MEDIA
 from server.http import GraphQLEndpoint, Refused, busy, respond
@@ -132,4 +133,10 @@ async def disconnected(receive: Receive) -> None:
 
 
 def position_in(last: bytes | None) -> int | None:
-    return int(last) if last and last.isdigit() and len(last) < 19 else None
+    """The position to resume after; a browser that has heard nothing yet sends an empty one."""
+    if not last:
+        return None
+    if not last.isdigit() or len(last) > 18:
+        shown = quoted(last.decode("latin-1"))
+        raise Refused(400, f"Last-Event-ID is {shown}; send the id of an event, which is a whole number.")
+    return int(last)

@@ -226,6 +226,21 @@ async def test_usual_introspection_is_answered_from_bytes_kept_for_a_point(
     assert len(asked) == 1
 
 
+async def test_a_kept_answer_is_for_its_operation_and_without_variables_alone(registry: Registry) -> None:
+    two = 'query a { __schema { queryType { name } } } query b { __type(name: "Model") { name } }'
+    for name, data in (("a", {"__schema": {"queryType": {"name": "Query"}}}), ("b", {"__type": {"name": "Model"}})) * 2:
+        response = await registry.client.post(
+            "/graphql",
+            json={"query": two, "operationName": name},
+            headers={"Authorization": f"Bearer {registry.key}"},
+        )
+        assert response.json()["data"] == data
+    by_variable = 'query($of: String! = "Model") { __type(name: $of) { name } }'
+    for _ in range(2):
+        assert (await registry.ask(by_variable))["__type"] == {"name": "Model"}
+        assert (await registry.ask(by_variable, of="Project"))["__type"] == {"name": "Project"}
+
+
 async def test_other_introspection_costs_what_it_takes(
     database: Cluster, make_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

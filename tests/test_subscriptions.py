@@ -20,7 +20,9 @@ from server import attempts, keyring, sockets, subscriptions
 from server.app import make_app
 from server.connections import Connections
 from server.feed import QUEUE, Listener
+from server.gate import Gate
 from server.protocols import protocols
+from server.rates import Buckets
 from server.settings import Settings
 from storage.feed import BATCH, Event
 from storage.secrets import hash_of
@@ -41,6 +43,7 @@ async def served(database: Cluster) -> AsyncIterator[Registry]:
     app = make_app(Settings(database_url=database.app_url))
     spoken = protocols(Connections(most=1_000, header_timeout=10, body_timeout=10))
     config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", **spoken)
+    APPS.append(app)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
@@ -50,6 +53,13 @@ async def served(database: Cluster) -> AsyncIterator[Registry]:
         yield Registry(client, await make_key(database.app_url))
     server.should_exit = True
     await serving
+
+
+APPS: list[Gate] = []
+
+
+def app_at(registry: Registry) -> Gate:
+    return APPS[-1]
 
 
 class Stream:
@@ -303,6 +313,61 @@ async def test_several_operations_share_a_connection(served: Registry) -> None:
         assert await hear(connection) == {"type": "pong"}
         await served.ask(CREATE, input=new(project, 2))
         assert (await hear(connection))["id"] == "some"
+
+
+async def test_each_answer_of_a_subscription_costs_and_whoever_has_nothing_left_gets_it_later(
+    served: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, taken = await make_project(served), []
+
+    def take(self: Buckets, who: str, cost: int) -> int:
+        taken.append(cost)
+        if len(taken) in (2, 3):
+            raise RateLimited("None is left.", 1)
+        return 1
+
+    monkeypatch.setattr(subscriptions, "CHECK_SECONDS", 0.1)
+    dear = EVENTS.replace(
+        "seq }", "seq details subject { ... on Model { versions(first: 100) { nodes { features } } } } }"
+    )
+    async with subscribed(served, dear, project=project) as stream:
+        assert await anext(stream.lines) == ":"
+        monkeypatch.setattr(Buckets, "take", take)
+        await served.ask(CREATE, input=new(project))
+        assert (await stream.answer())["action"] == "model.created"
+    # The mutation's, then the first event's: refused twice, then taken.
+    assert taken[1] == taken[2] == taken[3] > 900
+
+
+async def test_subscriptions_are_limited_for_each_principal_also_on_one_connection(served: Registry) -> None:
+    project = await make_project(served)
+    places = app_at(served).admission.streams
+    before, places.each = places.each, 1
+    try:
+        async with greeted(served) as connection:
+            for id_ in ("a", "b"):
+                variables = {"project": project}
+                await tell(connection, "subscribe", id=id_, payload={"query": EVENTS, "variables": variables})
+                await asyncio.sleep(0.1)
+            told = await hear(connection)
+            assert (told["type"], told["id"]) == ("error", "b")
+            assert told["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+            async with subscribed(served, project=project) as stream:
+                assert stream.response.status_code == 429
+            await tell(connection, "complete", id="a")
+            await asyncio.sleep(0.1)
+            async with subscribed(served, project=project) as stream:
+                assert stream.response.status_code == 200
+    finally:
+        places.each = before
+
+
+async def test_a_position_to_resume_after_that_is_none_is_refused(served: Registry) -> None:
+    project = await make_project(served)
+    async with subscribed(served, headers={"Last-Event-ID": "abc"}, project=project) as stream:
+        assert stream.response.status_code == 400
+        error = json.loads(await stream.response.aread())["errors"][0]
+    assert error["message"] == 'Last-Event-ID is "abc"; send the id of an event, which is a whole number.'
 
 
 async def test_a_refused_operation_leaves_the_others(served: Registry) -> None:
