@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         10.0,
         gt=0,
         description="Seconds that the database's part of a request may take: waiting for a connection, all statements"
-        " and the end of the transaction. PostgreSQL itself ends a statement after 90 % of them.",
+        " and the end of the transaction. PostgreSQL cancels a statement after 90 % of this time.",
     )
     request_timeout: float = Field(30.0, gt=0, description="Seconds after which a request is given up.")
     header_timeout: float = Field(
@@ -43,20 +43,24 @@ class Settings(BaseSettings):
     body_timeout: float = Field(
         10.0, gt=0, description="Seconds that a client may pause while it sends a body or reads a response."
     )
-    max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest request body.")
-    max_answer_bytes: int = Field(32_000_000, ge=100_000, description="The largest answer of one operation.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Maximum size of a request body, in bytes.")
+    max_answer_bytes: int = Field(32_000_000, ge=100_000, description="Maximum size of an answer, in bytes.")
     max_connections: int = Field(
         5_000,
         ge=10,
-        description="Connections that a process keeps open. Beyond that, the one that waits longest is closed.",
+        description="Maximum connections of a process. Beyond that, the connection that has been idle longest is closed.",
     )
-    max_in_flight: int = Field(500, ge=1, description="Requests that a process works on at once; more get 503.")
+    max_in_flight: int = Field(500, ge=1, description="Maximum requests in progress in a process; more get 503.")
     max_in_flight_per_principal: int = Field(
-        100, ge=1, description="The same for one principal; more get 429. Does not apply with open."
+        100, ge=1, description="Maximum requests in progress for one principal; more get 429. Ignored with --open."
     )
-    max_streams: int = Field(2_000, ge=0, description="Subscriptions that a process keeps open; more get 503.")
+    max_streams: int = Field(
+        2_000, ge=0, description="Maximum open subscriptions, and open WebSockets, in a process; more get 503."
+    )
     max_streams_per_principal: int = Field(
-        500, ge=0, description="The same for one principal; more get 429. Does not apply with open."
+        500,
+        ge=0,
+        description="Maximum open subscriptions, and open WebSockets, for one principal; more get 429. Ignored with --open.",
     )
     webhook_private: bool = Field(
         False, description="Send to webhooks at private, loopback and link-local addresses too."
