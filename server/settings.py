@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         5_000,
         ge=10,
-        description="Maximum connections of a process. Beyond that, the connection that has been idle longest is closed.",
+        description="Maximum connections of a process. Beyond that, the connection that has been idle longest is"
+        " closed.",
     )
     max_in_flight: int = Field(500, ge=1, description="Maximum requests in progress in a process; more get 503.")
     max_in_flight_per_principal: int = Field(
@@ -60,7 +61,8 @@ class Settings(BaseSettings):
     max_streams_per_principal: int = Field(
         500,
         ge=0,
-        description="Maximum open subscriptions, and open WebSockets, for one principal; more get 429. Ignored with --open.",
+        description="Maximum open subscriptions, and open WebSockets, for one principal; more get 429. Ignored with"
+        " --open.",
     )
     webhook_private: bool = Field(
         False, description="Send to webhooks at private, loopback and link-local addresses too."
