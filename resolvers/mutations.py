@@ -1,6 +1,8 @@
 """How a mutation runs: its input is cleaned, its function writes, its payload is read, all in one transaction."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from resolvers.idempotency import Repeatable
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import DEFINITION, BoundType
+from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.limits import LIMIT
@@ -22,8 +25,6 @@ from storage.engine import Database, driver_connection
 ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey"})
 # Of a field for which null is a value.
 NULL_MEANS = "null means"
-# In any list of input objects.
-MAX_OBJECTS = 100
 
 Writer = Callable[..., Awaitable[Mapping[str, Any]]]
 
@@ -38,6 +39,16 @@ class Write:
         raise TypeError(f"{selected.name} writes; it is not read.")
 
 
+@dataclass
+class Reading:
+    """How a mutation's payload is read: in the seconds that all of it may take, written in its caller's turn; and how
+    many seconds that took."""
+
+    within: float
+    turn: AbstractAsyncContextManager[float]
+    seconds: float = 0.0
+
+
 async def run_mutation(
     database: Database,
     operation: Operation,
@@ -45,10 +56,10 @@ async def run_mutation(
     variables: VariableValues,
     caller: Caller,
     repeat: Repeatable | None = None,
-    within: float | None = None,
+    reading: "Reading | None" = None,
 ) -> bytes:
     """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
-    takes at most `within` seconds.
+    takes at most the seconds of `reading`.
 
     If an answer is kept under the same idempotency key, it is returned instead, to a caller who still has the rights.
     """
@@ -59,7 +70,7 @@ async def run_mutation(
     if repeat and field.name in ANSWER_SECRETS:
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
-        async with database.session(within) as session:
+        async with database.session(reading.within if reading else None) as session:
             tx = Transaction(session, caller, need_of(field.name))
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
@@ -69,8 +80,11 @@ async def run_mutation(
             reader = tx.narrow_reader if repeat else tx.reader
             plan = operation.payload_plan(variables, reader, field.key)
             connection = await driver_connection(session)
+            began = time.monotonic()
             row = await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload))
-            answer = await plan.finish(row)
+            answer = await plan.finish(row, reading.turn if reading else None)
+            if reading:
+                reading.seconds = time.monotonic() - began
             if repeat:
                 await repeat.keep(session, answer, reader.visible)
             with perhaps_kept():

@@ -135,8 +135,15 @@ class Admission:
             finally:
                 self._all_heavy.release()
 
-    def write(self, who: str) -> AbstractAsyncContextManager[float]:
-        return self._writes.turn(who, self.seconds)
+    @asynccontextmanager
+    async def write(self, who: str, cost: int, within: float) -> AsyncIterator[float]:
+        """Wait for a turn to write something whose answer costs so much: how many of the seconds are left for it."""
+        if cost < HEAVY_COST:
+            async with self._writes.turn(who, within) as left:
+                yield left
+            return
+        async with self._heavy.turn(who, within) as then, self._writes.turn(who, then) as left:
+            yield left
 
     def compute(self, who: str) -> AbstractAsyncContextManager[float]:
         """Wait for a turn to keep a thread busy, as reading a long document or the schema's own fields does."""

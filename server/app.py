@@ -84,7 +84,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
             *graphiql.routes,
-            *Routes(database).routes,
+            *Routes(database, admission, buckets).routes,
             *Pictures(operations, settings.request_timeout).routes,
         ],
         exception_handlers={404: not_found, 405: wrong_method, Refused: told, Refusal: told},

@@ -27,7 +27,8 @@ from server.limits import MAX_TOKENS, check_document, check_text
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
 MAX_ANSWER_BYTES = 32_000_000
-MAX_DOCUMENTS = 500
+# How much is kept of documents: a parsed one takes some hundred bytes for each of its characters.
+KEPT_CHARACTERS = 500_000
 MAX_KEPT_LENGTH = 20_000
 MAX_ERRORS = 3
 MAX_MESSAGE = 1_000
@@ -48,13 +49,19 @@ class Prepared:
     writes: bool
     subscribes: bool
     costliest: Callable[[VariableValues], Costliest]
+    # Of the document.
+    length: int
+
+
+def _size(known: Prepared | RequestError) -> int:
+    return known.length if isinstance(known, Prepared) else MAX_MESSAGE
 
 
 class Documents:
     def __init__(self, schema: GraphQLSchema, most_bytes: int = MAX_ANSWER_BYTES):
         self.schema, self.most_bytes = schema, most_bytes
         self.types = Types(schema)
-        self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(MAX_DOCUMENTS)
+        self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(KEPT_CHARACTERS, _size)
 
     def prepare(self, text: str, operation_name: str | None) -> Prepared:
         """The operation that a request means; RequestError where there is none or it is not allowed."""
@@ -96,10 +103,13 @@ class Documents:
             return RequestError([coded(error, "BAD_USER_INPUT")])
         cost = cost_of(self.schema, operation, fragments)
         return Prepared(
-            Operation(self.types, operation, fragments, lambda now: check_cost(cost, now.coerced), self.most_bytes),
+            Operation(
+                self.types, operation, fragments, lambda now: check_cost(cost, now.coerced), self.most_bytes, len(text)
+            ),
             writes=operation.operation is OperationType.MUTATION,
             subscribes=operation.operation is OperationType.SUBSCRIPTION,
             costliest=lambda now: cost.costliest(now.coerced),
+            length=len(text),
         )
 
 

@@ -1,5 +1,6 @@
 """Whether the process is up, and whether it can serve."""
 
+import asyncio
 from functools import cache
 
 import asyncpg
@@ -21,10 +22,19 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready when the database answers and has this code's schema."""
+    """Ready when the database answers and has this code's schema. Those who ask at the same time share one look."""
+    state = request.app.state
+    looking = getattr(state, "looking", None)
+    if looking is None or looking.done():
+        looking = state.looking = asyncio.ensure_future(_look(state.database))
+    response: Response = await asyncio.shield(looking)
+    return response
+
+
+async def _look(database: Database) -> Response:
     try:
         with refused():
-            found = await _revision(request.app.state.database)
+            found = await _revision(database)
     except Refusal as refusal:
         return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
     if found != needed_revision():

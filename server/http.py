@@ -18,6 +18,8 @@ from server.operations import Answer, Operations, Request, WriteOverGet, report
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
+# What a JSON body may consist of: to parse more takes long, whatever is in it. Operations take 50,000 values.
+MOST_JSON_PARTS = 120_000
 # Accept headers that need no reading.
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
 # Of the parts of a header that offers several; and of a name in a request.
@@ -109,7 +111,7 @@ class GraphQLEndpoint:
                 body = await self._body(headers, receive)
             request = posted(headers.get(b"content-type", b""), body)
             key = headers.get(b"idempotency-key")
-            return request if key is None else replace(request, repeat=repeat_of(key, body))
+            return replace(request, size=len(body), repeat=None if key is None else repeat_of(key, body))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
@@ -221,6 +223,11 @@ def _is_json(content_type: bytes) -> bool:
 def posted(content_type: bytes, body: bytes) -> Request:
     if content_type != b"application/json" and not _is_json(content_type):
         raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
+    parts = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if parts > MOST_JSON_PARTS:
+        raise Refused(
+            413, f"The body has {parts} commas and brackets; the limit is {MOST_JSON_PARTS}. Split the request."
+        )
     try:
         sent = orjson.loads(body)
     except orjson.JSONDecodeError as error:

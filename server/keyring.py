@@ -21,10 +21,10 @@ from storage.vocabulary import PrincipalKind
 # after which they ask again (CHECK_SECONDS), and the promise is 5 seconds.
 TRUSTED_SECONDS = 3.0
 LOOKUP_SECONDS = 5.0
-# Look-ups at once of keys that this process does not know: a flood of wrong ones leaves connections to everybody else.
+# Look-ups at once of tokens' addresses that this process does not know: a flood leaves connections to everybody else.
 STRANGERS = 3
-# And so many wait for that: whoever waits keeps a connection that others may need.
-STRANGERS_WAITING = 500
+# So many wait for that: whoever waits keeps a connection that others may need.
+STRANGERS_WAITING = 2_000
 REMEMBERED = 10_000
 
 
@@ -57,8 +57,8 @@ class _Known:
 class _Memory:
     """What was found by a text: asked for once for all who wait for it, and trusted for some seconds."""
 
-    def __init__(self, strangers: asyncio.Semaphore):
-        self._strangers = strangers
+    def __init__(self, at_once: int):
+        self._strangers = asyncio.Semaphore(at_once)
         self._right: LRUCache[str, _Known] = LRUCache(REMEMBERED)
         # Apart, so that many wrong ones cannot push the right ones out.
         self._wrong: LRUCache[str, _Known] = LRUCache(REMEMBERED)
@@ -99,17 +99,17 @@ PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
     (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
     AS projects"""
 # The seconds left by the database's own clock: ours may differ.
-FIND_KEY = text(f"""
-SELECT {PRINCIPAL}, k.id AS key_id, k.project_id, k.may_attest,
+FIND_KEYS = text(f"""
+SELECT {PRINCIPAL}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
     extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
     coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS use_is_news
 FROM api_keys k JOIN principals p ON p.id = k.principal_id
-WHERE k.secret_hash = :hash AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
+WHERE k.secret_hash = ANY (:hashes) AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
 """)
 FIND_PRINCIPAL = text(
     f"SELECT {PRINCIPAL}, NULL AS project_id, false AS may_attest FROM principals p WHERE email = :email"
 )
-USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = :id")
+USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = ANY (:ids)")
 
 
 class Keyring:
@@ -117,9 +117,11 @@ class Keyring:
 
     def __init__(self, database: Database):
         self.database = database
-        strangers = asyncio.Semaphore(STRANGERS)
         # By address, and apart: whoever sends an address as a key must not be taken for its owner.
-        self._keys, self._people = _Memory(strangers), _Memory(strangers)
+        self._keys, self._people = _Memory(STRANGERS_WAITING), _Memory(STRANGERS)
+        self._asked: dict[bytes, asyncio.Future[_Known]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._looks_until = 0.0
 
     async def principal(self, secret: str) -> Principal:
         """The owner of a key; Rejected for one that cannot be a key, and for an unknown, revoked or expired one."""
@@ -150,17 +152,44 @@ class Keyring:
         return _Known(principal, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
-        asked = time.monotonic()
+        """What is known of a key. All that are asked for meanwhile are looked up by one statement, so that a right key
+        does not wait behind a flood of wrong ones."""
+        found = self._asked.get(digest)
+        if found is None:
+            found = self._asked[digest] = asyncio.get_running_loop().create_future()
+        # One that hangs, as while its connection is given back to a frozen server, must not hold up the next.
+        if self._looking is None or self._looking.done() or time.monotonic() > self._looks_until:
+            self._looks_until = time.monotonic() + LOOKUP_SECONDS
+            self._looking = asyncio.create_task(self._look_up())
+        return await asyncio.shield(found)
+
+    async def _look_up(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            self._looks_until = time.monotonic() + LOOKUP_SECONDS
+            try:
+                known = await self._find_all(list(asked))
+            except Exception as error:  # noqa: BLE001 - each who asks is told
+                for future in asked.values():
+                    future.set_exception(error)
+                    future.exception()  # somebody may have left meanwhile
+            else:
+                for digest, future in asked.items():
+                    future.set_result(known[digest])
+
+    async def _find_all(self, digests: Sequence[bytes]) -> dict[bytes, _Known]:
+        began = time.monotonic()
         # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
         async with self.database.session(LOOKUP_SECONDS) as session:
-            row = (await session.execute(FIND_KEY, {"hash": digest})).one_or_none()
-            if row is not None and row.use_is_news:
-                await session.execute(USED, {"id": row.key_id})
+            rows = (await session.execute(FIND_KEYS, {"hashes": list(digests)})).all()
+            if used := [row.key_id for row in rows if row.use_is_news]:
+                await session.execute(USED, {"ids": used})
                 await session.commit()
-        if row is None:
-            return _Known(None, asked + TRUSTED_SECONDS)
-        trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
-        return _Known(_principal(row), asked + trusted)
+        known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
+        for row in rows:
+            trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
+            known[bytes(row.secret_hash)] = _Known(_principal(row), began + trusted)
+        return known
 
 
 def _principal(row: Row[Any]) -> Principal:

@@ -12,7 +12,7 @@ from graphql.execution.values import VariableValues
 
 from resolvers.errors import AnswerTooLarge, RateLimited, Refusal, Unavailable
 from resolvers.idempotency import Repeatable
-from resolvers.mutations import run_mutation
+from resolvers.mutations import Reading, run_mutation
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan, aside, is_introspection
 from resolvers.refusals import refused
@@ -34,6 +34,8 @@ class Request:
     variables: Mapping[str, Any]
     # The Idempotency-Key, and the digest of the body.
     repeat: tuple[str, bytes] | None = None
+    # Of the body, in bytes.
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,16 @@ class Answer:
     retry_after: int | None = None
 
 
-# Documents up to this length are read, and their plans made, on the event loop: that takes about a millisecond. Longer
-# ones cost a point for each character, once to read and once for each plan.
-SHORT = 300
+# Documents up to the first length are read on the event loop: that takes less than a millisecond. Those beyond
+# the second cost a point for each character, once to read and once for each plan; refused ones cost more.
+SHORT, FREE = 60, 300
+POINTS_REFUSED = 1_000
+# Of a body, beyond what most requests have.
+FREE_BYTES, BYTES_PER_POINT = 20_000, 500
 # Answering may take so long for its cost alone; each second beyond costs points.
 FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
 
+OUT_OF_TIME = "The mutation's other fields took all the time that its database part has; send fewer fields at once."
 AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
 
 
@@ -67,6 +73,8 @@ class Operations:
         """Answer a request; WriteOverGet where it would write and may not."""
         try:
             bill = Bill(self.buckets, caller.actor)
+            if request.size > FREE_BYTES:
+                bill.take(request.size // BYTES_PER_POINT)
             kept = self._introspected.find(request.query, request.operation_name)
             if kept is not None and not request.variables:
                 bill.take(1)
@@ -88,13 +96,17 @@ class Operations:
         text, name = request.query, request.operation_name
         known = self.documents.known(text, name)
         if known is None:
+            # Given back unless it is refused.
+            self.buckets.take(bill.who, POINTS_REFUSED)
             if SHORT < len(text) <= MAX_CHARACTERS:
-                bill.take(len(text))
+                bill.take(len(text) if len(text) > FREE else 0)
                 async with self.admission.compute(bill.who):
                     known = await aside(self.documents.read, text, name)
             else:
                 known = self.documents.read(text, name)
             self.documents.learn(text, name, known)
+            if isinstance(known, Prepared):
+                self.buckets.give_back(bill.who, POINTS_REFUSED)
         return allowed(known)
 
     def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
@@ -109,7 +121,7 @@ class Operations:
         operation, text = asked.prepared.operation, asked.request.query
         plan = operation.known_plan(asked.variables, asked.caller)
         if plan is None:
-            if len(text) > SHORT:
+            if len(text) > FREE:
                 asked.bill.take(len(text))
                 async with self.admission.compute(asked.who):
                     plan = await aside(operation.compile_query, asked.variables, asked.caller)
@@ -132,7 +144,7 @@ class Operations:
                 arguments = plan.arguments(asked.variables, asked.caller)
                 with refused():
                     row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
-                answer = await plan.finish(row)
+                answer = await plan.finish(row, self.admission.compute(asked.who))
                 self._charge_time(asked.who, time.monotonic() - began)
                 return answer
         except AnswerTooLarge as large:
@@ -182,13 +194,14 @@ class Operations:
         extensions = asked.bill.told()
         answers, errors = [], []
         away, retry_after, kept = False, None, False
+        ends = time.monotonic() + self.admission.seconds
         for place, field in enumerate(operation.compilation(asked.variables).root()):
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
                 continue
             repeatable = repeat and Repeatable(_scope(asked.caller), repeat[0], place, repeat[1], extensions)
             try:
-                answers.append((await self._write_one(asked, field, repeatable)).strip()[1:-1])
+                answers.append((await self._write_one(asked, field, repeatable, ends)).strip()[1:-1])
                 if repeatable and not kept:
                     extensions = repeatable.extensions
                 kept = True
@@ -201,17 +214,23 @@ class Operations:
             return Answer(_errors(errors), status=503, retry_after=retry_after)
         return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
 
-    async def _write_one(self, asked: "Asked", field: Selected, repeatable: Repeatable | None) -> bytes:
+    async def _write_one(self, asked: "Asked", field: Selected, repeatable: Repeatable | None, ends: float) -> bytes:
+        """Write one root field, of which all together have the time that one may take."""
+        if (seconds := ends - time.monotonic()) <= 0:
+            raise Unavailable(OUT_OF_TIME)
         operation, text = asked.prepared.operation, asked.request.query
-        if len(text) > SHORT and not operation.knows_payload(asked.variables, asked.caller, field.key):
+        if len(text) > FREE and not operation.knows_payload(asked.variables, asked.caller, field.key):
             self.buckets.take(asked.who, len(text))
         try:
-            async with self.admission.write(asked.who) as seconds:
-                return await run_mutation(
-                    self.database, operation, field, asked.variables, asked.caller, repeatable, seconds
+            async with self.admission.write(asked.who, operation.check(asked.variables), seconds) as left:
+                reading = Reading(left, self.admission.compute(asked.who))
+                answer = await run_mutation(
+                    self.database, operation, field, asked.variables, asked.caller, repeatable, reading
                 )
         except AnswerTooLarge as large:
             raise asked.too_large(large) from None
+        self._charge_time(asked.who, reading.seconds)
+        return answer
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,6 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
         "server.app:application",
         factory=True,
         workers=settings.workers,
-        ws_max_size=settings.max_body_bytes,
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         access_log=False,
         log_config=None,

@@ -20,6 +20,10 @@ HEAD_BYTES = 65_536
 # Bytes that are read and discarded after the request was answered.
 DISCARD_BYTES = 64_000_000
 MOST_PIPELINED = 100
+# Of a request that begins a WebSocket. What exceeds the library's own limits gets no answer from it.
+MOST_LINES, LONGEST_LINE = 100, 8_000
+# A message of a WebSocket: a document of the longest kind, and its variables.
+MESSAGE_BYTES = 131_072
 UNLIMITED = 1 << 62
 # Takes the trailers of a chunked body, which nobody reads and whose number has no limit.
 NOWHERE: Any = deque(maxlen=0)
@@ -27,6 +31,9 @@ NOWHERE: Any = deque(maxlen=0)
 
 TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes; send smaller headers.")
 TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes; send the request by POST.")
+LONG_UPGRADE = Refused(
+    431, f"A WebSocket begins with at most {MOST_LINES} headers of {LONGEST_LINE} bytes; send less before it."
+)
 NO_REQUEST = Refused(400, "This is not a valid HTTP/1.1 request.")
 
 
@@ -36,7 +43,13 @@ def full(most: int) -> Refused:
 
 def protocols(connections: Connections) -> dict[str, Any]:
     """The options of a uvicorn.Config that let it speak by these protocols."""
-    return {"http": partial(Connection, connections), "ws": partial(Socket, connections)}
+    return {
+        "http": partial(Connection, connections),
+        "ws": partial(Socket, connections),
+        "ws_max_size": MESSAGE_BYTES,
+        # A kilobyte may unpack to megabytes.
+        "ws_per_message_deflate": False,
+    }
 
 
 class Lingering:
@@ -155,6 +168,13 @@ class Connection(Counted, HttpToolsProtocol):
         self.line.write_eof()
 
     def handle_websocket_upgrade(self) -> None:
+        if self.scope["method"] != "GET":
+            self.refuse(Refused(405, "WebSockets begin with GET.", headers=[(b"allow", b"GET")]))
+            return
+        lines = [self.url, *(name + value for name, value in self.headers)]
+        if len(lines) > MOST_LINES or max(map(len, lines)) > LONGEST_LINE:
+            self.refuse(LONG_UPGRADE)
+            return
         self.leave()
         self.transport = self.line
         super().handle_websocket_upgrade()

@@ -13,16 +13,21 @@ from starlette.routing import Route
 from resolvers.errors import BadUserInput
 from resolvers.refusals import refused
 from resolvers.rules.limits import ENVIRONMENT
+from server.admission import Admission
 from server.http import Refused
+from server.rates import Buckets
 from storage.engine import Database
 from storage.rollouts import ROUTES
+
+# What one look costs its caller.
+POINTS = 10
 
 
 class Routes:
     """The answer changes when shares do, and its ETag with it: an unchanged one is 304, without a body."""
 
-    def __init__(self, database: Database):
-        self.database = database
+    def __init__(self, database: Database, admission: Admission, buckets: Buckets):
+        self.database, self.admission, self.buckets = database, admission, buckets
 
     @property
     def routes(self) -> list[Route]:
@@ -33,8 +38,11 @@ class Routes:
             environment = ENVIRONMENT.clean("environment", request.path_params["environment"])
         except BadUserInput as refusal:
             raise Refused(400, str(refusal), field="environment") from None
-        with refused():
-            rows = await self.database.fetch(ROUTES, environment, request.state.caller.visible)
+        caller = request.state.caller
+        self.buckets.take(caller.actor, POINTS)
+        async with self.admission.read(caller.actor, POINTS):
+            with refused():
+                rows = await self.database.fetch(ROUTES, environment, caller.visible)
         body = orjson.dumps({"environment": environment, "models": by_model(rows)})
         headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "private, no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):

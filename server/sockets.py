@@ -26,6 +26,8 @@ from server.subscriptions import RightEnded, Subscribed, Subscriptions, TooSlow,
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 3.0
+# Of each message until the caller is known: a token has up to 8 kB.
+FIRST_BYTES = 16_384
 # Subscriptions on one connection.
 MOST_OPERATIONS = 20
 INVALID, UNAUTHORIZED, FORBIDDEN, NO_PROTOCOL, NO_INIT, TAKEN, AGAIN = 4400, 4401, 4403, 4406, 4408, 4409, 4429
@@ -162,8 +164,11 @@ class Conversation:
         received = await self.receive()
         if received["type"] == "websocket.disconnect":
             return None
+        text = received.get("text") or received.get("bytes") or b""
+        if self.standing is None and len(text) > FIRST_BYTES:
+            raise Closed(INVALID, f"A message before connection_ack has at most {FIRST_BYTES} bytes.")
         try:
-            message = orjson.loads(received.get("text") or received.get("bytes") or b"")
+            message = orjson.loads(text)
         except orjson.JSONDecodeError:
             message = None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):

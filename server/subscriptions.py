@@ -28,7 +28,7 @@ from storage.feed import PROJECT_OF, Event
 log = structlog.get_logger("lineal")
 
 # Answers that listeners who asked the same share.
-SHARED = 2_000
+SHARED, LONGEST_SHARED = 2_000, 16_384
 
 NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "id")}
 
@@ -159,10 +159,13 @@ class Subscriptions:
             shared = self._shared[key] = asyncio.ensure_future(asking)
         try:
             # Whoever leaves must not take the answer from the others.
-            return await asyncio.shield(shared)
+            body = await asyncio.shield(shared)
         except Exception:
             self._shared.pop(key, None)  # who comes again is not told of an outage that is over
             raise
+        if body is not None and len(body) > LONGEST_SHARED:
+            self._shared.pop(key, None)  # those who wait have it; for others it would take memory
+        return body
 
     async def _afford(self, caller: Caller, cost: int) -> None:
         """Take what an answer costs. Whoever has nothing left gets it later, as a slow reader does."""

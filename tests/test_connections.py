@@ -485,3 +485,22 @@ async def test_silent_connections_beyond_the_descriptors_shut_nobody_out(make_da
         assert told
         assert 200 < int(told[1]) < 400
         assert FULL in live.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("POST", "/graphql", "X-A: 1", 405),
+        ("GET", "/graphql?" + "x" * 20_000, "X-A: 1", 431),
+        ("GET", "/graphql", "X-A: " + "x" * 9_000, 431),
+    ],
+    ids=["by POST", "a long address", "a long header"],
+)
+def test_an_upgrade_that_cannot_be_is_answered(
+    live: Live, sockets: Callable[..., socket.socket], method: str, path: str, more: str, status: int
+) -> None:
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==")
+    connection = sockets(head(live, *upgrade, more, method=method, path=path))
+    told, headers, body = answer(connection)
+    assert (told, headers["content-type"].split(";")[0]) == (status, "application/json")
+    assert sentence(body)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -319,6 +320,60 @@ async def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_large(registry: 
     assert reply.status == 413
     assert sum(given) < 1_100_000
     assert cost < PROMISE
+
+
+async def test_a_body_of_very_many_parts_is_refused_before_it_is_parsed(registry: Registry) -> None:
+    parts = b'{"query": "{ __typename }", "x": [' + b"[]," * 150_000 + b"[]]}"
+    cost, reply = await cost_of(registry, parts)
+    assert (reply.status, reply.error()["code"]) == (413, "BAD_USER_INPUT")
+    assert reply.error()["message"].endswith("commas and brackets; the limit is 120000. Split the request.")
+    assert cost < PROMISE / 10
+
+
+async def test_a_long_list_of_input_objects_is_refused_before_it_is_coerced(registry: Registry) -> None:
+    query = "query($f: VersionFilter) { searchVersions(filter: $f) { totalCount } }"
+    plain, reply = await cost_of(registry, asked(query, variables={"f": {"metrics": [{"name": "auc"}]}}))
+    assert reply.status == 200
+    cost, reply = await cost_of(registry, asked(query, variables={"f": {"metrics": [{"name": "auc"}] * 6_000}}))
+    assert (reply.status, reply.error()["field"]) == (400, "f.metrics")
+    assert reply.error()["message"] == "f.metrics has 6000 entries; at most 100 are allowed."
+    assert cost < 10 * plain
+
+
+async def test_documents_that_are_refused_cost_points_and_are_read_beside_the_event_loop(
+    database: Cluster, make_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = await make_registry(database, rate_per_second=0.001, rate_burst=22_000)
+    threads: list[str] = []
+    documents = app_of(registry).api.endpoint.operations.documents
+    read = documents.read
+
+    def reading(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(*arguments)
+
+    monkeypatch.setattr(documents, "read", reading)
+    statuses = [
+        (await call(registry, asked("{" + times(20, f"nothing{number}_#") + "}"))).status for number in range(24)
+    ]
+    assert statuses[:20] == [400] * 20
+    assert statuses[-1] == 429
+    assert all(name.startswith("workshop") for name in threads)
+
+
+async def test_all_fields_of_a_mutation_together_have_the_time_of_one(
+    database: Cluster, make_registry: Callable[..., Any]
+) -> None:
+    registry = await make_registry(database, statement_timeout=0.5)
+    await registry.ask(CREATE)
+    several = "mutation {" + times(6, 'a#: createProject(input: {name: "Test"}) { project { id } }') + "}"
+    async with locked_projects(database):
+        began = time.monotonic()
+        reply = await call(registry, asked(several))
+        assert time.monotonic() - began < 2
+    assert reply.status == 503
+    assert len(json.loads(reply.body)["errors"]) == 6
+    assert "send fewer fields at once" in json.loads(reply.body)["errors"][-1]["message"]
 
 
 async def test_a_body_in_tiny_chunks_costs_no_more_than_its_size(registry: Registry) -> None:

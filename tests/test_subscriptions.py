@@ -339,6 +339,37 @@ async def test_each_answer_of_a_subscription_costs_and_whoever_has_nothing_left_
     assert taken[1] == taken[2] == taken[3] > 900
 
 
+async def test_what_a_socket_sends_is_small_and_not_compressed(served: Registry) -> None:
+    async with socket(served) as connection:
+        assert not connection.protocol.extensions
+        await connection.send('{"type": "pong", "x": "' + "x" * 20_000 + '"}')
+        with pytest.raises(ConnectionClosed) as ended:
+            await hear(connection)
+        assert ended.value.rcvd is not None
+        assert (ended.value.rcvd.code, "at most 16384 bytes" in ended.value.rcvd.reason) == (4400, True)
+    async with greeted(served) as connection:
+        await connection.send('{"type": "pong", "x": "' + "x" * 140_000 + '"}')
+        with pytest.raises(ConnectionClosed) as ended:
+            await hear(connection)
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1009
+
+
+async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: Registry) -> None:
+    project = await make_project(served)
+    long = {**new(project), "parameters": {"text": "x" * 20_000}}
+    query = EVENTS.replace("seq }", "seq subject { ... on ModelVersion { parameters } } }")
+    kept = app_at(served).sockets.subscriptions._shared  # type: ignore[attr-defined]
+    async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
+        await asyncio.sleep(0.1)
+        before = len(kept)
+        await served.ask(CREATE, input=long)
+        assert (await stream.answer())["subject"]["parameters"]["text"] == "x" * 20_000
+        await served.ask(CREATE, input=new(project, 2))
+        await stream.answer()
+    assert len(kept) == before + 1
+
+
 async def test_subscriptions_are_limited_for_each_principal_also_on_one_connection(served: Registry) -> None:
     project = await make_project(served)
     places = app_at(served).admission.streams

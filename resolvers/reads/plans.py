@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -34,7 +35,8 @@ from resolvers.reads.variables import Variables
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MAX_SHAPES = 50
+# Plans of one document, and their size together: one takes some thirty bytes for each of its characters.
+MAX_SHAPES, SHAPES_CHARACTERS = 20, 40_000
 PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -70,15 +72,16 @@ class Plan:
         given = Given(variables, caller, payload, {})
         return [parameter(given) for parameter in self.parameters]
 
-    async def finish(self, answer: bytes) -> bytes:
-        """The answer as it goes out; AnswerTooLarge where it exceeds the limit."""
+    async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any] | None = None) -> bytes:
+        """The answer as it goes out, written in a turn where that takes long; AnswerTooLarge above the limit."""
         if len(answer) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
         if not self.finishing:
             return answer
         if not self.finishing.is_weighty:
             return self.finishing(answer, self.most_bytes)
-        finished = await aside(self.finishing, answer, self.most_bytes)
+        async with turn or nullcontext():
+            finished = await aside(self.finishing, answer, self.most_bytes)
         if len(finished) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
         return finished
@@ -94,6 +97,7 @@ class Operation:
         fragments: Mapping[str, FragmentDefinitionNode],
         check: Callable[[VariableValues], int],
         most_bytes: int,
+        length: int,
     ):
         self.types = types
         self.definition = definition
@@ -103,7 +107,7 @@ class Operation:
         self.most_bytes = most_bytes
         self.variables = Variables(types.schema, definition.variable_definitions or ())
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
-        self._plans: LRUCache[Any, Plan] = LRUCache(MAX_SHAPES)
+        self._plans: LRUCache[Any, Plan] = LRUCache(max(1, min(MAX_SHAPES, SHAPES_CHARACTERS // length)))
 
     def compilation(self, variables: VariableValues, caller: Asking | None = None) -> Compilation:
         restricted = caller is not None and caller.visible is not None

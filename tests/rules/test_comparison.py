@@ -142,3 +142,11 @@ def test_names_within_objects_have_dots_and_names_with_dots_quotes() -> None:
         'a."c.d".e': {},
         "f": [{"g": 1}],
     }
+
+
+def test_a_long_name_is_not_repeated_whole_for_all_that_it_holds() -> None:
+    long, other = "A" * 30_000, "A" * 29_999 + "B"
+    found = dict(comparison.leaves({long: {f"leaf {n}": n for n in range(3_000)}, other: {"leaf": 1}}))
+    assert len(found) == 3_001
+    assert max(map(len, found)) < 300
+    assert dict(comparison.leaves({long: {"x": 1}})).keys() == dict(comparison.leaves({long: {"x": 2}})).keys()
