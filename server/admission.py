@@ -5,7 +5,7 @@ Whoever floods is refused with 429 while the places of the others stay free; a f
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -60,39 +60,68 @@ class Turns:
 
     def __init__(self, each: int):
         self.each = each
-        self._turns: dict[str, asyncio.Semaphore] = {}
-        self._asking: Counter[str] = Counter()
+        self.taken: dict[str, int] = {}
+        self.waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def turn(self, who: str, within: float) -> AsyncIterator[float]:
-        """Wait for a turn: how many of the seconds are left for it. Unavailable where it does not come in time."""
-        turns = self._turns.get(who)
-        if turns is None:
-            turns = self._turns[who] = asyncio.Semaphore(self.each)
-        self._asking[who] += 1
+    def turn(self, who: str, within: float) -> "Turn":
+        """Wait for a turn, in an `async with`: it says how many of the seconds are left. Unavailable where it does not
+        come in time."""
+        return Turn(self, who, within)
+
+    async def wait(self, who: str, within: float) -> float:
+        coming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.setdefault(who, deque()).append(coming)
+        began = time.monotonic()
         try:
-            left = await acquired(turns, within)
-            try:
-                yield left
-            finally:
-                turns.release()
-        finally:
-            self._asking[who] -= 1
-            if not self._asking[who]:
-                del self._asking[who], self._turns[who]
+            async with asyncio.timeout(within):
+                await coming
+        except BaseException as error:
+            if coming.done() and not coming.cancelled():
+                self.leave(who)  # it came just now, and nobody will use it
+            if isinstance(error, TimeoutError):
+                raise late() from None
+            raise
+        return left_of(within, began)
+
+    def leave(self, who: str) -> None:
+        """Hand the turn on, or give it back."""
+        queue = self.waiting.get(who)
+        while queue:
+            if not (coming := queue.popleft()).done():
+                coming.set_result(None)
+                return
+        self.waiting.pop(who, None)
+        self.taken[who] -= 1
+        if not self.taken[who]:
+            del self.taken[who]
 
 
-async def acquired(turns: asyncio.Semaphore, within: float) -> float:
-    if not turns.locked():
-        await turns.acquire()
-        return within
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(within):
-            await turns.acquire()
-    except TimeoutError:
-        sentence = "Your other requests are using all of your connections. Send fewer at once, or try again."
-        raise Unavailable(sentence, 5) from None
+class Turn:
+    """A turn while it is waited for and taken. A class, because one stands around every read."""
+
+    __slots__ = ("turns", "who", "within")
+
+    def __init__(self, turns: Turns, who: str, within: float):
+        self.turns, self.who, self.within = turns, who, within
+
+    async def __aenter__(self) -> float:
+        turns, who = self.turns, self.who
+        taken = turns.taken.get(who, 0)
+        if taken < turns.each:
+            turns.taken[who] = taken + 1
+            return self.within
+        return await turns.wait(who, self.within)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.turns.leave(self.who)
+
+
+def late() -> Unavailable:
+    sentence = "Your other requests are using all of your connections. Send fewer at once, or try again."
+    return Unavailable(sentence, 5)
+
+
+def left_of(within: float, began: float) -> float:
     # A little even for what has waited long, so that the statement itself is told to be late.
     return max(within / 10, within - (time.monotonic() - began))
 
@@ -120,30 +149,28 @@ class Admission:
         self._reads, self._writes, self._readers = Turns(share), Turns(share), Turns(1)
         self._heavy, self._all_heavy = Turns(1), asyncio.Semaphore(max(1, connections // 2))
 
-    @asynccontextmanager
-    async def read(self, who: str, cost: int) -> AsyncIterator[float]:
+    def read(self, who: str, cost: int) -> AbstractAsyncContextManager[float]:
         """Wait for a turn to read: how many seconds are left for it."""
-        if cost < HEAVY_COST:
-            async with self._reads.turn(who, self.seconds) as left:
-                yield left
-            return
-        async with self._heavy.turn(who, self.seconds) as first:
-            then = await acquired(self._all_heavy, first)
+        return self._reads.turn(who, self.seconds) if cost < HEAVY_COST else self._heavily(self._reads, who)
+
+    def write(self, who: str, cost: int, within: float) -> AbstractAsyncContextManager[float]:
+        """Wait for a turn to write something whose answer costs so much."""
+        return self._writes.turn(who, within) if cost < HEAVY_COST else self._heavily(self._writes, who, within)
+
+    @asynccontextmanager
+    async def _heavily(self, turns: Turns, who: str, within: float | None = None) -> AsyncIterator[float]:
+        async with self._heavy.turn(who, within or self.seconds) as first:
+            began = time.monotonic()
             try:
-                async with self._reads.turn(who, then) as left:
+                async with asyncio.timeout(first):
+                    await self._all_heavy.acquire()
+            except TimeoutError:
+                raise late() from None
+            try:
+                async with turns.turn(who, left_of(first, began)) as left:
                     yield left
             finally:
                 self._all_heavy.release()
-
-    @asynccontextmanager
-    async def write(self, who: str, cost: int, within: float) -> AsyncIterator[float]:
-        """Wait for a turn to write something whose answer costs so much: how many of the seconds are left for it."""
-        if cost < HEAVY_COST:
-            async with self._writes.turn(who, within) as left:
-                yield left
-            return
-        async with self._heavy.turn(who, within) as then, self._writes.turn(who, then) as left:
-            yield left
 
     def compute(self, who: str) -> AbstractAsyncContextManager[float]:
         """Wait for a turn to keep a thread busy, as reading a long document or the schema's own fields does."""

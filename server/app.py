@@ -18,6 +18,7 @@ from schema import schema
 from server import graphiql
 from server.admission import Admission
 from server.callers import Callers
+from server.deadlines import Deadlines
 from server.documents import Documents
 from server.feed import Feed
 from server.gate import Gate, wants_page
@@ -75,7 +76,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     operations = Operations(documents, database, buckets, admission)
     feed = Feed(database)
     endpoint = GraphQLEndpoint(
-        operations, admission, settings.max_body_bytes, settings.request_timeout, settings.body_timeout
+        operations, admission, Deadlines(settings.request_timeout), settings.max_body_bytes, settings.body_timeout
     )
     app = Starlette(
         routes=[

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+import types
+from collections.abc import Awaitable, Coroutine, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,12 +15,14 @@ from starlette.types import Message, Receive, Scope, Send
 from resolvers.errors import RateLimited, Refusal, Unavailable
 from resolvers.transaction import Caller
 from server.admission import Admission
+from server.deadlines import Deadlines
 from server.operations import Answer, Operations, Request, WriteOverGet, report
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 # What a JSON body may consist of: to parse more takes long, whatever is in it. Operations take 50,000 values.
 MOST_JSON_PARTS = 120_000
+T = TypeVar("T")
 # Accept headers that need no reading.
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
 # Of the parts of a header that offers several; and of a name in a request.
@@ -67,9 +70,13 @@ class GraphQLEndpoint:
 
     operations: Operations
     admission: Admission
+    deadlines: Deadlines
     max_body: int
-    timeout: float
     body_timeout: float
+
+    @property
+    def timeout(self) -> float:
+        return self.deadlines.seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller: Caller = scope["state"]["caller"]
@@ -80,11 +87,14 @@ class GraphQLEndpoint:
             # The body may have taken its time: as the caller is now.
             caller = await scope["state"]["standing"].require()
             # Only now: a body that is still on its way is not being worked on.
-            with self.admission.requests.place(caller.actor):
+            self.admission.requests.take(caller.actor)
+            try:
                 answer = await self._answer(request, caller, scope["method"])
                 status = 200 if answer.lenient and media == JSON else answer.status
                 more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
                 await respond(send, status, answer.body, media, more)
+            finally:
+                self.admission.requests.leave(caller.actor)
         except Refused as refusal:
             await refuse(send, refusal, media)
         except (RateLimited, Unavailable) as full:
@@ -92,8 +102,8 @@ class GraphQLEndpoint:
 
     async def _answer(self, request: Request, caller: Caller, method: str) -> Answer:
         try:
-            async with asyncio.timeout(self.timeout):
-                return await self.operations.answer(request, caller, may_write=method == "POST")
+            answer = self.operations.answer(request, caller, may_write=method == "POST")
+            return await self.deadlines.within(answer)
         except WriteOverGet:
             raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
         except TimeoutError:
@@ -107,25 +117,42 @@ class GraphQLEndpoint:
     async def request(self, scope: Scope, receive: Receive) -> Request:
         if scope["method"] == "POST":
             headers: Mapping[bytes, bytes] = scope["state"]["headers"]
-            with self.admission.bodies.place(scope["state"]["caller"].actor):
-                body = await self._body(headers, receive)
-            request = posted(headers.get(b"content-type", b""), body)
+            body = await self._body(headers, receive, scope["state"]["caller"].actor)
             key = headers.get(b"idempotency-key")
-            return replace(request, size=len(body), repeat=None if key is None else repeat_of(key, body))
+            return posted(headers.get(b"content-type", b""), body, None if key is None else repeat_of(key, body))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
         raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, who: str) -> bytes:
         announced = headers.get(b"content-length", b"0")
         self._check_size(int(announced[:18]) if announced.isdigit() else 0)
+        first = self._piece(receive)
+        try:
+            # Most bodies are there already, and need no timer and no place among those on their way.
+            awaited = first.send(None)
+        except StopIteration as done:
+            piece, more = done.value
+            if not more:
+                whole: bytes = piece
+                return whole
+            with self.admission.bodies.place(who):
+                return await self._rest(receive, piece)
+        rest = resumed(first, awaited)
+        try:
+            with self.admission.bodies.place(who):
+                return await self._rest(receive, b"", rest)
+        finally:
+            first.close()
+
+    async def _rest(self, receive: Receive, piece: bytes, coming: Awaitable[tuple[bytes, bool]] | None = None) -> bytes:
+        """All pieces of a body, of which the first has come, or is coming."""
         loop = asyncio.get_running_loop()
-        whole = loop.time() + self.timeout
+        whole, more = loop.time() + self.timeout, True
         try:
             async with asyncio.timeout(min(self.timeout, self.body_timeout)) as patience:
-                piece, more = await self._piece(receive)
-                if not more:
-                    return piece
+                if coming:
+                    piece, more = await coming
                 body = bytearray(piece)  # not a list of pieces: each might be a single byte
                 while more:
                     patience.reschedule(min(whole, loop.time() + self.body_timeout))
@@ -150,6 +177,22 @@ class GraphQLEndpoint:
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
             raise Refused(413, f"The body is larger than {self.max_body} bytes; send less at once.", headers=CLOSE)
+
+
+@types.coroutine
+def resumed(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """The rest of a coroutine that has been begun by hand and awaits something."""
+    while True:
+        try:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - such as a cancellation: it is the coroutine's to handle
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(sent)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
@@ -220,7 +263,7 @@ def _is_json(content_type: bytes) -> bool:
     return media == JSON and _is_utf8(parameters)
 
 
-def posted(content_type: bytes, body: bytes) -> Request:
+def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = None) -> Request:
     if content_type != b"application/json" and not _is_json(content_type):
         raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
     parts = body.count(b",") + body.count(b"[") + body.count(b"{")
@@ -234,7 +277,7 @@ def posted(content_type: bytes, body: bytes) -> Request:
         raise Refused(400, f"The body is not JSON: {error}.") from None
     if not isinstance(sent, dict):
         raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not taken.')
-    return requested(sent)
+    return requested(sent, repeat, len(body))
 
 
 def queried(query_string: bytes) -> Request:
@@ -250,7 +293,7 @@ def queried(query_string: bytes) -> Request:
     return requested(sent)
 
 
-def requested(sent: Mapping[str, Any]) -> Request:
+def requested(sent: Mapping[str, Any], repeat: tuple[str, bytes] | None = None, size: int = 0) -> Request:
     query, name, variables = sent.get("query"), sent.get("operationName"), sent.get("variables")
     if not isinstance(query, str) or not query:
         raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
@@ -262,4 +305,4 @@ def requested(sent: Mapping[str, Any]) -> Request:
         raise Refused(400, "variables must be an object by their names.")
     if not isinstance(sent.get("extensions", {}), dict | None):
         raise Refused(400, "extensions must be an object.")
-    return Request(query, name or None, variables or {})
+    return Request(query, name or None, variables or {}, repeat, size)

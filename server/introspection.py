@@ -4,7 +4,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     ExecutionResult,
@@ -36,7 +35,8 @@ class Kept:
     """Answers to documents that ask for the schema alone. Everybody gets the same."""
 
     def __init__(self) -> None:
-        self._by_document: LRUCache[tuple[str, str | None], bytes] = LRUCache(MAX_KEPT)
+        # A plain dictionary, as every request looks here; the oldest goes first.
+        self._by_document: dict[tuple[str, str | None], bytes] = {}
         # Without layout: nothing pushes these out.
         self._usual: dict[str, bytes] = {}
 
@@ -49,6 +49,8 @@ class Kept:
 
     def keep(self, text: str, operation_name: str | None, answer: bytes) -> None:
         self._by_document[text, operation_name] = answer
+        if len(self._by_document) > MAX_KEPT:
+            del self._by_document[next(iter(self._by_document))]
 
     def keep_usual(self, text: str, answer: bytes) -> None:
         """Keep an answer for good if it is the one to a usual document; reads the whole text."""

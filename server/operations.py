@@ -75,8 +75,8 @@ class Operations:
             bill = Bill(self.buckets, caller.actor)
             if request.size > FREE_BYTES:
                 bill.take(request.size // BYTES_PER_POINT)
-            kept = self._introspected.find(request.query, request.operation_name)
-            if kept is not None and not request.variables:
+            kept = None if request.variables else self._introspected.find(request.query, request.operation_name)
+            if kept is not None:
                 bill.take(1)
                 return Answer(b'{"data":%b,%b}' % (kept, bill.told()))
             prepared = await self.prepare(request, bill)

@@ -54,7 +54,7 @@ async def test_turns_are_taken_in_order_and_each_principal_has_its_own() -> None
     for end in ends.values():
         end.set()
     await asyncio.gather(*tasks.values(), return_exceptions=True)
-    assert (turns._turns, dict(turns._asking)) == ({}, {})
+    assert (turns.taken, turns.waiting) == ({}, {})
 
 
 async def test_a_turn_that_does_not_come_in_time_is_refused() -> None:
@@ -64,7 +64,7 @@ async def test_a_turn_that_does_not_come_in_time_is_refused() -> None:
         with pytest.raises(Unavailable, match="Your other requests are using all of your connections"):
             async with turns.turn("a", 0.05):
                 pytest.fail("It was not its turn.")
-    assert (turns._turns, dict(turns._asking)) == ({}, {})
+    assert (turns.taken, turns.waiting) == ({}, {})
 
 
 async def test_slow_statements_of_one_principal_leave_connections_to_others(
