@@ -171,8 +171,8 @@ ID = re.compile(r"\b(proj|model|ver|exp|ds|dsv|req|evt|key)_[A-Za-z0-9._-]*[A-Za
 
 
 def nowhere(text: str) -> str:
-    """The same with ids that there are not."""
-    return ID.sub(lambda found: f"{found[1]}_nobodys", text)
+    """The same with ids that there are not; without the cost, which is higher for a document that is sent first."""
+    return ID.sub(lambda found: f"{found[1]}_nobodys", re.sub(r'"cost":\{[^}]*\}', "", text))
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -188,7 +188,7 @@ async def test_a_mutation_is_answered_as_the_table_says(matrix: Matrix, mutation
         assert_well_formed(query, response, input=given)
     if answer.code == "NOT_FOUND":
         absent = await matrix.send(caller, query, input=json.loads(nowhere(json.dumps(given))))
-        assert absent.text == nowhere(response.text)
+        assert nowhere(absent.text) == nowhere(response.text)
 
 
 async def test_every_input_field_is_given(matrix: Matrix) -> None:
