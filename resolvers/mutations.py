@@ -41,8 +41,9 @@ class Write:
 
 @dataclass
 class Reading:
-    """How a mutation's payload is read: in the seconds that all of it may take, written in its caller's turn; and how
-    many seconds that took."""
+    """How a mutation's payload is read: within the seconds that the whole mutation may take.
+
+    It is rendered in its caller's turn. `seconds` is how long its statement took."""
 
     within: float
     turn: AbstractAsyncContextManager[float]
@@ -55,8 +56,8 @@ async def run_mutation(
     field: Selected,
     variables: VariableValues,
     caller: Caller,
-    repeat: Repeatable | None = None,
-    reading: "Reading | None" = None,
+    repeat: Repeatable | None,
+    reading: Reading,
 ) -> bytes:
     """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
     takes at most the seconds of `reading`.
@@ -70,7 +71,7 @@ async def run_mutation(
     if repeat and field.name in ANSWER_SECRETS:
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
-        async with database.session(reading.within if reading else None) as session:
+        async with database.session(reading.within) as session:
             tx = Transaction(session, caller, need_of(field.name))
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
@@ -82,9 +83,8 @@ async def run_mutation(
             connection = await driver_connection(session)
             began = time.monotonic()
             row = await connection.fetchval(plan.statement, *plan.arguments(variables, reader, payload))
-            answer = await plan.finish(row, reading.turn if reading else None)
-            if reading:
-                reading.seconds = time.monotonic() - began
+            reading.seconds = time.monotonic() - began
+            answer = await plan.finish(row, reading.turn)
             if repeat:
                 await repeat.keep(session, answer, reader.visible)
             with perhaps_kept():

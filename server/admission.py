@@ -117,7 +117,7 @@ class Turn:
 
 
 def late() -> Unavailable:
-    sentence = "Your other requests are using all of your connections. Send fewer at once, or try again."
+    sentence = "Your other requests are using your whole share of this process. Send fewer at once, or try again."
     return Unavailable(sentence, 5)
 
 

@@ -57,10 +57,10 @@ SHORT, FREE = 60, 300
 POINTS_REFUSED = 1_000
 # Of a body, beyond what most requests have.
 FREE_BYTES, BYTES_PER_POINT = 20_000, 500
-# Answering may take so long for its cost alone; each second beyond costs points.
+# A statement may take so long for its cost alone; each second beyond costs points.
 FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
 
-OUT_OF_TIME = "The mutation's other fields took all the time that its database part has; send fewer fields at once."
+OUT_OF_TIME = "The mutation's other fields used up its time limit. Send fewer fields at once."
 AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
 
 
@@ -144,14 +144,14 @@ class Operations:
                 arguments = plan.arguments(asked.variables, asked.caller)
                 with refused():
                     row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
-                answer = await plan.finish(row, self.admission.compute(asked.who))
+                # Not what follows: whoever waits for a thread that others use is not charged for that.
                 self._charge_time(asked.who, time.monotonic() - began)
-                return answer
+                return await plan.finish(row, self.admission.compute(asked.who))
         except AnswerTooLarge as large:
             raise asked.too_large(large) from None
 
     def _charge_time(self, who: str, seconds: float) -> None:
-        """The time of an answer beyond what its cost stands for."""
+        """The time of a statement beyond what its cost stands for."""
         if seconds > FREE_SECONDS:
             self.buckets.spend(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 

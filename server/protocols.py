@@ -32,7 +32,7 @@ NOWHERE: Any = deque(maxlen=0)
 TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes; send smaller headers.")
 TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes; send the request by POST.")
 LONG_UPGRADE = Refused(
-    431, f"A WebSocket begins with at most {MOST_LINES} headers of {LONGEST_LINE} bytes; send less before it."
+    431, f"A WebSocket request can have {MOST_LINES} headers of {LONGEST_LINE} bytes each; send fewer or shorter ones."
 )
 NO_REQUEST = Refused(400, "This is not a valid HTTP/1.1 request.")
 
@@ -169,7 +169,7 @@ class Connection(Counted, HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         if self.scope["method"] != "GET":
-            self.refuse(Refused(405, "WebSockets begin with GET.", headers=[(b"allow", b"GET")]))
+            self.refuse(Refused(405, "Open a WebSocket with GET.", headers=[(b"allow", b"GET")]))
             return
         lines = [self.url, *(name + value for name, value in self.headers)]
         if len(lines) > MOST_LINES or max(map(len, lines)) > LONGEST_LINE:

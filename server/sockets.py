@@ -166,7 +166,7 @@ class Conversation:
             return None
         text = received.get("text") or received.get("bytes") or b""
         if self.standing is None and len(text) > FIRST_BYTES:
-            raise Closed(INVALID, f"A message before connection_ack has at most {FIRST_BYTES} bytes.")
+            raise Closed(INVALID, f"A message before connection_ack can have at most {FIRST_BYTES} bytes.")
         try:
             message = orjson.loads(text)
         except orjson.JSONDecodeError:

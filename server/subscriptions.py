@@ -178,10 +178,11 @@ class Subscriptions:
                 await asyncio.sleep(min(limited.retry_after, CHECK_SECONDS))
 
     async def _ask(self, plan: Plan, arguments: list[Any], key: str, caller: Caller) -> bytes | None:
-        async with self.operations.admission.read(caller.actor, plan.cost) as seconds:
+        admission = self.operations.admission
+        async with admission.read(caller.actor, plan.cost) as seconds:
             with refused():
                 row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
-            answer = orjson.loads(await plan.finish(row))
+            answer = orjson.loads(await plan.finish(row, admission.compute(caller.actor)))
         return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
 
 

@@ -61,7 +61,7 @@ async def test_a_turn_that_does_not_come_in_time_is_refused() -> None:
     turns = Turns(1)
     async with turns.turn("a", 10) as left:
         assert left == 10
-        with pytest.raises(Unavailable, match="Your other requests are using all of your connections"):
+        with pytest.raises(Unavailable, match="Your other requests are using your whole share"):
             async with turns.turn("a", 0.05):
                 pytest.fail("It was not its turn.")
     assert (turns.taken, turns.waiting) == ({}, {})
@@ -95,6 +95,32 @@ async def test_the_time_of_slow_statements_is_taken_from_their_principals_bucket
     assert (await waiting).status_code == 200
     after = (await registry.send(READ)).json()["extensions"]["cost"]["left"]
     assert before - after > 0.25 * POINTS_PER_SECOND
+
+
+async def test_the_payload_of_a_mutation_is_charged_as_a_query_is_and_a_dear_one_waits_for_its_turn(
+    database: Cluster, make_registry: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = await make_registry(database, rate_per_second=0.001, rate_burst=500_000)
+    project = await make_project(registry)
+    monkeypatch.setattr("server.operations.FREE_SECONDS", 0.0)
+    bucket = app_of(registry).api.endpoint.operations.buckets
+    spent: list[int] = []
+    monkeypatch.setattr(bucket, "spend", lambda who, cost: spent.append(cost))
+    page = "models(first: 100) { nodes { versions(first: 10) { nodes { id } } } }"
+    mutation = f"""mutation {{ defineTag(input: {{projectId: "{project}", name: "t"}}) {{ project {{ {page} }} }} }}"""
+    asked_for: list[int] = []
+    admission = app_of(registry).admission
+    heavily = admission._heavily
+
+    def counted(*arguments: Any) -> Any:
+        asked_for.append(1)
+        return heavily(*arguments)
+
+    monkeypatch.setattr(admission, "_heavily", counted)
+    await registry.ask(mutation)
+    assert len(spent) == 1
+    assert spent[0] > 0
+    assert asked_for == [1]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from resolvers.reads.finishing import Finishing, Repeat
 from resolvers.rules import comparison_markdown
 from schema import schema
 from server import introspection
+from server.documents import Documents, Prepared
 from server.introspection import POINTS_PER_FIELD, is_usual
 from tests.conftest import Cluster, Registry, make_project
 from tests.test_http import app_of, times
@@ -192,6 +194,50 @@ async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, mo
     assert not comparing.done()
     may_end.set()
     assert "1.0.0" in (await comparing)["compareVersions"]["markdown"]
+
+
+async def test_one_principal_renders_one_answer_at_a_time(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    binding = app_of(wide).api.endpoint.operations.documents.types["ModelCard"].binding("markdown")
+    now, most, lock, original = 0, 0, threading.Lock(), binding.compute
+
+    def slow(**needed: Any) -> str:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return str(original(**needed))
+
+    monkeypatch.setitem(binding.__dict__, "compute", slow)
+    card = 'version(modelId: "model_wide", version: "1.0.0") { modelCard { markdown } }'
+    mutation = """mutation { addTags(input: {modelId: "model_wide", version: "1.0.0", tags: ["seen"]}) {
+        version { modelCard { markdown } } } }"""
+    await asyncio.gather(*(wide.ask(f"{{ {card} }}") for _ in range(4)), wide.ask(mutation), wide.ask(mutation))
+    assert most == 1
+
+
+def test_a_long_document_keeps_few_plans() -> None:
+    documents = Documents(schema._schema)
+    short = "query($n: Int) { projects(first: $n) { totalCount } }"
+    long = (
+        f"query($n: Int) {{ projects(first: $n) {{ {'totalCount ' * 20} nodes {{ {times(90, 'a#: id')} }} }} }}".ljust(
+            10_000
+        )
+    )
+    kept = {}
+    for text in (short, long):
+        operation = documents.prepare(text, None).operation
+        for n in range(1, 60):
+            values = operation.variables.read({"n": n})
+            assert not isinstance(values, list)
+            operation.read_plan(values, caller())
+        kept[text] = len(operation._plans)
+    assert (kept[short], kept[long]) == (20, 4)
+    for number in range(80):
+        documents.prepare(f"{long} # {number}", None)
+    assert sum(prepared.length for prepared in documents._known.values() if isinstance(prepared, Prepared)) <= 500_000
 
 
 # ---------------------------------------------------------------- introspection

@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import Mock
 
@@ -38,28 +39,27 @@ FEED = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def served(database: Cluster) -> AsyncIterator[Registry]:
+async def served(database: Cluster) -> AsyncIterator["Served"]:
     """The API on a port of its own: streams need a connection that lasts."""
     app = make_app(Settings(database_url=database.app_url))
     spoken = protocols(Connections(most=1_000, header_timeout=10, body_timeout=10))
     config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", **spoken)
-    APPS.append(app)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
-        yield Registry(client, await make_key(database.app_url))
+        yield Served(client, await make_key(database.app_url), app)
     server.should_exit = True
     await serving
 
 
-APPS: list[Gate] = []
+@dataclass(frozen=True)
+class Served(Registry):
+    """A caller, and the application that it asks."""
 
-
-def app_at(registry: Registry) -> Gate:
-    return APPS[-1]
+    app: Gate
 
 
 class Stream:
@@ -355,11 +355,11 @@ async def test_what_a_socket_sends_is_small_and_not_compressed(served: Registry)
         assert ended.value.rcvd.code == 1009
 
 
-async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: Registry) -> None:
+async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: Served) -> None:
     project = await make_project(served)
     long = {**new(project), "parameters": {"text": "x" * 20_000}}
     query = EVENTS.replace("seq }", "seq subject { ... on ModelVersion { parameters } } }")
-    kept = app_at(served).sockets.subscriptions._shared  # type: ignore[attr-defined]
+    kept = served.app.sockets.subscriptions._shared  # type: ignore[attr-defined]
     async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
         await asyncio.sleep(0.1)
         before = len(kept)
@@ -370,9 +370,9 @@ async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: 
     assert len(kept) == before + 1
 
 
-async def test_subscriptions_are_limited_for_each_principal_also_on_one_connection(served: Registry) -> None:
+async def test_subscriptions_are_limited_for_each_principal_also_on_one_connection(served: Served) -> None:
     project = await make_project(served)
-    places = app_at(served).admission.streams
+    places = served.app.admission.streams
     before, places.each = places.each, 1
     try:
         async with greeted(served) as connection:

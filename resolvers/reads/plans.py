@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -72,7 +72,7 @@ class Plan:
         given = Given(variables, caller, payload, {})
         return [parameter(given) for parameter in self.parameters]
 
-    async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any] | None = None) -> bytes:
+    async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any]) -> bytes:
         """The answer as it goes out, written in a turn where that takes long; AnswerTooLarge above the limit."""
         if len(answer) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
@@ -80,7 +80,7 @@ class Plan:
             return answer
         if not self.finishing.is_weighty:
             return self.finishing(answer, self.most_bytes)
-        async with turn or nullcontext():
+        async with turn:
             finished = await aside(self.finishing, answer, self.most_bytes)
         if len(finished) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
@@ -118,11 +118,8 @@ class Operation:
 
     def read_plan(self, variables: VariableValues, caller: Asking) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
-        plan = self.known_plan(variables, caller)
-        if plan is None:
-            plan = self.compile_query(variables, caller)
-            self.learn(plan, variables, caller)
-        return plan
+        shape = (caller.visible is None, self.shape(variables.coerced))
+        return self._kept(shape, lambda: self.compile_query(variables, caller))
 
     def known_plan(self, variables: VariableValues, caller: Asking) -> Plan | None:
         """The plan of a query, if it has been made."""
