@@ -373,7 +373,7 @@ async def test_all_fields_of_a_mutation_together_have_the_time_of_one(
         assert time.monotonic() - began < 2
     assert reply.status == 503
     assert len(json.loads(reply.body)["errors"]) == 6
-    assert "send fewer fields at once" in json.loads(reply.body)["errors"][-1]["message"]
+    assert "Send fewer fields at once" in json.loads(reply.body)["errors"][-1]["message"]
 
 
 async def test_a_body_in_tiny_chunks_costs_no_more_than_its_size(registry: Registry) -> None:
