@@ -51,11 +51,12 @@ async def set_dataset_version_status(
     tx: Transaction, *, dataset_version_id: str, status: DatasetVersionStatus, reason: str
 ) -> dict[str, str]:
     project_id = (await tx.dataset_version(dataset_version_id))["project_id"]
-    await load.lock_policy(tx.session, project_id)
+    policy = await load.lock_policy(tx.session, project_id)
     found = await tx.dataset_version(dataset_version_id)
     before = {"status": found["status"], "statusReason": found["status_reason"]}
     kept = None if status is DatasetVersionStatus.ACTIVE else reason
-    changes = {"status": status, "status_reason": kept}
+    since = {} if status == found["status"] else {"status_at": policy["now"]}
+    changes = {"status": status, "status_reason": kept, **since}
     await tx.session.execute(update(DatasetVersion).where(DatasetVersion.id == dataset_version_id).values(changes))  # type: ignore[arg-type]
     change = {"before": before, "after": {"status": status, "statusReason": kept}, "notes": reason}
     await tx.record("datasetVersion.statusSet", dataset_version_id, project_id, chain=project_id, **change)

@@ -6,8 +6,9 @@ from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resolvers.errors import Conflict, NotFound
+from resolvers.rules.access import at_least
 from resolvers.transaction import REGISTRY, Transaction
-from storage import load
+from storage import load, policies
 from storage.ids import new_id
 from storage.principals import Member, Principal
 from storage.vocabulary import PrincipalKind, Role
@@ -18,11 +19,16 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
     principal = await known_principal(tx, email, PrincipalKind.USER)
     before = await load.member(tx.session, project_id, principal["id"])
     if before is None or before["role"] != role:
-        row = {"project_id": project_id, "principal_id": principal["id"], "role": role, "created_by": tx.caller.actor}
-        insert = upsert(Member).values(row)
-        await tx.session.execute(
-            insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_={"role": role})
-        )
+        could, can = before is not None and at_least(before["role"], Role.REVIEWER), at_least(role, Role.REVIEWER)
+        now: dict[str, Any] = {"role": role}
+        if could != can:
+            # Not from when the lock was asked for: a vote may have been given while this waited.
+            now["reviewer_since"] = await load.now(tx.session) if can else None
+        row = {"project_id": project_id, "principal_id": principal["id"], "created_by": tx.caller.actor}
+        insert = upsert(Member).values(row | now)
+        await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_=now))
+        if could and not can:
+            await policies.reviewer_left(tx.session, project_id)
         change = {
             "before": before and {"email": email, "role": before["role"]},
             "after": {"email": email, "role": role},
@@ -39,6 +45,8 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
         raise NotFound("member", f"{email} of {project_id}", "input.email")
     those = (Member.project_id == project_id, Member.principal_id == principal["id"])
     await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
+    if at_least(before["role"], Role.REVIEWER):
+        await policies.reviewer_left(tx.session, project_id)
     change = {"before": {"email": email, "role": before["role"]}, "after": None}
     await tx.record("member.removed", project_id, project_id, chain=project_id, **change)
     return {"project_id": project_id}

@@ -1,11 +1,27 @@
+"""Changing a project's policy: tightening at once, loosening after a second look (`resolvers.rules.policies`)."""
+
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import update
 
-from resolvers.transaction import Transaction
-from storage.policies import ProjectPolicy
-from storage.vocabulary import PolicyMode
+from resolvers.errors import Conflict, Forbidden
+from resolvers.rules import policies as rules
+from resolvers.rules.access import MUTATIONS
+from resolvers.rules.approvals import is_reviewer
+from resolvers.transaction import Caller, Transaction
+from storage import load, policies
+from storage.engine import Database
+from storage.ids import new_id
+from storage.policies import PolicyChange, ProjectPolicy
+from storage.vocabulary import PolicyChangeStatus, PolicyMode
+
+CLOCK = Caller("lineal policies", None, "policies")
+
+PENDING, APPLIED = PolicyChangeStatus.PENDING, PolicyChangeStatus.APPLIED
+Events = list[dict[str, Any]]
 
 
 class PolicyChanges(TypedDict, total=False):
@@ -15,6 +31,7 @@ class PolicyChanges(TypedDict, total=False):
     project_id: str
     required_approvals: int
     allow_self_approval: bool
+    allow_requester_approval: bool
     require_complete_card: bool
     block_invalid_data: bool
     semver: PolicyMode
@@ -23,15 +40,141 @@ class PolicyChanges(TypedDict, total=False):
     min_metrics: Sequence[Mapping[str, Any]]
     max_regression: float | None
     approval_valid_days: int
+    loosening_hours: float
 
 
 async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -> dict[str, str]:
     project_id = new["project_id"]
-    before = await tx.lock_project(project_id)
-    changes = {name: value for name, value in new.items() if name != "project_id" and value != before[name]}
-    if changes:
-        those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)  # type: ignore[arg-type]
-        await tx.session.execute(those.values(changes))
-        change = {"before": {name: before[name] for name in changes}, "after": changes}
-        await tx.record("policy.updated", project_id, project_id, chain=project_id, **change)
+    policy = await tx.lock_project(project_id)
+    known = await policies.changes_in_force(tx.session, project_id)
+    confirmable = not await policies.is_alone(tx.session, project_id, tx.caller.actor)
+    asked = {field: value for field, value in new.items() if field != "project_id"}
+    pending = {row["field"]: row["to_value"] for row in known if row["status"] == PENDING}
+    decision = rules.decide(policy, asked, pending, confirmable=confirmable)
+
+    events = await _end(tx, known, decision.withdrawn.union(decision.at_once))
+    events += await _begin(tx, policy, {field: decision.at_once[field] for field in decision.alone}, APPLIED)
+    events += await _begin(tx, policy, decision.waiting, PENDING)
+    events += await _apply(tx, policy, decision.at_once)
+    if events:
+        await tx.append(project_id, *events)
     return {"project_id": project_id}
+
+
+async def confirm_policy_change(tx: Transaction, *, change_id: str) -> dict[str, str]:
+    project_id = (await tx.policy_change(change_id))["project_id"]
+    policy = await tx.lock_project(project_id)
+    row = await policies.locked_change(tx.session, change_id)
+    await _refuse_unless_second(tx, row)
+    if row["status"] != PENDING:
+        raise Conflict(
+            f"The change {change_id} is {row['status']}. Only a PENDING change can be confirmed.", current=row["status"]
+        )
+    events = await _take_effect(tx, policy, row, "policy.changeConfirmed", tx.caller.actor)
+    await tx.append(project_id, *events)
+    return {"change_id": change_id, "project_id": project_id}
+
+
+async def _refuse_unless_second(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Only a person who reviews in the project, and did not ask for the change, confirms it."""
+    member = await load.member(tx.session, row["project_id"], tx.caller.principal_id or "")
+    actor = tx.caller.actor
+    if not is_reviewer(member["role"] if member else None, tx.caller.kind):
+        raise Forbidden(f"{actor} is not a reviewer of the project. A person with the role REVIEWER or ADMIN confirms.")
+    if row["created_by"] == actor:
+        raise Forbidden(
+            f"{actor} requested this change. Another REVIEWER or ADMIN confirms it, or it takes effect at"
+            f" {row['effective_at']:%Y-%m-%dT%H:%M:%SZ}.",
+            reason="REQUESTER",
+        )
+
+
+async def run_due_changes(database: Database) -> int:
+    """Let every change take effect whose time has come: how many. Any number of processes may call it at once."""
+    made = 0
+    while await _one_due(database):
+        made += 1
+    return made
+
+
+async def _one_due(database: Database) -> bool:
+    async with database.transaction() as session:
+        due = await policies.due_change(session)
+        if due is None:
+            return False
+        tx = Transaction(session, CLOCK, MUTATIONS["updateProjectPolicy"])
+        policy = await tx.lock_project(due["project_id"])
+        row = await policies.locked_change(session, due["id"])
+        if row["status"] == PENDING:  # nobody was faster
+            await tx.append(due["project_id"], *await _take_effect(tx, policy, row, "policy.changeApplied", None))
+        return True
+
+
+async def _take_effect(
+    tx: Transaction, policy: Mapping[str, Any], row: Mapping[str, Any], action: str, confirmed_by: str | None
+) -> Events:
+    values = {"status": APPLIED, "confirmed_by": confirmed_by, "effective_at": policy["now"]}
+    await _set(tx, row["id"], **values)
+    known = await policies.changes_in_force(tx.session, row["project_id"])
+    events = await _end(tx, [each for each in known if each["id"] != row["id"]], {row["field"]})
+    after = {"status": APPLIED, "confirmedBy": confirmed_by}
+    events.append(tx.event(action, row["id"], row["project_id"], before={"status": PENDING}, after=after))
+    return events + await _apply(tx, policy, {row["field"]: row["to_value"]})
+
+
+async def _begin(
+    tx: Transaction, policy: Mapping[str, Any], changes: Mapping[str, Any], status: PolicyChangeStatus
+) -> Events:
+    """Keep changes that loosen: pending, or in force at once because nobody else could confirm them."""
+    alone = status is APPLIED
+    wait = timedelta() if alone else timedelta(hours=policy["loosening_hours"])
+    events = []
+    for field, value in sorted(changes.items()):
+        row = {
+            "id": new_id("pch"),
+            "project_id": policy["project_id"],
+            "field": field,
+            "from_value": policy[field],
+            "to_value": value,
+            "effective_at": policy["now"] + wait,
+            "status": status,
+            "alone": alone,
+            "created_by": tx.caller.actor,
+        }
+        await tx.keep(PolicyChange, row)
+        after = {"field": to_camel(field), "from": policy[field], "to": value, "status": status, "alone": alone}
+        after["effectiveAt"] = f"{row['effective_at']:%Y-%m-%dT%H:%M:%S.%fZ}"
+        action = "policy.changeApplied" if alone else "policy.changeRequested"
+        events.append(tx.event(action, row["id"], row["project_id"], after=after))
+    return events
+
+
+async def _end(tx: Transaction, known: Sequence[Mapping[str, Any]], fields: set[str] | frozenset[str]) -> Events:
+    """End what is known of these fields: a pending change is withdrawn, one in force gives way to a later one."""
+    events = []
+    for row in known:
+        if row["field"] not in fields:
+            continue
+        is_pending = row["status"] == PENDING
+        status = PolicyChangeStatus.WITHDRAWN if is_pending else PolicyChangeStatus.REPLACED
+        await _set(tx, row["id"], status=status)
+        if is_pending:
+            before, after = {"status": PENDING}, {"status": status}
+            withdrawn = tx.event("policy.changeWithdrawn", row["id"], row["project_id"], before=before, after=after)
+            events.append(withdrawn)
+    return events
+
+
+async def _set(tx: Transaction, id_: str, **values: Any) -> None:
+    await tx.session.execute(update(PolicyChange).where(PolicyChange.id == id_).values(values))  # type: ignore[arg-type]
+
+
+async def _apply(tx: Transaction, policy: Mapping[str, Any], changes: Mapping[str, Any]) -> Events:
+    """Change the policy in force; the event that tells of it."""
+    if not changes:
+        return []
+    project_id = policy["project_id"]
+    those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)
+    await tx.session.execute(those.values(dict(changes)))
+    before = {field: policy[field] for field in changes}
+    return [tx.event("policy.updated", project_id, project_id, before=before, after=dict(changes))]

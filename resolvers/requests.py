@@ -7,10 +7,10 @@ from typing import Any
 from resolvers.errors import Conflict, Forbidden
 from resolvers.rules import gates, stages
 from resolvers.rules.access import at_least
-from resolvers.rules.approvals import Asked, reviewer_problem
+from resolvers.rules.approvals import Asked
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
-from resolvers.transitions import caller_in, close_request, promotion_of, review_event, step_events
+from resolvers.transitions import caller_in, close_request, promotion_of, require_seen, review_event, step_events
 from resolvers.versions import touch, version_of
 from storage import load
 from storage.approvals import TransitionRequest
@@ -58,7 +58,13 @@ async def _closed_if_over(tx: Transaction, project_id: str, request_id: str) -> 
 
 
 async def review_transition(
-    tx: Transaction, *, request_id: str, decision: Decision, notes: str | None = None
+    tx: Transaction,
+    *,
+    request_id: str,
+    decision: Decision,
+    notes: str | None = None,
+    expected_revision: int | None = None,
+    expected_review_digest: str | None = None,
 ) -> dict[str, str]:
     request = await tx.request(request_id)
     _refuse_unless_open(request)
@@ -66,9 +72,11 @@ async def review_transition(
     found = await load.version_in_model(tx.session, request["model_id"], request["number"])
     assert found is not None
     promotion = await promotion_of(tx, project_id, found["id"], target)
+    require_seen(promotion, expected_revision, expected_review_digest)
     reviewer = caller_in(tx, promotion)
-    allow_self = promotion.policy["allow_self_approval"]
-    if (wrong := reviewer_problem(reviewer, promotion.author, allow_self)) is not None:
+    # Whoever requested it may reject it, as it may cancel it.
+    wrong = promotion.panel.problem(reviewer)
+    if wrong and not (wrong.reason == "REQUESTER" and decision is Decision.REJECT):
         raise Forbidden(wrong.sentence, reason=wrong.reason)
 
     review = review_event(

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
-from storage import audit, load, rollouts
+from storage import audit, load, policies, rollouts
 from storage.ids import new_id
 from storage.vocabulary import PrincipalKind
 
@@ -140,6 +140,9 @@ class Transaction:
         found = await rollouts.deployment(self.session, id_, self.caller.who)
         await self.lock_model(self._found(found, "deployment", id_, field)["model_id"])
         return await rollouts.locked(self.session, id_)
+
+    async def policy_change(self, id_: str, field: str = "input.changeId") -> Mapping[str, Any]:
+        return self._found(await policies.change(self.session, id_, self.caller.who), "policy change", id_, field)
 
     async def webhook(self, id_: str, field: str = "input.webhookId") -> Mapping[str, Any]:
         """A webhook, which nobody else changes until this transaction ends."""

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from resolvers.errors import ApprovalRequired, Conflict, GateFailed, NotFound
 from resolvers.rollouts import take
-from resolvers.rules import gates, stages
+from resolvers.rules import approvals, gates, stages
 from resolvers.rules.approvals import Asked, Person
 from resolvers.rules.gates import Outcome, Promotion
 from resolvers.rules.rollout import ACTIVE, Action
@@ -31,6 +31,8 @@ async def transition_stage(
     notes: str | None = None,
     approved_by: str | None = None,
     expected_stage: Stage | None = None,
+    expected_revision: int | None = None,
+    expected_review_digest: str | None = None,
     retire_deployments: bool = False,
 ) -> dict[str, str | None]:
     project_id, found = await version_of(tx, model_id, version)
@@ -42,8 +44,11 @@ async def transition_stage(
         in_production=found["production_id"],
     )
     events: list[dict[str, Any]] = []
-    if target_stage is Stage.PRODUCTION or approved_by is not None:
+    is_gated = target_stage is Stage.PRODUCTION or approved_by is not None
+    if is_gated or expected_revision is not None or expected_review_digest is not None:
         promotion = await promotion_of(tx, project_id, found["id"], target_stage)
+        require_seen(promotion, expected_revision, expected_review_digest)
+    if is_gated:
         asked = Asked(caller_in(tx, promotion), approved_by, tx.caller.may_attest)
         outcome = gates.outcome(promotion, target_stage, asked)
         refuse_unless_allowed(outcome, promotion, target_stage)
@@ -89,6 +94,24 @@ async def promotion_of(tx: Transaction, project_id: str, version_id: str, target
     """What the gates look at. Roles, the policy and the status of data stay so until the transaction ends."""
     await load.lock_policy(tx.session, project_id, share=True)
     return Promotion(**await load.promotion(tx.session, version_id, target))
+
+
+def require_seen(promotion: Promotion, revision: int | None, seen: str | None) -> None:
+    """CONFLICT where the version is no longer as the caller has seen it."""
+    now = promotion.reviewed["cardRevision"]
+    if revision is not None and revision != now:
+        raise Conflict(
+            f"expectedRevision is {revision}; the model card is at revision {now} now. Read it again.",
+            field="input.expectedRevision",
+            current=now,
+        )
+    if seen is not None and seen != (digest := approvals.digest(promotion.reviewed)):
+        raise Conflict(
+            "expectedReviewDigest is not that of the version as it is now: its card, description, tags or data have"
+            " changed. Read them again.",
+            field="input.expectedReviewDigest",
+            current=digest,
+        )
 
 
 def caller_in(tx: Transaction, promotion: Promotion) -> Person:
@@ -149,6 +172,8 @@ def review_event(
     """The event of a decision, which says what it means and what it was made on."""
     verb = "approves" if decision is Decision.APPROVE else "rejects"
     attested = f", as {attested_by} attests" if attested_by else ""
+    alone = decision is Decision.APPROVE and promotion.panel.approves_alone(reviewer["email"])
+    only = ", as the only person who could review it" if alone else ""
     approval = {
         "id": new_id("apr"),
         "requestId": request_id,
@@ -158,8 +183,9 @@ def review_event(
         "reviewerId": reviewer["id"],
         "attestedBy": attested_by,
         "decision": decision,
+        "alone": alone,
         "meaning": f"{reviewer['email']} {verb} that {found['model_id']} {Number(*found['number'])} goes to {target}"
-        f"{attested}.",
+        f"{attested}{only}.",
         "reviewed": promotion.reviewed,
     }
     action = "version.approved" if decision is Decision.APPROVE else "version.rejected"

@@ -81,12 +81,12 @@ class Mutation:
     remove_tags: versions.TagsPayload | None = mutation(
         "Remove tags from a version.", versions.TagsInput, write_versions.remove_tags
     )
-    transition_stage: versions.TransitionStagePayload | None = mutation(
+    transition_stage: transitions.TransitionStagePayload | None = mutation(
         "Bring a version to another stage. A promotion archives the version that was in production, in the same"
         " transaction. ILLEGAL_TRANSITION where the stage machine has no such step, CONFLICT where `expectedStage` is"
         " no longer so, APPROVAL_REQUIRED where too few reviewers have approved, GATE_FAILED where the policy or the"
         " facts are against it.",
-        versions.TransitionStageInput,
+        transitions.TransitionStageInput,
         write_transitions.transition_stage,
     )
     request_transition: transitions.RequestTransitionPayload | None = mutation(
@@ -149,7 +149,17 @@ class Mutation:
         "Take somebody's role in a project away.", principals.RemoveMemberInput, write_members.remove_member
     )
     update_project_policy: policies.UpdateProjectPolicyPayload | None = mutation(
-        "Change a project's policy.", policies.UpdateProjectPolicyInput, write_policies.update_project_policy
+        "Change a project's policy. Tightening takes effect at once. Loosening (fewer approvals, self-approval, gates"
+        " off, longer validity) becomes a pending change, unless nobody else in the project could confirm it. A new"
+        " value for the same field withdraws a pending change; the value in force does too.",
+        policies.UpdateProjectPolicyInput,
+        write_policies.update_project_policy,
+    )
+    confirm_policy_change: policies.ConfirmPolicyChangePayload | None = mutation(
+        "Let a pending change of a policy take effect now. FORBIDDEN for services, for callers who are not a REVIEWER"
+        " or ADMIN of the project, and for the caller who requested it. CONFLICT if it is no longer PENDING.",
+        policies.ConfirmPolicyChangeInput,
+        write_policies.confirm_policy_change,
     )
     define_tag: tags.DefineTagPayload | None = mutation(
         "Define a tag of a project's vocabulary. CONFLICT where a name or alias stands for another tag already.",

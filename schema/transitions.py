@@ -10,9 +10,13 @@ from resolvers.reads.reviews import (
     REVIEW_NEEDS,
     WOULD_ARCHIVE,
     all_gates,
+    approvals_recorded,
+    approvals_required,
+    changed_since,
     invalid_reason,
     is_allowed,
     is_valid,
+    your_approval_would_count,
 )
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
@@ -23,6 +27,7 @@ from schema.scalars import SemVer
 from storage.approvals import Approval as ApprovalRow
 from storage.approvals import TransitionRequest as RequestRow
 from storage.load import request_status
+from storage.versions import StageTransition as StageTransitionRow
 
 
 @strawberry.type(description="One condition of a step, and whether it holds.")
@@ -33,10 +38,27 @@ class Gate:
 
 
 @strawberry.type(
-    description="A dry run of a step: what `transitionStage` would say to the caller now. Nothing is done."
+    description="A dry run of a step: how the gates stand now, by what is recorded. Nothing is done. An approval that"
+    " the caller could give with `transitionStage` does not count before it is given."
 )
 class PromotionCheck:
     allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed, weight=HEAVY)
+    approvals_recorded: int = computed(
+        "How many recorded approvals of this step count now.", DRY_RUN_NEEDS, approvals_recorded, weight=HEAVY
+    )
+    approvals_required: int = computed(
+        "How many the policy requires. 0 for a stage other than PRODUCTION.",
+        DRY_RUN_NEEDS,
+        approvals_required,
+        weight=HEAVY,
+    )
+    your_approval_would_count: bool = computed(
+        "Whether an approval by the caller would count in addition to those recorded. False for services, for callers"
+        " who are not reviewers, and where the policy asks for another person.",
+        DRY_RUN_NEEDS,
+        your_approval_would_count,
+        weight=HEAVY,
+    )
     gates: list[Gate] = computed(
         "Each condition, into PRODUCTION all of them, elsewhere the stage machine alone.",
         DRY_RUN_NEEDS,
@@ -44,6 +66,20 @@ class PromotionCheck:
         weight=HEAVY,
     )
     would_archive: links.ModelVersion | None = one("The version that the step would archive, or null.", WOULD_ARCHIVE)
+
+
+@strawberry.type(description="Something that is no longer as a review saw it.")
+class ReviewedChange:
+    what: words.ReviewedPart = column("The part that has changed.")
+    subject: str | None = column("The id of the data set version, for DATA; otherwise null.")
+    before: str | None = column(
+        "What the review saw: a card's revision, a data set version's status, the description, or the tags,"
+        " comma-separated.",
+        weight=TEXT,
+    )
+    after: str | None = column(
+        "What is there now. The same as before where it had changed and changed back.", weight=TEXT
+    )
 
 
 @strawberry.type(description="A reviewer's decision on one step of a version. Decisions are added, never changed.")
@@ -61,9 +97,47 @@ class Approval:
     notes: str | None = column("Why.", weight=TEXT)
     at: datetime = column("When it was decided.")
     attested_by: str | None = column("Who stated it in the reviewer's place; null where the reviewer did.")
+    alone: bool = column(
+        "Whether the reviewer approved its own version or request, because nobody else in the project could review it."
+    )
     valid: bool = computed("Whether it still counts.", REVIEW_NEEDS, is_valid, weight=TEXT)
     invalid_reason: str | None = computed(
         "Why it no longer counts; null while it does.", REVIEW_NEEDS, invalid_reason, weight=TEXT
+    )
+    changed_since: list[ReviewedChange] = computed(
+        "What has changed since the decision, of what the review showed: the model card, the data, the description and"
+        " the tags. Any of it makes an approval invalid.",
+        REVIEW_NEEDS,
+        changed_since,
+        weight=TEXT,
+    )
+
+
+@strawberry.type(description="One step in a version's history. Steps are added, never changed.")
+class StageTransition:
+    table: ClassVar = StageTransitionRow
+
+    id: strawberry.ID = column("Its id.")
+    from_stage: words.Stage | None = column("The stage before; null for the registration.")
+    to_stage: words.Stage = column("The stage after.")
+    at: datetime = column("When it happened, by the database's clock.")
+    actor: str = column("Who did it: the owner of the API key.")
+    approved_by: str | None = column("Who approved it: by name where one was given, else all whose approval counted.")
+    approvals: list[Approval] = many(
+        "What reviewers decided of this step, the oldest first.",
+        "{c}.version_id = {t}.version_id AND {c}.target_stage = {t}.to_stage"
+        " AND {c}.stage_position = {t}.after_position",
+        "{c}.at, {c}.id",
+    )
+    alone: bool = expression(
+        "Whether an approval of this step was given by the only person who could review it, for its own version or"
+        " request.",
+        "EXISTS (SELECT FROM approvals a WHERE a.version_id = {t}.version_id AND a.target_stage = {t}.to_stage"
+        " AND a.stage_position = {t}.after_position AND a.alone)",
+    )
+    notes: str | None = column("Why.", weight=TEXT)
+    automatic: bool = column(
+        "Whether it followed from another step, as the archiving that a promotion causes, or from retention."
     )
 
 
@@ -86,6 +160,45 @@ class TransitionRequest(Node):
     )
 
 
+EXPECTED_REVISION = "The revision of the model card that the caller has seen. CONFLICT if it is another now."
+EXPECTED_DIGEST = (
+    "The `reviewDigest` of the version that the caller has seen. CONFLICT if its card, description, tags or data have"
+    " changed since."
+)
+
+
+@strawberry.input(description="A version and the stage that it shall go to.")
+class TransitionStageInput:
+    model_id: strawberry.ID = given("The model.", limits.Id("model"))
+    version: SemVer = given("The version's number.")
+    target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
+    notes: str | None = optional("Why; kept in the history.", limits.NOTES)
+    approved_by: str | None = optional(
+        "Who approved it: the caller, a reviewer whose approval is recorded, or, where the caller's key may attest, any"
+        " reviewer. APPROVAL_REQUIRED where it is nobody of these.",
+        limits.Name(),
+    )
+    expected_stage: words.Stage | None = optional(
+        "The stage that the caller believes the version to be in; CONFLICT if it is not."
+    )
+    expected_revision: int | None = optional(EXPECTED_REVISION, limits.Whole(2**31 - 1))
+    expected_review_digest: str | None = optional(EXPECTED_DIGEST, limits.Text(64))
+    retire_deployments: bool | None = optional(
+        "Whether archiving takes its deployments away; absent: false, and CONFLICT where it is deployed. A promotion"
+        " leaves the deployments of the version that it replaces where they are, until others take over."
+    )
+
+
+@strawberry.type(description="What `transitionStage` changed.")
+class TransitionStagePayload:
+    version: links.ModelVersion = one("The version, in its new stage.", "{c}.id = {payload[version_id]}")
+    transition: StageTransition = one("The new entry of its history.", "{c}.id = {payload[transition_id]}")
+    archived: links.ModelVersion | None = one(
+        "The version that was in production before and was archived by this promotion.",
+        "{c}.id = {payload[archived_id]}",
+    )
+
+
 @strawberry.input(description="A step to ask for.")
 class RequestTransitionInput:
     model_id: strawberry.ID = given("The model.", limits.Id("model"))
@@ -104,6 +217,8 @@ class ReviewTransitionInput:
     request_id: strawberry.ID = given("An OPEN request.", limits.Id("req"))
     decision: words.Decision = given("What is decided.")
     notes: str | None = optional("Why; kept with the decision.", limits.NOTES)
+    expected_revision: int | None = optional(EXPECTED_REVISION, limits.Whole(2**31 - 1))
+    expected_review_digest: str | None = optional(EXPECTED_DIGEST, limits.Text(64))
 
 
 @strawberry.type(description="What `reviewTransition` wrote.")

@@ -9,7 +9,7 @@ from resolvers.reads.comparison import WITH_ANOTHER
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.reads.reviews import DRY_RUN
+from resolvers.reads.reviews import DRY_RUN, REVIEWED_NEEDS, review_digest
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits, objects
 from resolvers.rules.metrics import higher_is_better
@@ -38,9 +38,9 @@ from schema.impact import Impact, impact_of_version
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
 from schema.scalars import BigInt, SemVer
+from schema.transitions import StageTransition
 from storage.versions import DatasetUse as DatasetUseRow
 from storage.versions import Metric as MetricRow
-from storage.versions import StageTransition as StageTransitionRow
 from storage.versions import Version as VersionRow
 
 
@@ -82,28 +82,6 @@ class VersionChange:
     reasons: list[str] = column("Why, one sentence for each difference, the weightiest first.")
     declared_bump: words.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
     sufficient: bool = column("Whether the declared bump is at least the required one.")
-
-
-@strawberry.type(description="One step in a version's history. Steps are added, never changed.")
-class StageTransition:
-    table: ClassVar = StageTransitionRow
-
-    id: strawberry.ID = column("Its id.")
-    from_stage: words.Stage | None = column("The stage before; null for the registration.")
-    to_stage: words.Stage = column("The stage after.")
-    at: datetime = column("When it happened, by the database's clock.")
-    actor: str = column("Who did it: the owner of the API key.")
-    approved_by: str | None = column("Who approved it: by name where one was given, else all whose approval counted.")
-    approvals: list[links.Approval] = many(
-        "What reviewers decided of this step, the oldest first.",
-        "{c}.version_id = {t}.version_id AND {c}.target_stage = {t}.to_stage"
-        " AND {c}.stage_position = {t}.after_position",
-        "{c}.at, {c}.id",
-    )
-    notes: str | None = column("Why.", weight=TEXT)
-    automatic: bool = column(
-        "Whether it followed from another step, as the archiving that a promotion causes, or from retention."
-    )
 
 
 @strawberry.type(
@@ -182,6 +160,13 @@ class ModelVersion(Node):
     )
     transition_requests: Connection[links.TransitionRequest] = connection(
         "The steps that were asked for, the newest first.", "{c}.version_id = {t}.id", NEWEST_FIRST
+    )
+    review_digest: str = computed(
+        "Stands for all that a review shows: the card's revision, the description, the tags, and the status of the"
+        " data. It changes when any of these does. Send it as `expectedReviewDigest`. 64 hexadecimal digits.",
+        REVIEWED_NEEDS,
+        review_digest,
+        weight=TEXT,
     )
     promotion: links.PromotionCheck = bound(
         "A dry run of the step to a stage, for the caller.",
@@ -307,33 +292,3 @@ class TagsInput:
 class TagsPayload:
     version: ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")
     warnings: list[str] = payload("What was accepted but deserves a look.")
-
-
-@strawberry.input(description="A version and the stage that it shall go to.")
-class TransitionStageInput:
-    model_id: strawberry.ID = given("The model.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
-    notes: str | None = optional("Why; kept in the history.", limits.NOTES)
-    approved_by: str | None = optional(
-        "Who approved it: the caller, a reviewer whose approval is recorded, or, where the caller's key may attest, any"
-        " reviewer. APPROVAL_REQUIRED where it is nobody of these.",
-        limits.Name(),
-    )
-    expected_stage: words.Stage | None = optional(
-        "The stage that the caller believes the version to be in; CONFLICT if it is not."
-    )
-    retire_deployments: bool | None = optional(
-        "Whether archiving takes its deployments away; absent: false, and CONFLICT where it is deployed. A promotion"
-        " leaves the deployments of the version that it replaces where they are, until others take over."
-    )
-
-
-@strawberry.type(description="What `transitionStage` changed.")
-class TransitionStagePayload:
-    version: ModelVersion = one("The version, in its new stage.", "{c}.id = {payload[version_id]}")
-    transition: StageTransition = one("The new entry of its history.", "{c}.id = {payload[transition_id]}")
-    archived: ModelVersion | None = one(
-        "The version that was in production before and was archived by this promotion.",
-        "{c}.id = {payload[archived_id]}",
-    )

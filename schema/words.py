@@ -14,8 +14,10 @@ from storage.vocabulary import (
     LineageDirection,
     LineageEdgeKind,
     OrderDirection,
+    PolicyChangeStatus,
     PolicyMode,
     PrincipalKind,
+    ReviewedPart,
     Role,
     Stage,
     TransitionRequestStatus,
@@ -35,8 +37,10 @@ __all__ = [
     "LineageDirection",
     "LineageEdgeKind",
     "OrderDirection",
+    "PolicyChangeStatus",
     "PolicyMode",
     "PrincipalKind",
+    "ReviewedPart",
     "Role",
     "Stage",
     "TransitionRequestStatus",
@@ -172,4 +176,20 @@ words(
     VALID="It works.",
     EXPIRED="Its time is over, or it was replaced.",
     REVOKED="It was revoked.",
+)
+words(
+    PolicyChangeStatus,
+    "The state of a change that loosens a policy.",
+    PENDING="Waits for a confirmation or for its time. The policy is still the stricter one.",
+    APPLIED="In force.",
+    REPLACED="Was in force until a later change of the same field.",
+    WITHDRAWN="Never took effect: the field was changed to another value first.",
+)
+words(
+    ReviewedPart,
+    "A part of what a review shows.",
+    CARD="The model card, by its revision.",
+    DATA="The status of a data set version that the version used, and when it was set.",
+    DESCRIPTION="The version's description.",
+    TAGS="The version's tags.",
 )

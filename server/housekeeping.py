@@ -1,5 +1,5 @@
-"""What every server process does beside answering: rollouts that are due, webhooks, checkpoints of the audit log,
-retention, forgetting old answers.
+"""What every server process does beside answering: rollouts and policies that are due, webhooks, checkpoints of the
+audit log, retention, forgetting old answers.
 
 Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
 """
@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from resolvers.idempotency import FORGET, KEPT_HOURS
+from resolvers.policies import run_due_changes
 from resolvers.retention import run_retention
 from resolvers.rollouts import run_due
 from server.checkpointing import PATIENCE, Checkpoints, checkpoint
@@ -23,6 +24,7 @@ from storage.outages import DatabaseAway
 log = structlog.get_logger("lineal")
 
 ROLLOUT_SECONDS = 0.5
+POLICY_SECONDS = 1.0
 WEBHOOK_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
@@ -52,6 +54,10 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         if steps := await run_due(database):
             log.info("rollouts", steps=steps)
 
+    async def change_policies() -> None:
+        if changes := await run_due_changes(database):
+            log.info("policies", changes=changes)
+
     sender = Sender(database, client)
 
     async def send_to_webhooks() -> None:
@@ -60,6 +66,7 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
     tasks = [
         asyncio.create_task(every(WEBHOOK_SECONDS, send_to_webhooks)),
         asyncio.create_task(every(ROLLOUT_SECONDS, go_on_with_rollouts)),
+        asyncio.create_task(every(POLICY_SECONDS, change_policies)),
         asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
         asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
         asyncio.create_task(every(FORGET_SECONDS, forget)),

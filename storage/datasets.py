@@ -1,4 +1,6 @@
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text, UniqueConstraint
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -39,6 +41,8 @@ class DatasetVersion(Recorded, table=True):
     features: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     status: str = DatasetVersionStatus.ACTIVE
     status_reason: str | None = None
+    # When the status was last set; null: never, or before revision 0009.
+    status_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class DatasetParent(SQLModel, table=True):

@@ -8,16 +8,18 @@ REVOKE UPDATE (stage, stage_position) ON versions FROM :app;
 GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
     model_cards, model_card_revisions, idempotent_answers, deployments, health_reports,
-    webhooks, webhook_deliveries TO :app;
+    webhooks, webhook_deliveries, policy_changes TO :app;
 GRANT UPDATE (description) ON models TO :app; -- also what the row lock needs
 GRANT UPDATE (description, touched_at) ON versions TO :app;
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO :app;
-GRANT UPDATE (status, status_reason) ON dataset_versions TO :app;
+GRANT UPDATE (status, status_reason, status_at) ON dataset_versions TO :app;
 GRANT UPDATE (revoked_at, expires_at, last_used_at) ON api_keys TO :app;
 GRANT UPDATE (administers) ON principals TO :app;
-GRANT UPDATE (role) ON members TO :app;
+GRANT UPDATE (role, reviewer_since) ON members TO :app;
 GRANT UPDATE (required_approvals, allow_self_approval, require_complete_card, block_invalid_data, semver, tags,
-    retention_days, min_metrics, max_regression, approval_valid_days) ON project_policies TO :app;
+    retention_days, min_metrics, max_regression, approval_valid_days, allow_requester_approval, loosening_hours,
+    reviewer_left_at) ON project_policies TO :app;
+GRANT UPDATE (status, effective_at, confirmed_by) ON policy_changes TO :app;
 GRANT UPDATE (description, deprecated) ON tag_definitions TO :app;
 GRANT UPDATE (status) ON transition_requests TO :app;
 GRANT UPDATE (revision, description, intended_use, limitations, ethical_considerations, training_data_summary,

@@ -37,9 +37,14 @@ def request_status(request: str) -> str:
     return f"CASE WHEN {over} THEN 'EXPIRED' ELSE {request}.status END"
 
 
+def reviewed(version: str) -> str:
+    """All that a review of the version of this name shows, as JSON."""
+    return REVIEWED.format(v=version)
+
+
 def review(approval: str) -> str:
     """A recorded decision beside what holds now, as JSON, for the row of this name."""
-    return REVIEW.format(a=approval, reviewed_now=REVIEWED.format(v="v"), request_status=request_status("r"))
+    return REVIEW.format(a=approval, reviewed_now=reviewed("v"), request_status=request_status("r"))
 
 
 def promotion_facts(version: str, target: str) -> str:
@@ -49,7 +54,7 @@ def promotion_facts(version: str, target: str) -> str:
         v=version,
         target=target,
         review=review("a"),
-        reviewed=REVIEWED.format(v=version),
+        reviewed=reviewed(version),
         parent=parent,
         child=VERSION_FACTS.format(v=version),
     )
@@ -94,7 +99,8 @@ async def lock_policy(session: AsyncSession, project_id: str, share: bool = Fals
 
 async def policy(session: AsyncSession, project_id: str) -> dict[str, Any]:
     """A project's policy as the audit log tells of it."""
-    statement = "SELECT to_jsonb(y) - 'project_id' AS policy FROM project_policies y WHERE project_id = :id"
+    facts = "to_jsonb(y) - ARRAY['project_id', 'reviewer_left_at']"
+    statement = f"SELECT {facts} AS policy FROM project_policies y WHERE project_id = :id"
     row = await one(session, statement, id=project_id)
     assert row is not None, f"{project_id} has no policy"
     return dict(row["policy"])

@@ -1,4 +1,6 @@
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, DateTime, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from storage.base import Recorded, readable_id, words
@@ -31,3 +33,5 @@ class Member(Recorded, table=True):
     project_id: str = Field(primary_key=True, foreign_key="projects.id")
     principal_id: str = Field(primary_key=True, foreign_key="principals.id")
     role: str
+    # Since when the role is REVIEWER or ADMIN without a break; null: since before revision 0009.
+    reviewer_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))

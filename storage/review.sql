@@ -6,6 +6,10 @@ json_build_object(
         WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
     'kind', (SELECT p.kind FROM principals p WHERE p.id = {a}.reviewer_id),
     'is_author', (SELECT v.created_by = {a}.reviewer FROM versions v WHERE v.id = {a}.version_id),
+    'is_requester', (SELECT r.created_by = {a}.reviewer FROM transition_requests r WHERE r.id = {a}.request_id),
+    'alone', {a}.alone,
+    'returned', (SELECT m.reviewer_since > {a}.at FROM members m
+        WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
     'superseded', EXISTS (SELECT FROM approvals b WHERE b.version_id = {a}.version_id
         AND b.reviewer_id = {a}.reviewer_id AND b.target_stage = {a}.target_stage
         AND b.stage_position = {a}.stage_position AND (b.at, b.id) > ({a}.at, {a}.id)),
@@ -13,6 +17,7 @@ json_build_object(
         FROM project_policies y WHERE y.project_id = {a}.project_id),
     'valid_days', (SELECT y.approval_valid_days FROM project_policies y WHERE y.project_id = {a}.project_id),
     'allow_self', (SELECT y.allow_self_approval FROM project_policies y WHERE y.project_id = {a}.project_id),
+    'allow_requester', (SELECT y.allow_requester_approval FROM project_policies y WHERE y.project_id = {a}.project_id),
     'now', (SELECT {reviewed_now} FROM versions v WHERE v.id = {a}.version_id),
     'stage', (SELECT v.stage FROM versions v WHERE v.id = {a}.version_id),
     'now_position', (SELECT v.stage_position FROM versions v WHERE v.id = {a}.version_id),

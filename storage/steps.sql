@@ -49,7 +49,8 @@ FROM approvals a FULL JOIN (
 ) e ON e.approval ->> 'id' = a.id
 WHERE a.id IS NULL OR e.chain IS NULL
     OR (e.at, e.subject_id, e.notes) IS DISTINCT FROM (a.at, a.version_id, a.notes)
-    OR e.approval IS DISTINCT FROM jsonb_build_object('id', a.id, 'requestId', a.request_id,
+    OR coalesce((e.approval ->> 'alone')::boolean, false) <> a.alone
+    OR e.approval - 'alone' IS DISTINCT FROM jsonb_build_object('id', a.id, 'requestId', a.request_id,
         'targetStage', a.target_stage, 'stagePosition', a.stage_position, 'reviewer', a.reviewer,
         'reviewerId', a.reviewer_id, 'attestedBy', a.attested_by, 'decision', a.decision, 'meaning', a.meaning,
         'reviewed', a.reviewed::jsonb)

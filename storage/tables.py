@@ -10,7 +10,7 @@ from storage.experiments import Experiment
 from storage.housekeeping import DailyRun, IdempotentAnswer
 from storage.keys import ApiKey
 from storage.models import Model
-from storage.policies import ProjectPolicy
+from storage.policies import PolicyChange, ProjectPolicy
 from storage.principals import Member, Principal
 from storage.projects import Project
 from storage.tags import TagAlias, TagDefinition
@@ -39,6 +39,7 @@ __all__ = [
     "Model",
     "ModelCard",
     "ModelCardRevision",
+    "PolicyChange",
     "Principal",
     "Project",
     "ProjectPolicy",

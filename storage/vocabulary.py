@@ -104,6 +104,20 @@ class PolicyMode(StrEnum):
     ENFORCE = "ENFORCE"
 
 
+class PolicyChangeStatus(StrEnum):
+    PENDING = "PENDING"
+    APPLIED = "APPLIED"
+    REPLACED = "REPLACED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class ReviewedPart(StrEnum):
+    CARD = "CARD"
+    DATA = "DATA"
+    DESCRIPTION = "DESCRIPTION"
+    TAGS = "TAGS"
+
+
 class Decision(StrEnum):
     APPROVE = "APPROVE"
     REJECT = "REJECT"

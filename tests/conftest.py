@@ -203,3 +203,5 @@ async def make_project(registry: Registry, **policy: Any) -> str:
 
 
 POLICY = "mutation($input: UpdateProjectPolicyInput!) { updateProjectPolicy(input: $input) { project { id } } }"
+CONFIRM = "mutation($input: ConfirmPolicyChangeInput!) { confirmPolicyChange(input: $input) { change { status } } }"
+PENDING = "query($id: ID!) { project(id: $id) { policy { pendingChanges { id field requestedBy } } } }"

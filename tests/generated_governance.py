@@ -62,12 +62,34 @@ class _Governance:
             min_metrics=pick([[], thresholds]),
             max_regression=pick([None, 0.0, 0.1]),
             approval_valid_days=30,
+            allow_requester_approval=pick([True, False]),
+            loosening_hours=pick([0.0, 24.0]),
+            reviewer_left_at=pick([None, self.rows.now() + PAST, self.rows.now()]),
+        )
+        for field, value in (("semver", "OFF"), ("max_regression", None), ("min_metrics", thresholds)):
+            self.change(field, value)
+
+    def change(self, field: str, value: Any) -> None:
+        pick = self.pick
+        self.rows.add(
+            "policy_changes",
+            id=self.rows.id("pch"),
+            project_id=self.project,
+            field=field,
+            from_value=pick([None, [], "ENFORCE"]),
+            to_value=value,
+            effective_at=self.rows.now() + pick([PAST, FUTURE]),
+            status=pick(["PENDING", "APPLIED", "REPLACED", "WITHDRAWN"]),
+            confirmed_by=pick([None, "bo@example.com"]),
+            alone=pick([True, False]),
+            **self.rows.made(),
         )
 
     def members(self) -> None:
         for id_ in self.rows.random.sample(list(PEOPLE), 3):
             role = self.pick(ROLES)
-            of = {"project_id": self.project, "principal_id": id_, "role": role}
+            since = self.pick([None, self.rows.now()])
+            of = {"project_id": self.project, "principal_id": id_, "role": role, "reviewer_since": since}
             self.rows.add("members", **of, **self.rows.made())
 
     def keys(self) -> None:
@@ -161,6 +183,7 @@ class _Governance:
             notes=self.pick(TEXTS),
             at=at,
             reviewed=self.reviewed(version),
+            alone=self.pick([True, False, False]),
         )
 
     def reviewed(self, version: Row) -> Any:
@@ -170,12 +193,18 @@ class _Governance:
         used = {u["dataset_version_id"] for u in tables["dataset_uses"] if u["version_id"] == version["id"]}
         used |= {version["dataset_version_id"]}
         data = {row["id"]: row["status"] for row in tables["dataset_versions"] if row["id"] in used}
-        seen = {"cardRevision": cards[0] if cards else 0, "data": data}
+        old = {"cardRevision": cards[0] if cards else 0, "data": data}
+        tags = sorted(row["tag"] for row in tables["tags"] if row["version_id"] == version["id"])
+        since = {row["id"]: row["status_at"] for row in tables["dataset_versions"] if row["id"] in used}
+        texts = {id_: at and at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for id_, at in since.items()}
+        seen = old | {"description": version["description"], "tags": tags, "dataSince": texts}
         earlier = seen | {"data": dict.fromkeys(data, "ACTIVE")}
-        return self.pick([seen, seen, seen, seen | {"cardRevision": 7}, earlier])
+        others: list[Row] = [{"cardRevision": 7}, {"description": "Another."}, {"tags": ["old"]}, {"dataSince": {}}]
+        return self.pick([old, seen, seen, seen, earlier, *(seen | other for other in others)])
 
     def events(self) -> None:
-        subjects = [row["id"] for table in ("versions", "models", "projects", "api_keys", "transition_requests")
+        tables = ("versions", "models", "projects", "api_keys", "transition_requests", "policy_changes")
+        subjects = [row["id"] for table in tables
                     for row in self.rows.tables[table] if row.get("project_id", row["id"]) == self.project]  # fmt: skip
         for n in range(1, 13):
             id_, subject = self.rows.id("evt"), self.pick([*subjects, "ver_gone", "apr_1"])

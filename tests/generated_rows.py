@@ -106,6 +106,7 @@ class Rows:
             features=pick(FEATURES),
             status=status,
             status_reason=None if status == "ACTIVE" else pick(TEXTS),
+            status_at=pick([None, self.now()]),
             **self.made(),
         )
         for parent in self.random.sample(older, min(len(older), pick([0, 0, 1, 2]))):

@@ -60,10 +60,11 @@ TABLES = (
     "audit_feed",
     "webhooks",
     "webhook_deliveries",
+    "policy_changes",
 )
 JSON_COLUMNS = frozenset({
     "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",
-    "stages", "metrics",
+    "stages", "metrics", "from_value", "to_value",
 })  # fmt: skip
 # The table and the type that an id's prefix names.
 NODES = {
@@ -75,6 +76,7 @@ NODES = {
     "dsv": ("dataset_versions", "DatasetVersion"),
     "prin": ("principals", "Principal"),
     "key": ("api_keys", "ApiKey"),
+    "pch": ("policy_changes", "PolicyChange"),
     "req": ("transition_requests", "TransitionRequest"),
     "evt": ("audit_events", "AuditEvent"),
     "dep": ("deployments", "Deployment"),

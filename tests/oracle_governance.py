@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from resolvers.rules import gates
-from resolvers.rules.approvals import Asked, Person, problem
+from resolvers.rules.approvals import Asked, Person, changes, digest, problem
 from resolvers.rules.gates import Promotion
 from storage.vocabulary import Stage
 from tests import oracle
@@ -90,7 +92,20 @@ def reviewed_now(data: Data, version: Row) -> Any:
     used = {use["dataset_version_id"] for use in data.all("dataset_uses", version_id=version["id"])}
     used |= {version["dataset_version_id"]} - {None}
     statuses = {id_: (data.by_id("dataset_versions", id_) or {})["status"] for id_ in sorted(used)}
-    return {"cardRevision": card(data, version)["revision"], "data": statuses}
+    since = {id_: changed_at(data.by_id("dataset_versions", id_) or {}) for id_ in sorted(used)}
+    tags = sorted(each["tag"] for each in data.all("tags", version_id=version["id"]))
+    return {
+        "cardRevision": card(data, version)["revision"],
+        "data": statuses,
+        "dataSince": since,
+        "description": version["description"],
+        "tags": tags,
+    }
+
+
+def changed_at(row: Row) -> str | None:
+    at = row["status_at"]
+    return None if at is None else str(at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
 
 def review(data: Data, row: Row) -> Any:
@@ -113,6 +128,10 @@ def review(data: Data, row: Row) -> Any:
         "role": member and member["role"],
         "kind": (principal(data, row["reviewer_id"]) or {})["kind"],
         "is_author": version["created_by"] == row["reviewer"],
+        "is_requester": request and request["created_by"] == row["reviewer"],
+        "alone": row["alone"],
+        "returned": member and member["reviewer_since"] and member["reviewer_since"] > row["at"],
+        "allow_requester": rules["allow_requester_approval"],
         "superseded": any((each["at"], each["id"]) > (row["at"], row["id"]) for each in data.all("approvals", **same)),
         "expired": row["at"] < datetime.now(UTC) - timedelta(days=rules["approval_valid_days"]),
         "valid_days": rules["approval_valid_days"],
@@ -127,6 +146,10 @@ def review(data: Data, row: Row) -> Any:
 def invalid_reason(data: Data, row: Row) -> str | None:
     wrong = problem(review(data, row))
     return wrong.sentence if wrong else None
+
+
+def changed_since(data: Data, row: Row) -> list[Row]:
+    return [change._asdict() for change in changes(review(data, row))]
 
 
 def decisions(data: Data, **columns: Any) -> list[Row]:
@@ -152,11 +175,20 @@ def promotion(data: Data, version: Row, target_stage: str) -> Row:
     role = data.one("members", project_id=version["project_id"], principal_id=caller.principal_id)
     asking = Person(id=caller.principal_id, email=caller.actor, kind=caller.kind, role=role["role"] if role else None)
     target = Stage(target_stage)
-    found = gates.outcome(facts(data, version, target), target, Asked(asking, may_attest=caller.may_attest))
+    known = facts(data, version, target)
+    found = gates.outcome(known, target, Asked(asking, recorded_only=True))
+    approvers = found.tally.approvers
     serving = data.one("versions", model_id=version["model_id"], stage="PRODUCTION")
     archives = serving if target is Stage.PRODUCTION and serving and serving["id"] != version["id"] else None
     listed = [{"name": gate.name, "passed": gate.passed, "reason": gate.reason} for gate in found.gates]
-    return {"allowed": found.allowed, "gates": listed, "wouldArchive": archives}
+    return {
+        "allowed": found.allowed,
+        "gates": listed,
+        "wouldArchive": archives,
+        "approvalsRecorded": len(approvers),
+        "approvalsRequired": known.policy["required_approvals"] if target is Stage.PRODUCTION else 0,
+        "yourApprovalWouldCount": known.panel.problem(asking) is None and caller.actor not in approvers,
+    }
 
 
 def facts(data: Data, version: Row, target: Stage) -> Promotion:
@@ -177,6 +209,8 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         card=card(data, version),
         reviewed=reviewed_now(data, version),
         people=people,
+        requester=next((each["created_by"] for each in asked if status_of_request(data, each) == "OPEN"), None),
+        reviewer_left=reviewer_left(policy(data, version["project_id"])),
         request=asked[-1]["id"] if asked else None,
         reviews=[review(data, each) for each in decisions(data, **step)],
         experiment=experiment["status"] if experiment else None,
@@ -189,6 +223,19 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         parent=parent and compared(data, parent),
         child=compared(data, version),
     )
+
+
+def reviewer_left(rules: Row) -> bool:
+    left: datetime | None = rules["reviewer_left_at"]
+    return left is not None and left + timedelta(hours=rules["loosening_hours"]) > datetime.now(UTC)
+
+
+def changes_of_policy(status: str, **columns: Any) -> Callable[..., list[Row]]:
+    def found(data: Data, row: Row) -> list[Row]:
+        of = data.all("policy_changes", project_id=row["project_id"], status=status, **columns)
+        return sorted(of, key=lambda each: (each["created_at"], each["id"]))
+
+    return found
 
 
 def metrics(data: Data, version: Row) -> dict[str, float]:
@@ -284,6 +331,14 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "ApiKey.project": oracle.link("projects", "project_id"),
     "ApiKey.status": status_of_key,
     "Project.policy": lambda data, row: policy(data, row["id"]),
+    "ProjectPolicy.pendingChanges": changes_of_policy("PENDING"),
+    "ProjectPolicy.loosenedAlone": changes_of_policy("APPLIED", alone=True),
+    "PolicyChange.project": oracle.link("projects", "project_id"),
+    "PolicyChange.field": lambda data, row: to_camel(row["field"]),
+    "PolicyChange.from": lambda data, row: row["from_value"],
+    "PolicyChange.to": lambda data, row: row["to_value"],
+    "PolicyChange.requestedBy": lambda data, row: row["created_by"],
+    "PolicyChange.requestedAt": lambda data, row: oracle.moment_text(row["created_at"]),
     "Project.members": members,
     "Project.tagVocabulary": vocabulary,
     "Project.transitionRequests": requests,
@@ -299,6 +354,9 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Approval.request": oracle.link("transition_requests", "request_id"),
     "Approval.valid": lambda data, row: invalid_reason(data, row) is None,
     "Approval.invalidReason": invalid_reason,
+    "Approval.changedSince": changed_since,
+    "StageTransition.alone": lambda data, row: any(each["alone"] for each in of_step(data, row)),
+    "ModelVersion.reviewDigest": lambda data, row: digest(reviewed_now(data, row)),
     "StageTransition.approvals": of_step,
     "ModelVersion.modelCard": card,
     "ModelVersion.approvals": lambda data, row: decisions(data, version_id=row["id"]),

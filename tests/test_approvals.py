@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from storage.vocabulary import PrincipalKind, Role
-from tests.conftest import POLICY, Cluster, Registry, make_key, run_sql
+from tests.conftest import CONFIRM, PENDING, POLICY, Cluster, Registry, make_key, run_sql
 
 ADMIN, MARIA, JAMES, CAROL = "ana@example.com", "maria.chen@company.com", "james.wu@company.com", "carol@company.com"
 PIPELINE, ROBOT, ATTESTER = "pipeline@company.com", "robot@company.com", "release@company.com"
@@ -42,7 +42,9 @@ BACK = """mutation($input: RollbackProductionInput!) { rollbackProduction(input:
     version { version stage stageHistory { fromStage toStage automatic notes approvedBy } }
     archived { version stage } } }"""
 CHECK = """query($model: ID!, $version: SemVer!, $stage: Stage!) { version(modelId: $model, version: $version) {
-    promotion(targetStage: $stage) { allowed gates { name passed reason } wouldArchive { version } }
+    promotion(targetStage: $stage) {
+    allowed approvalsRecorded approvalsRequired yourApprovalWouldCount gates { name passed reason }
+    wouldArchive { version } }
     approvals { reviewer valid invalidReason } } }"""
 EVENTS = "query($id: ID!) { auditEvents(filter: {projectId: $id}) { totalCount } }"
 
@@ -87,7 +89,10 @@ class Team:
         return refusal
 
     async def policy(self, **changes: Any) -> None:
+        """Change the policy; what loosens it is confirmed by a second person."""
         await self.admin.ask(POLICY, input={"projectId": PROJECT} | changes)
+        for change in (await self.admin.ask(PENDING, id=PROJECT))["project"]["policy"]["pendingChanges"]:
+            await self.keys[MARIA].ask(CONFIRM, input={"changeId": change["id"]})
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -248,6 +253,7 @@ async def test_an_old_approval_no_longer_counts(team: Team, target: str) -> None
         "UPDATE approvals SET at = at - interval '31 days'"
         f" WHERE version_id IN (SELECT id FROM versions WHERE model_id = '{asked['modelId']}')",
         "ALTER TABLE approvals ENABLE ALWAYS TRIGGER append_only",
+        "UPDATE members SET reviewer_since = reviewer_since - interval '32 days'",
     )
     refusal = await team.refused(PIPELINE, asked | {"approvedBy": JAMES})
     assert (refusal["code"], refusal["reason"]) == ("APPROVAL_REQUIRED", "EXPIRED")
@@ -423,11 +429,12 @@ async def test_an_approval_is_for_one_step_alone(team: Team) -> None:
 
 
 async def failed(team: Team, asked: dict[str, Any]) -> list[str]:
-    """Which gates the dry run and the real one find closed; they must agree."""
+    """Which gates the dry run and the real one find closed; they agree but for the approval that comes with the latter."""
     seen = await team.keys[MARIA].ask(CHECK, model=asked["modelId"], version=asked["version"], stage="PRODUCTION")
     check = seen["version"]["promotion"]
+    assert (check["allowed"], check["approvalsRecorded"], check["yourApprovalWouldCount"]) == (False, 0, True)
     closed = [gate for gate in check["gates"] if not gate["passed"]]
-    assert check["allowed"] is not bool(closed)
+    assert closed.pop(0)["name"] == "approvals"
     refusal = await team.refused(MARIA, asked)
     assert refusal["code"] == "GATE_FAILED"
     assert refusal["gates"] == closed

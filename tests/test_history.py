@@ -45,7 +45,11 @@ SELECT json_build_object(
     'projects', (SELECT json_object_agg(id, json_build_object('name', name, 'description', description)) FROM projects),
     'roles', (SELECT json_object_agg(m.project_id || ' ' || p.email, m.role)
         FROM members m JOIN principals p ON p.id = m.principal_id),
-    'policies', (SELECT json_object_agg(project_id, to_jsonb(y) - 'project_id') FROM project_policies y),
+    'policies', (SELECT json_object_agg(project_id, to_jsonb(y) - 'project_id' - 'reviewer_left_at')
+        FROM project_policies y),
+    'changes', (SELECT coalesce(json_object_agg(id, json_build_object('project', project_id, 'field', field,
+        'to', to_value, 'status', replace(status, 'REPLACED', 'APPLIED'), 'by', confirmed_by, 'alone', alone)), '{}')
+        FROM policy_changes),
     'vocabulary', (SELECT coalesce(json_object_agg(t.project_id || ' ' || t.name, json_build_object(
             'description', t.description, 'deprecated', t.deprecated, 'aliases', ARRAY(SELECT a.alias
             FROM tag_aliases a WHERE a.project_id = t.project_id AND a.name = t.name ORDER BY a.alias))), '{}')
@@ -74,7 +78,7 @@ SELECT json_build_object(
 """
 PARTS = (
     "projects", "roles", "policies", "vocabulary", "models", "versions", "cards", "requests", "decisions", "data",
-    "experiments", "principals", "keys",
+    "experiments", "principals", "keys", "changes",
 )  # fmt: skip
 
 State = dict[str, dict[str, Any]]
@@ -186,9 +190,13 @@ class Month:
             "minMetrics": pick([[], [], [{"name": "auc", "min": 0.5, "max": 1}]]),
             "maxRegression": pick([None, 0.1, 0.25]),
             "approvalValidDays": pick([7, 30]),
+            "allowRequesterApproval": pick([True, False]),
         }
         changes = {name: policy[name] for name in self.chance.sample(sorted(policy), 2)}
         await self.do("ana@example.com", "updateProjectPolicy", projectId=pick(PROJECTS), **changes)
+        pending = sorted(id_ for id_, each in self.now["changes"].items() if each["status"] == "PENDING")
+        if pending and self.chance.random() < 0.8:
+            await self.do(pick([*REVIEWERS, "ana@example.com"]), "confirmPolicyChange", changeId=pick(pending))
 
     async def employ(self) -> None:
         """Visitors come, change their roles and go; a reviewer is away for a while."""
@@ -295,6 +303,25 @@ class Replay:
     def policy_updated(self, event: Any, before: Any, after: Any) -> None:
         assert before.keys() == after.keys()
         self.change("policies", event["subjectId"], before, after)
+
+    def policy_change_requested(self, event: Any, before: Any, after: Any) -> None:
+        field = "".join(f"_{c.lower()}" if c.isupper() else c for c in after["field"])
+        of = {"project": event["projectId"], "field": field, "to": after["to"], "alone": after["alone"]}
+        self.state["changes"][event["subjectId"]] = of | {"status": after["status"], "by": None}
+
+    def policy_change_applied(self, event: Any, before: Any, after: Any) -> None:
+        """At once and alone; by the clock nothing takes effect here, where a day is long."""
+        assert before is None
+        assert after["alone"]
+        self.policy_change_requested(event, before, after)
+
+    def policy_change_confirmed(self, event: Any, before: Any, after: Any) -> None:
+        assert after["confirmedBy"] == event["actor"]
+        told = {"status": after["status"], "by": after["confirmedBy"]}
+        self.change("changes", event["subjectId"], before, told)
+
+    def policy_change_withdrawn(self, event: Any, before: Any, after: Any) -> None:
+        self.change("changes", event["subjectId"], before, after)
 
     def member_set(self, event: Any, before: Any, after: Any) -> None:
         member = f"{event['subjectId']} {after['email']}"

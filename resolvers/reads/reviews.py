@@ -3,9 +3,9 @@
 from typing import Any
 
 from resolvers.rules import gates
-from resolvers.rules.approvals import Asked, Person, Review, problem
+from resolvers.rules.approvals import Asked, Person, Review, Reviewed, changes, digest, problem
 from resolvers.rules.gates import Outcome, Promotion
-from storage.load import promotion_facts, review
+from storage.load import promotion_facts, review, reviewed
 from storage.vocabulary import Stage
 
 REVIEW_NEEDS = {"review": review("{t}")}
@@ -20,15 +20,26 @@ def invalid_reason(review: Review) -> str | None:
     return wrong.sentence if wrong else None
 
 
+def changed_since(review: Review) -> list[dict[str, Any]]:
+    return [change._asdict() for change in changes(review)]
+
+
+REVIEWED_NEEDS = {"reviewed": reviewed("{t}")}
+
+
+def review_digest(reviewed: Reviewed) -> str:
+    return digest(reviewed)
+
+
 # One row, `dry`: what the gates look at, the stage to go to, who asks.
 DRY_RUN = f"""(SELECT {{answer}} FROM (
     SELECT {promotion_facts("{t}", "{args[targetStage]}::text")} AS promotion, {{t}}.id, {{t}}.model_id,
-        {{args[targetStage]}}::text AS target, {{caller[may_attest]}}::boolean AS may_attest,
+        {{args[targetStage]}}::text AS target,
         json_build_object('id', {{caller[principal_id]}}::text, 'email', {{caller[actor]}}::text,
             'kind', {{caller[kind]}}::text, 'role', (SELECT m.role FROM members m
                 WHERE m.project_id = {{t}}.project_id AND m.principal_id = {{caller[principal_id]}}::text)) AS caller
 ) dry)"""
-DRY_RUN_NEEDS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller", "may_attest")}
+DRY_RUN_NEEDS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller")}
 WOULD_ARCHIVE = (
     "{c}.model_id = {t}.model_id AND {c}.stage = 'PRODUCTION' AND {c}.id <> {t}.id AND {t}.target = 'PRODUCTION'"
 )
@@ -42,5 +53,20 @@ def all_gates(**needs: Any) -> list[dict[str, Any]]:
     return [gate._asdict() for gate in _outcome(**needs).gates]
 
 
-def _outcome(promotion: dict[str, Any], target: str, caller: Person, may_attest: bool) -> Outcome:
-    return gates.outcome(Promotion(**promotion), Stage(target), Asked(caller, may_attest=may_attest))
+def approvals_recorded(**needs: Any) -> int:
+    return len(_outcome(**needs).tally.approvers)
+
+
+def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -> int:
+    """None are needed elsewhere than into production, unless they are requested."""
+    return int(promotion["policy"]["required_approvals"]) if target == Stage.PRODUCTION else 0
+
+
+def your_approval_would_count(promotion: dict[str, Any], target: str, caller: Person) -> bool:
+    outcome = _outcome(promotion, target, caller)
+    own = Promotion(**promotion).panel.problem(caller)
+    return own is None and caller["email"] not in outcome.tally.approvers
+
+
+def _outcome(promotion: dict[str, Any], target: str, caller: Person) -> Outcome:
+    return gates.outcome(Promotion(**promotion), Stage(target), Asked(caller, recorded_only=True))

@@ -47,6 +47,7 @@ MUTATIONS = {
     "applyRetention": Need.ADMIN,
     "cancelTransition": Need.CONTRIBUTOR,
     "completeExperiment": Need.CONTRIBUTOR,
+    "confirmPolicyChange": Need.REVIEWER,
     "createApiKey": Need.INSTANCE,
     "createDeployment": Need.CONTRIBUTOR,
     "createDataset": Need.CONTRIBUTOR,
@@ -99,8 +100,12 @@ READS: dict[str, dict[Need, str]] = {
         " transitionRequests webhooks"
     },
     "ProjectPolicy": {
-        Need.VIEWER: "allowSelfApproval approvalValidDays blockInvalidData maxRegression minMetrics requireCompleteCard"
-        " requiredApprovals retentionDays semver tags"
+        Need.VIEWER: "allowRequesterApproval allowSelfApproval approvalValidDays blockInvalidData loosenedAlone"
+        " looseningHours maxRegression minMetrics pendingChanges requireCompleteCard requiredApprovals retentionDays"
+        " semver tags"
+    },
+    "PolicyChange": {
+        Need.VIEWER: "alone confirmedBy effectiveAt field from id project requestedAt requestedBy status to"
     },
     "MetricThreshold": {Need.VIEWER: "max min name"},
     "Member": {Need.VIEWER: "createdAt createdBy email kind role"},
@@ -109,8 +114,10 @@ READS: dict[str, dict[Need, str]] = {
         Need.VIEWER: "approvals at expiresAt id notes requestedBy requiredApprovals status targetStage version"
     },
     "Approval": {
-        Need.VIEWER: "at attestedBy decision id invalidReason meaning notes request reviewer targetStage valid"
+        Need.VIEWER: "alone at attestedBy changedSince decision id invalidReason meaning notes request reviewer"
+        " targetStage valid"
     },
+    "ReviewedChange": {Need.VIEWER: "after before subject what"},
     "Model": {
         Need.VIEWER: "createdAt description id latestVersion metricUrl name productionAt productionVersion project"
         " serving version versions"
@@ -118,8 +125,8 @@ READS: dict[str, dict[Need, str]] = {
     "ModelVersion": {
         Need.VIEWER: "allowedTransitions approvals artifact change children compareTo createdAt createdBy"
         " datasetVersion datasets deployments description experiment features id impact lineage lineageUrl metric"
-        " metrics model modelCard parameters parent promotion stage stageHistory tags target transitionRequests version"
-        " versionChain"
+        " metrics model modelCard parameters parent promotion reviewDigest stage stageHistory tags target"
+        " transitionRequests version versionChain"
     },
     "Metric": {Need.VIEWER: "higherIsBetter name value"},
     "Artifact": {Need.VIEWER: "digest format sizeBytes uri"},
@@ -134,8 +141,10 @@ READS: dict[str, dict[Need, str]] = {
     "TagDiff": {Need.VIEWER: "added removed"},
     "SegmentDiff": {Need.VIEWER: "metricDiffs segment"},
     "VersionChange": {Need.VIEWER: "declaredBump reasons requiredBump sufficient"},
-    "StageTransition": {Need.VIEWER: "actor approvals approvedBy at automatic fromStage id notes toStage"},
-    "PromotionCheck": {Need.VIEWER: "allowed gates wouldArchive"},
+    "StageTransition": {Need.VIEWER: "actor alone approvals approvedBy at automatic fromStage id notes toStage"},
+    "PromotionCheck": {
+        Need.VIEWER: "allowed approvalsRecorded approvalsRequired gates wouldArchive yourApprovalWouldCount"
+    },
     "Gate": {Need.VIEWER: "name passed reason"},
     "ModelCard": {
         Need.VIEWER: "completeness cycloneDx description ethicalConsiderations generated huggingFace intendedUse"

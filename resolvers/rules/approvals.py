@@ -1,23 +1,32 @@
 """When an approval counts, and whose (product description, "Use approval workflows for production transitions").
 
 An approval is a reviewer's word for one step of a version, given for what the reviewer saw: the model card at its
-revision and the data sets at their status; the training facts never change. It no longer counts when any of this is no
-longer so, when the reviewer is no longer a reviewer, when it is older than the policy allows, or when the version has
-gone another way. Services cannot approve, and who registered a version only where the policy says so.
+revision, the description, the tags, and the data sets at their status since when; the training facts never change. It
+no longer counts when any of this has changed, when the reviewer has lost the role since (also after getting it back),
+when it is older than the policy allows, or when the version has gone another way. Services cannot approve. The person
+who registered the version approves only where the policy allows it. The person who requested the step approves where
+the policy allows it, or where nobody else could.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
+
+import rfc8785
 
 from resolvers.rules.access import at_least
 from storage.vocabulary import Decision, PrincipalKind, Role, TransitionRequestStatus
 
 
 class Reviewed(TypedDict):
-    """What a review saw, and what an approval is bound to."""
+    """What a review saw, and what an approval is bound to. `data` holds statuses by id, `dataSince` when each was set:
+    null for one that was never set. Approvals from before schema revision 0009 have no more than the first two."""
 
     cardRevision: int
     data: Mapping[str, str]
+    dataSince: NotRequired[Mapping[str, str | None]]
+    description: NotRequired[str | None]
+    tags: NotRequired[Sequence[str]]
 
 
 class Review(TypedDict):
@@ -33,10 +42,14 @@ class Review(TypedDict):
     role: str | None
     kind: str
     is_author: bool
+    is_requester: bool | None
+    alone: bool
+    returned: bool | None
     expired: bool
     superseded: bool
     valid_days: int
     allow_self: bool
+    allow_requester: bool
     now: Reviewed
     stage: str
     now_position: int
@@ -64,8 +77,13 @@ def _of_reviewer(review: Review) -> Problem | None:
     who = review["reviewer"]
     if not is_reviewer(review["role"], review["kind"]):
         return Problem("REVIEWER_REMOVED", f"{who} is no longer a reviewer of the project.")
+    if review["returned"]:
+        return Problem("REVIEWER_REMOVED", f"{who} was not a reviewer for a time since. A new review is needed.")
     if review["is_author"] and not review["allow_self"]:
-        return Problem("AUTHOR", f"{who} registered the version, and the policy asks for somebody else.")
+        return Problem("AUTHOR", AUTHOR.format(who=who))
+    is_approval = review["decision"] == Decision.APPROVE
+    if review["is_requester"] and is_approval and not review["allow_requester"] and not review["alone"]:
+        return Problem("REQUESTER", REQUESTER.format(who=who))
     return None
 
 
@@ -82,19 +100,63 @@ def _of_request(review: Review) -> Problem | None:
 
 
 def _of_reviewed(review: Review) -> Problem | None:
-    then, now = review["reviewed"], review["now"]
-    if then["cardRevision"] != now["cardRevision"]:
-        change = f"reviewed at revision {then['cardRevision']}, now at {now['cardRevision']}"
-        return Problem("CARD_CHANGED", f"The model card was edited after the review ({change}).")
-    for id_, status in now["data"].items():
-        if then["data"].get(id_) != status:
-            before = then["data"].get(id_, "not used")
-            return Problem(
-                "DATA_CHANGED", f"The data set version {id_} is {status} now; it was {before} when reviewed."
-            )
+    if changed := changes(review):
+        return Problem(f"{changed[0].what}_CHANGED", changed[0].sentence)
     if review["expired"]:
         return Problem("EXPIRED", f"The review is older than {review['valid_days']} days.")
     return None
+
+
+class ReviewedChange(NamedTuple):
+    """What is no longer as a review saw it: `what` is CARD, DATA, DESCRIPTION or TAGS, `subject` the id of the data set
+    version."""
+
+    what: str
+    subject: str | None
+    before: str | None
+    after: str | None
+    sentence: str
+
+
+def changes(review: Review) -> list[ReviewedChange]:
+    """What has changed since a decision, of what it was made on."""
+    then, now = review["reviewed"], review["now"]
+    return [*_card_change(then, now), *_data_changes(then, now), *_text_changes(then, now)]
+
+
+def _card_change(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
+    before, after = then["cardRevision"], now["cardRevision"]
+    if before != after:
+        sentence = f"The model card was edited after the review (reviewed at revision {before}, now at {after})."
+        yield ReviewedChange("CARD", None, str(before), str(after), sentence)
+
+
+def _data_changes(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
+    since, since_now = then.get("dataSince"), now.get("dataSince", {})
+    for id_, status in now["data"].items():
+        before = then["data"].get(id_)
+        if before != status:
+            was = before or "not used"
+            sentence = f"The data set version {id_} is {status} now; it was {was} when reviewed."
+            yield ReviewedChange("DATA", id_, before, status, sentence)
+        elif since is not None and since.get(id_) != since_now.get(id_):
+            sentence = f"The data set version {id_} had another status after the review, and is {status} again."
+            yield ReviewedChange("DATA", id_, before, status, sentence)
+
+
+def _text_changes(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
+    if "description" in then and then["description"] != now.get("description"):
+        sentence = "The description was changed after the review."
+        yield ReviewedChange("DESCRIPTION", None, then["description"], now.get("description"), sentence)
+    if "tags" in then and then["tags"] != now.get("tags"):
+        before, after = ", ".join(then["tags"]), ", ".join(now.get("tags", ()))
+        sentence = f"The tags were changed after the review (reviewed: {before or 'none'}; now: {after or 'none'})."
+        yield ReviewedChange("TAGS", None, before, after, sentence)
+
+
+def digest(reviewed: Reviewed) -> str:
+    """Stands for all that a review shows: it changes when any of that does."""
+    return sha256(rfc8785.dumps(cast(dict[str, Any], reviewed))).hexdigest()
 
 
 class Person(TypedDict):
@@ -106,16 +168,60 @@ class Person(TypedDict):
     role: str | None
 
 
+AUTHOR = "{who} registered the version, and the policy asks for another reviewer."
+REQUESTER = "{who} requested this transition, and the policy asks for another reviewer."
+
+
+class Panel(NamedTuple):
+    """What decides who may review a step: its people, the version's author, the person who requested the step, and the
+    policy. `reviewer_left` says that somebody has lost the role of a reviewer lately."""
+
+    people: Sequence[Person]
+    author: str
+    requester: str | None
+    allow_self: bool
+    allow_requester: bool
+    reviewer_left: bool
+
+    def is_alone(self, who: str) -> bool:
+        """Whether nobody but this person could review the step. Nobody becomes alone by removing the others."""
+        return not self.reviewer_left and not any(
+            person["email"] != who
+            and is_reviewer(person["role"], person["kind"])
+            and (person["email"] != self.author or self.allow_self)
+            for person in self.people
+        )
+
+    def problem(self, person: Person) -> Problem | None:
+        """Why this person's own word is no approval; None where it is one."""
+        who = person["email"]
+        if person["kind"] == PrincipalKind.SERVICE:
+            return Problem("SERVICE", f"{who} is a service, and only people approve.")
+        if not is_reviewer(person["role"], person["kind"]):
+            return Problem("NOT_A_REVIEWER", f"{who} is not a reviewer of the project.")
+        if who == self.author and not self.allow_self:
+            return Problem("AUTHOR", AUTHOR.format(who=who))
+        if who == self.requester and not self.allow_requester and not self.is_alone(who):
+            return Problem("REQUESTER", REQUESTER.format(who=who))
+        return None
+
+    def approves_alone(self, who: str) -> bool:
+        """Whether an approval by this person has to be marked: it is its own work, and nobody else could review it."""
+        return who in (self.author, self.requester) and self.is_alone(who)
+
+
 class Asked(NamedTuple):
     """Who would bring the version on, in whose name, and whether the caller's key may attest approvals.
 
-    `by_review` where it is done by reviewing a request: then approvals count whichever the stage.
+    `by_review` where it is done by reviewing a request: then approvals count whichever the stage. `recorded_only` where
+    nothing is done: then the caller's own approval does not count before it is given.
     """
 
     caller: Person
     approved_by: str | None = None
     may_attest: bool = False
     by_review: bool = False
+    recorded_only: bool = False
 
 
 class Tally(NamedTuple):
@@ -127,81 +233,58 @@ class Tally(NamedTuple):
     problem: Problem | None
 
 
-def tally(
-    reviews: Sequence[Review], people: Sequence[Person], author: str, allow_self: bool, required: int, asked: Asked
-) -> Tally:
+def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) -> Tally:
     """Count the approvals of a step that somebody asks for now. `reviews` are those of this step alone."""
     standing = [review for review in reviews if problem(review) is None]
     approvers = [review["reviewer"] for review in standing if review["decision"] == Decision.APPROVE]
     rejected = [review["reviewer"] for review in standing if review["decision"] == Decision.REJECT]
-    given, attested, wrong = _given_now(asked, approvers, reviews, people, author, allow_self)
+    given, attested, wrong = _given_now(asked, approvers, reviews, panel)
     if given is not None:
         approvers = [*approvers, given]
         rejected = [who for who in rejected if who != given or attested]
     if rejected:
         wrong = Problem("REJECTED", f"{rejected[0]} has rejected it; ask for a new review with requestTransition.")
     elif wrong is None and len(approvers) < required:
-        wrong = _too_few(approvers, people, author, allow_self, required, asked)
+        wrong = _too_few(approvers, panel, required, asked)
     return Tally(approvers, given, attested, wrong)
 
 
 def _given_now(
-    asked: Asked,
-    approvers: Sequence[str],
-    reviews: Sequence[Review],
-    people: Sequence[Person],
-    author: str,
-    allow_self: bool,
+    asked: Asked, approvers: Sequence[str], reviews: Sequence[Review], panel: Panel
 ) -> tuple[str | None, bool, Problem | None]:
     """Whose approval comes with the request itself: the caller's own, or one that its key attests."""
     name = asked.approved_by
-    if name is not None and name in approvers:
+    if asked.recorded_only or (name is not None and name in approvers):
         return None, False, None
     if name in (None, asked.caller["email"]):
-        wrong = reviewer_problem(asked.caller, author, allow_self)
+        wrong = panel.problem(asked.caller)
         may = wrong is None and asked.caller["email"] not in approvers
         return (asked.caller["email"] if may else None), False, (wrong if name is not None else None)
-    wrong = _of_named(str(name), reviews, people, author, allow_self)
+    wrong = _of_named(str(name), reviews, panel)
     if asked.may_attest and (wrong is None or wrong.reason == "NOT_APPROVED"):
         return name, True, None
     return None, False, wrong
 
 
-def reviewer_problem(caller: Person, author: str, allow_self: bool) -> Problem | None:
-    """Why somebody's own word is no approval; None where it is one."""
-    who = caller["email"]
-    if caller["kind"] == PrincipalKind.SERVICE:
-        return Problem("SERVICE", f"{who} is a service, and only people approve.")
-    if not is_reviewer(caller["role"], caller["kind"]):
-        return Problem("NOT_A_REVIEWER", f"{who} is not a reviewer of the project.")
-    if who == author and not allow_self:
-        return Problem("AUTHOR", f"{who} registered the version, and the policy asks for somebody else.")
-    return None
-
-
-def _of_named(
-    who: str, reviews: Sequence[Review], people: Sequence[Person], author: str, allow_self: bool
-) -> Problem | None:
+def _of_named(who: str, reviews: Sequence[Review], panel: Panel) -> Problem | None:
     """Why the approval of somebody who is named, not asking, does not count: there may be one that no longer does."""
     recorded = [r for r in reviews if r["reviewer"] == who and r["decision"] == Decision.APPROVE]
-    person = next((person for person in people if person["email"] == who), None)
+    person = next((person for person in panel.people if person["email"] == who), None)
     if person is None and not recorded:
         return Problem("UNKNOWN_REVIEWER", f"There is no reviewer {who} in the project.")
-    if person is not None and (wrong := reviewer_problem(person, author, allow_self)):
+    if person is not None and (wrong := panel.problem(person)):
         return wrong
     if recorded and (wrong := problem(recorded[-1])):
         return Problem(wrong.reason, f"The approval by {who} no longer counts: {wrong.sentence}")
     return Problem("NOT_APPROVED", f"{who} has not approved it; a review with reviewTransition records that.")
 
 
-def _too_few(
-    approvers: Sequence[str], people: Sequence[Person], author: str, allow_self: bool, required: int, asked: Asked
-) -> Problem:
+def _too_few(approvers: Sequence[str], panel: Panel, required: int, asked: Asked) -> Problem:
     missing = required - len(approvers)
-    others = [p["email"] for p in people if p["email"] not in approvers and not reviewer_problem(p, author, allow_self)]
+    others = [p["email"] for p in panel.people if p["email"] not in approvers and not panel.problem(p)]
     by = f" by {' or '.join(others[:3])}{' or another reviewer' if len(others) > 3 else ''}" if others else ""
     count = f"{missing} more approval{'s' if missing > 1 else ''}{by} {'are' if missing > 1 else 'is'} needed."
-    own = reviewer_problem(asked.caller, author, allow_self)
-    if own is None or asked.caller["email"] in approvers:
-        return Problem("TOO_FEW", f"{len(approvers)} of {required} approvals are there: {count}")
+    own = panel.problem(asked.caller)
+    if asked.recorded_only or own is None or asked.caller["email"] in approvers:
+        return Problem("TOO_FEW", f"{len(approvers)} of {required} approvals are recorded: {count}")
     return Problem(own.reason, f"{own.sentence[:-1]}: {count}")

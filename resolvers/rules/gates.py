@@ -8,7 +8,7 @@ versions have are compared: the registry never guesses.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from resolvers.rules.approvals import Asked, Person, Review, Tally, tally
+from resolvers.rules.approvals import Asked, Panel, Person, Review, Reviewed, Tally, tally
 from resolvers.rules.bumps import declared_change
 from resolvers.rules.cards import Card, missing_sections
 from resolvers.rules.metrics import higher_is_better
@@ -34,8 +34,10 @@ class Promotion(NamedTuple):
     number: Sequence[int]
     policy: Mapping[str, Any]
     card: Card
-    reviewed: Mapping[str, Any]
+    reviewed: Reviewed
     people: Sequence[Person]
+    requester: str | None
+    reviewer_left: bool
     request: str | None
     reviews: Sequence[Review]
     experiment: str | None
@@ -43,6 +45,17 @@ class Promotion(NamedTuple):
     incumbent: Mapping[str, Any] | None
     parent: Mapping[str, Any] | None
     child: Mapping[str, Any]
+
+    @property
+    def panel(self) -> Panel:
+        return Panel(
+            self.people,
+            self.author,
+            self.requester,
+            self.policy["allow_self_approval"],
+            self.policy["allow_requester_approval"],
+            self.reviewer_left,
+        )
 
 
 class Outcome(NamedTuple):
@@ -67,7 +80,7 @@ def outcome(promotion: Promotion, target: Stage, asked: Asked) -> Outcome:
     if target is not Stage.PRODUCTION and asked.approved_by is None and not asked.by_review:
         return Outcome([first], NOTHING_TO_COUNT)
     counted = counted_approvals(promotion, target, asked)
-    gates = [first, _approvals(counted, _required(promotion, target, asked))]
+    gates = [first, _approvals(counted, required_approvals(promotion, target, asked))]
     if target is Stage.PRODUCTION:
         gates += [each(promotion) for each in (_card, _thresholds, data_gate, _experiment, _bump, _incumbent)]
     return Outcome(gates, counted)
@@ -76,11 +89,10 @@ def outcome(promotion: Promotion, target: Stage, asked: Asked) -> Outcome:
 def counted_approvals(promotion: Promotion, target: Stage, asked: Asked) -> Tally:
     """Only what was decided for the newest request counts, and what was decided without any."""
     reviews = [review for review in promotion.reviews if review["request"] in (None, promotion.request)]
-    allow_self, required = promotion.policy["allow_self_approval"], _required(promotion, target, asked)
-    return tally(reviews, promotion.people, promotion.author, allow_self, required, asked)
+    return tally(reviews, promotion.panel, required_approvals(promotion, target, asked), asked)
 
 
-def _required(promotion: Promotion, target: Stage, asked: Asked) -> int:
+def required_approvals(promotion: Promotion, target: Stage, asked: Asked) -> int:
     """Elsewhere than into production, and without a request, only a name that is given must stand for an approval."""
     by_policy = target is Stage.PRODUCTION or asked.by_review
     return int(promotion.policy["required_approvals"]) if by_policy else 1

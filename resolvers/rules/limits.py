@@ -99,6 +99,20 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Hours:
+    most: int
+
+    @property
+    def describe(self) -> str:
+        return f"0 to {self.most:,}; may be a fraction."
+
+    def clean(self, field: str, value: Any) -> float:
+        if not 0 <= value <= self.most:
+            raise BadUserInput(field, f"is {value}; it must be from 0 to {self.most:,} hours.")
+        return float(value)
+
+
+@dataclass(frozen=True)
 class Email:
     """An address, in lower case: it is who somebody is."""
 

@@ -8,13 +8,14 @@ from storage.vocabulary import Stage
 
 REVIEWER = Person(id="prin_a", email="ana", kind="USER", role="REVIEWER")
 POLICY = {
-    "required_approvals": 1, "allow_self_approval": False, "require_complete_card": False, "block_invalid_data": True,
+    "required_approvals": 1, "allow_self_approval": False, "allow_requester_approval": False,
+    "require_complete_card": False, "block_invalid_data": True,
     "semver": "WARN", "tags": "WARN", "min_metrics": [], "max_regression": 0.1,
 }  # fmt: skip
 PROMOTION = Promotion(
     stage="STAGING", position=2, author="bo", number=[1, 1, 0], policy=POLICY, card={},
-    reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], request=None, reviews=[], experiment=None,
-    metrics={"auc": 0.9}, incumbent=None, parent=None, child={},
+    reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], requester=None, reviewer_left=False, request=None,
+    reviews=[], experiment=None, metrics={"auc": 0.9}, incumbent=None, parent=None, child={},
 )  # fmt: skip
 ALL = ["transition", "approvals", "card", "metrics", "data", "experiment", "bump", "incumbent"]
 

@@ -1,0 +1,106 @@
+"""Which changes of a policy loosen it, and what becomes of them.
+
+Tightening takes effect at once. Loosening waits: until a second reviewer confirms it, or until the policy's own
+`loosening_hours` are over. Otherwise an administrator could switch a rule off, promote, and switch it on again. Where
+nobody else could confirm, it takes effect at once and is marked as done alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from storage.vocabulary import PolicyMode
+
+Looser = Callable[[Any, Any], bool]
+
+
+def _lower(before: float, after: float) -> bool:
+    return after < before
+
+
+def _higher(before: float, after: float) -> bool:
+    return after > before
+
+
+def _allowed(before: bool, after: bool) -> bool:
+    return after and not before
+
+
+def _dropped(before: bool, after: bool) -> bool:
+    return before and not after
+
+
+def _weaker(before: str, after: str) -> bool:
+    modes = list(PolicyMode)
+    return modes.index(PolicyMode(after)) < modes.index(PolicyMode(before))
+
+
+def _tolerant(before: float | None, after: float | None) -> bool:
+    """Null compares nothing, and so tolerates everything."""
+    return before is not None and (after is None or after > before)
+
+
+def _widened(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some metric of any value passes now that did not pass before; also where others are tightened."""
+    kept = {threshold["name"]: threshold for threshold in after}
+    return any(not _implied(threshold, kept.get(threshold["name"], {})) for threshold in before)
+
+
+def _implied(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    low, high = before.get("min"), before.get("max")
+    low_now, high_now = after.get("min"), after.get("max")
+    if low is None and high is None:
+        return True
+    has_low = low is None or (low_now is not None and low_now >= low)
+    has_high = high is None or (high_now is not None and high_now <= high)
+    return bool(after) and has_low and has_high
+
+
+# A test finds a field of the policy that is missing. `retention_days` decides on no promotion.
+LOOSENS: Mapping[str, Looser | None] = {
+    "required_approvals": _lower,
+    "allow_self_approval": _allowed,
+    "allow_requester_approval": _allowed,
+    "require_complete_card": _dropped,
+    "block_invalid_data": _dropped,
+    "semver": _weaker,
+    "tags": _weaker,
+    "min_metrics": _widened,
+    "max_regression": _tolerant,
+    "approval_valid_days": _higher,
+    "loosening_hours": _lower,
+    "retention_days": None,
+}
+
+
+def loosens(field: str, before: Any, after: Any) -> bool:
+    looser = LOOSENS[field]
+    return looser is not None and looser(before, after)
+
+
+class Decision(NamedTuple):
+    """What becomes of the fields that somebody asks to change, by name.
+
+    `at_once` takes effect now, and of that `alone` is loosening that nobody else could confirm; `waiting` is loosening
+    that has to be confirmed. `withdrawn` names the fields whose pending change no longer counts.
+    """
+
+    at_once: Mapping[str, Any]
+    alone: frozenset[str]
+    waiting: Mapping[str, Any]
+    withdrawn: frozenset[str]
+
+
+def decide(
+    policy: Mapping[str, Any], asked: Mapping[str, Any], pending: Mapping[str, Any], *, confirmable: bool
+) -> Decision:
+    """`pending` holds the values that wait, by field. Asking again for the same one lets it wait on; any other value,
+    the one in force too, withdraws it."""
+    new = {field: value for field, value in asked.items() if field not in pending or pending[field] != value}
+    changed = {field: value for field, value in new.items() if value != policy[field]}
+    # Without a cooling time nobody has to be waited for.
+    waits = confirmable and policy["loosening_hours"] > 0
+    loosened = {field for field, value in changed.items() if loosens(field, policy[field], value)}
+    waiting = {field: changed[field] for field in loosened} if waits else {}
+    at_once = {field: value for field, value in changed.items() if field not in waiting}
+    alone = frozenset() if confirmable else frozenset(loosened)
+    return Decision(at_once, alone, waiting, frozenset(new).intersection(pending))
