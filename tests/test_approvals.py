@@ -429,7 +429,7 @@ async def test_an_approval_is_for_one_step_alone(team: Team) -> None:
 
 
 async def failed(team: Team, asked: dict[str, Any]) -> list[str]:
-    """Which gates the dry run and the real one find closed; they agree but for the approval that comes with the latter."""
+    """Which gates both the dry run and the real one find closed, apart from the approval given with the latter."""
     seen = await team.keys[MARIA].ask(CHECK, model=asked["modelId"], version=asked["version"], stage="PRODUCTION")
     check = seen["version"]["promotion"]
     assert (check["allowed"], check["approvalsRecorded"], check["yourApprovalWouldCount"]) == (False, 0, True)
