@@ -80,7 +80,10 @@ async def _refuse_unless_second(tx: Transaction, row: Mapping[str, Any]) -> None
     member = await load.member(tx.session, row["project_id"], tx.caller.principal_id or "")
     actor = tx.caller.actor
     if not is_reviewer(member["role"] if member else None, tx.caller.kind):
-        raise Forbidden(f"{actor} is not a reviewer of the project. A person with the role REVIEWER or ADMIN confirms.")
+        raise Forbidden(
+            f"{actor} is not a reviewer of the project. A person with the role REVIEWER or ADMIN confirms.",
+            reason="NOT_A_REVIEWER",
+        )
     if row["created_by"] == actor:
         raise Forbidden(
             f"{actor} requested this change. Another REVIEWER or ADMIN confirms it, or it takes effect at"

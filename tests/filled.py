@@ -62,8 +62,10 @@ class Filled:
         made.project = made.id("proj")
         await write(root, "createProject", await create_project(made) | {"id": made.project})
         made.admin = made.email()
+        # Before there is anybody else who could confirm it.
+        both = {"allowSelfApproval": True, "allowRequesterApproval": True}
+        await write(root, "updateProjectPolicy", {"projectId": made.project} | both)
         made.own = await made.person("ADMIN", email=made.admin)
-        await write(made.own, "updateProjectPolicy", {"projectId": made.project, "allowSelfApproval": True})
         made.dataset = (await write(made.own, "createDataset", await create_dataset(made)))["dataset"]["id"]
         made.dataset_version = await made.new_dataset_version()
         made.experiment = await made.new_experiment()
@@ -263,7 +265,15 @@ async def remove_tags(of: Filled) -> Input:
 async def transition_stage(of: Filled) -> Input:
     asked: Input = {"targetStage": "PRODUCTION", "notes": of.text(), "expectedStage": "STAGING"}
     asked["retireDeployments"] = True
-    return await of.new_version("STAGING") | asked
+    version = await of.new_version("STAGING")
+    return version | asked | await seen(of, version)
+
+
+async def seen(of: Filled, version: Input) -> Input:
+    """What somebody states who has looked at a version."""
+    query = "query($m: ID!, $v: SemVer!) { version(modelId: $m, version: $v) { reviewDigest } }"
+    found = (await of.own.ask(query, m=version["modelId"], v=version["version"]))["version"]
+    return {"expectedRevision": 0, "expectedReviewDigest": found["reviewDigest"]}
 
 
 async def request_transition(of: Filled) -> Input:
@@ -271,7 +281,10 @@ async def request_transition(of: Filled) -> Input:
 
 
 async def review_transition(of: Filled) -> Input:
-    return {"requestId": await of.new_request(), "decision": "APPROVE", "notes": of.text()}
+    version = await of.new_version()
+    asked = version | {"targetStage": "STAGING"}
+    request = (await write(of.own, "requestTransition", asked, "{ request { id } }"))["request"]["id"]
+    return {"requestId": request, "decision": "APPROVE", "notes": of.text(), **await seen(of, version)}
 
 
 async def cancel_transition(of: Filled) -> Input:
@@ -339,6 +352,8 @@ async def update_project_policy(of: Filled) -> Input:
         "projectId": of.project,
         "requiredApprovals": 1,
         "allowSelfApproval": True,
+        "allowRequesterApproval": True,
+        "looseningHours": 24 + next(of._numbers),
         "requireCompleteCard": False,
         "blockInvalidData": True,
         "semver": "WARN",
@@ -349,6 +364,13 @@ async def update_project_policy(of: Filled) -> Input:
         "maxRegression": of.real(),
         "approvalValidDays": 731,
     }
+
+
+async def confirm_policy_change(of: Filled) -> Input:
+    asked = {"projectId": of.project, "approvalValidDays": 731 + next(of._numbers)}
+    selected = "{ project { policy { pendingChanges { id field } } } }"
+    pending = (await write(of.root, "updateProjectPolicy", asked, selected))["project"]["policy"]["pendingChanges"]
+    return {"changeId": next(change["id"] for change in pending if change["field"] == "approvalValidDays")}
 
 
 async def define_tag(of: Filled) -> Input:
@@ -423,6 +445,7 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "applyRetention": apply_retention,
     "cancelTransition": cancel_transition,
     "completeExperiment": complete_experiment,
+    "confirmPolicyChange": confirm_policy_change,
     "createApiKey": create_api_key,
     "createDataset": create_dataset,
     "createDatasetVersion": create_dataset_version,

@@ -266,6 +266,7 @@ mutation($p: ID!, $d: ID!, $e: ID!, $m: ID!) {
   createDeployment(input: {projectId: $p, registryVersion: {modelId: $m, version: "1.0.0"}, name: "Churn",
     environment: "staging", strategy: DIRECT}) { deployment { id } }
   createWebhook(input: {projectId: $p, url: "https://example.com/own"}) { webhook { id } }
+  updateProjectPolicy(input: {projectId: $p, approvalValidDays: 31}) { project { policy { loosenedAlone { id } } } }
   createApiKey(input: {name: "own", email: "ana@example.com", kind: USER, projectId: $p}) { id }
 }
 """
@@ -285,12 +286,13 @@ class Holding:
     key: str
     deployment: str
     webhook: str
+    change: str
 
     @property
     def ids(self) -> list[str]:
         of_versions = [self.model, self.version, self.request]
         data = [self.dataset, self.dataset_version]
-        return [self.project, *data, self.experiment, *of_versions, self.key, self.deployment]
+        return [self.project, *data, self.experiment, *of_versions, self.key, self.deployment, self.change]
 
 
 async def hold(registry: Registry, name: str) -> Holding:
@@ -305,7 +307,9 @@ async def hold(registry: Registry, name: str) -> Holding:
     version = made["createVersion"]["version"]["id"]
     deployment = made["createDeployment"]["deployment"]["id"]
     webhook = made["createWebhook"]["webhook"]["id"]
-    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], version, request, key, deployment, webhook)
+    (change,) = made["updateProjectPolicy"]["project"]["policy"]["loosenedAlone"]
+    of_version = (version, request, key, deployment, webhook, change["id"])
+    return Holding(project, ids["d"], dataset_version, ids["e"], ids["m"], *of_version)
 
 
 @dataclass(frozen=True)
@@ -324,7 +328,7 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
     registry = await make_registry(database)
     ours, theirs = await hold(registry, "ours"), await hold(registry, "theirs")
     caller = registry.with_key(await make_key(database.app_url, project=ours.project))
-    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key", "dep", "whk")
+    prefixes = ("proj", "ds", "dsv", "exp", "model", "ver", "req", "key", "dep", "whk", "pch")
     nobodys = Holding(*(f"{prefix}_nobodys" for prefix in prefixes))
     yield Neighbours(caller, ours, theirs, nobodys)
 
@@ -451,6 +455,7 @@ WRITES: dict[str, tuple[str, Callable[[Holding, Holding], dict[str, Any]]]] = {
     "a member": ("setMember", lambda us, of: {"projectId": of.project, "email": "b@example.com", "role": "ADMIN"}),
     "one member less": ("removeMember", lambda us, of: {"projectId": of.project, "email": "ana@example.com"}),
     "a policy": ("updateProjectPolicy", lambda us, of: {"projectId": of.project, "requiredApprovals": 9}),
+    "a policy's change": ("confirmPolicyChange", lambda us, of: {"changeId": of.change}),
     "a tag": ("defineTag", lambda us, of: {"projectId": of.project, "name": "ours"}),
     "old versions": ("applyRetention", lambda us, of: {"projectId": of.project}),
     "a key": ("revokeApiKey", lambda us, of: {"id": of.key}),

@@ -141,6 +141,7 @@ def told(response: httpx.Response) -> Told:
 
 # Whom the table lets through, and a rule of the mutation's own does not.
 BY_OTHER_RULES = {
+    ("confirmPolicyChange", "who administers the instance"): Told("FORBIDDEN", reason="NOT_A_REVIEWER"),
     ("reviewTransition", "who administers the instance"): Told("FORBIDDEN", reason="NOT_A_REVIEWER"),
     ("transitionStage", "who administers the instance"): Told("APPROVAL_REQUIRED", reason="NOT_A_REVIEWER"),
     ("transitionStage", "a CONTRIBUTOR"): Told("APPROVAL_REQUIRED", reason="NOT_A_REVIEWER"),
@@ -167,7 +168,7 @@ def expected(mutation: str, name: str) -> Told:
     return BY_OTHER_RULES.get((mutation, name), Told("OK"))
 
 
-ID = re.compile(r"\b(proj|model|ver|exp|ds|dsv|req|evt|key)_[A-Za-z0-9._-]*[A-Za-z0-9]")
+ID = re.compile(r"\b(proj|model|ver|exp|ds|dsv|req|evt|key|pch)_[A-Za-z0-9._-]*[A-Za-z0-9]")
 
 
 def nowhere(text: str) -> str:
@@ -242,6 +243,7 @@ async def ids(matrix: Matrix) -> dict[str, str]:
         "TransitionRequest": await of.new_request(),
         "Deployment": await of.new_deployment(),
         "AuditEvent": found["auditEvents"]["nodes"][0]["id"],
+        "PolicyChange": (await INPUTS["confirmPolicyChange"](of))["changeId"],
     }
 
 
