@@ -16,7 +16,7 @@ from storage import load, policies
 from storage.engine import Database
 from storage.ids import new_id
 from storage.policies import PolicyChange, ProjectPolicy
-from storage.vocabulary import PolicyChangeStatus, PolicyMode
+from storage.vocabulary import PolicyChangeStatus, PolicyMode, PrincipalKind
 
 CLOCK = Caller("lineal policies", None, "policies")
 
@@ -76,7 +76,8 @@ async def confirm_policy_change(tx: Transaction, *, change_id: str) -> dict[str,
 
 
 async def _refuse_unless_second(tx: Transaction, row: Mapping[str, Any]) -> None:
-    """Only a person who reviews in the project, and did not ask for the change, confirms it."""
+    """Only a person who reviews in the project confirms a change, and only one that another person requested: whoever
+    has the key of a service could confirm its changes alone."""
     member = await load.member(tx.session, row["project_id"], tx.caller.principal_id or "")
     actor = tx.caller.actor
     if not is_reviewer(member["role"] if member else None, tx.caller.kind):
@@ -84,11 +85,17 @@ async def _refuse_unless_second(tx: Transaction, row: Mapping[str, Any]) -> None
             f"{actor} is not a reviewer of the project. A person with the role REVIEWER or ADMIN confirms.",
             reason="NOT_A_REVIEWER",
         )
+    time = f"it takes effect at {row['effective_at']:%Y-%m-%dT%H:%M:%SZ}"
     if row["created_by"] == actor:
         raise Forbidden(
-            f"{actor} requested this change. Another REVIEWER or ADMIN confirms it, or it takes effect at"
-            f" {row['effective_at']:%Y-%m-%dT%H:%M:%SZ}.",
-            reason="REQUESTER",
+            f"{actor} requested this change. Another REVIEWER or ADMIN confirms it, or {time}.", reason="REQUESTER"
+        )
+    requester = await load.principal(tx.session, row["created_by"])
+    if requester is None or requester["kind"] == PrincipalKind.SERVICE:
+        raise Forbidden(
+            f"{row['created_by']} is a service, so nobody can confirm this change; {time}. To have it sooner, one"
+            " person requests it and another confirms it.",
+            reason="SERVICE",
         )
 
 

@@ -157,7 +157,8 @@ class Mutation:
     )
     confirm_policy_change: policies.ConfirmPolicyChangePayload | None = mutation(
         "Let a pending change of a policy take effect now. FORBIDDEN for services, for callers who are not a REVIEWER"
-        " or ADMIN of the project, and for the caller who requested it. CONFLICT if it is no longer PENDING.",
+        " or ADMIN of the project, for the caller who requested it, and for changes that a service requested. CONFLICT"
+        " if it is no longer PENDING.",
         policies.ConfirmPolicyChangeInput,
         write_policies.confirm_policy_change,
     )

@@ -171,6 +171,17 @@ async def test_a_second_reviewer_lets_it_take_effect(office: Office) -> None:
     assert log[1]["details"]["after"] == {"status": "APPLIED", "confirmedBy": RITA}
 
 
+async def test_nobody_confirms_what_a_service_requested_for_it_may_be_the_same_hand(office: Office) -> None:
+    await office.join(ROBOT, "ADMIN")
+    (change,) = (await office.policy(ROBOT, allowSelfApproval=True))["pendingChanges"]
+    refusal = await office.refused(RITA, CONFIRM, changeId=change["id"])
+    assert (refusal["code"], refusal["reason"]) == ("FORBIDDEN", "SERVICE")
+    # A person asks for the same: then it is that person's change, and another confirms it.
+    await office.policy(allowSelfApproval=False)
+    (change,) = (await office.policy(allowSelfApproval=True))["pendingChanges"]
+    await office.by(RITA, CONFIRM, changeId=change["id"])
+
+
 async def test_it_takes_effect_when_its_time_has_come(office: Office) -> None:
     (change,) = (await office.policy(approvalValidDays=60))["pendingChanges"]
     assert change["effectiveAt"] > change["requestedAt"]
