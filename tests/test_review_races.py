@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.conftest import EXTERNAL, POLICY
+from tests.conftest import CONFIRM, EXTERNAL, PENDING, POLICY
 from tests.live import OK, Live, Reply, at_full_length, at_once, codes, lineal, reply_in
 from tests.test_kills import assert_chains_intact
 
@@ -153,6 +153,15 @@ class Case:
         await self.soon()
         return await self.office.admin.send(POLICY, input={"projectId": PROJECT, "requiredApprovals": approvals})
 
+    async def confirm(self) -> Reply:
+        """Let a policy that waits for it loosen; an empty answer where none waits."""
+        await self.soon()
+        reply = await self.office.admin.send(PENDING, id=PROJECT)
+        for change in reply.data["project"]["policy"]["pendingChanges"]:
+            who = self.office.people[self.chance.choice(REVIEWERS)]
+            reply = await who.send(CONFIRM, input={"changeId": change["id"]})
+        return reply
+
     async def cancel(self) -> Reply:
         await self.soon()
         return await self.office.people[self.author].send(CANCEL, input={"requestId": self.request})
@@ -169,6 +178,7 @@ class Case:
             everybody += [self.remove(each) for each in chance.sample(REVIEWERS, chance.choice([1, 2]))]
         if chance.random() < 0.4:
             everybody.append(self.ask_for(chance.choice([2, 3, 4, 5])))
+            everybody += [self.confirm() for _ in range(2)]
         if chance.random() < 0.5:
             everybody += [self.go_ahead() for _ in range(2)]
         if chance.random() < 0.1:
@@ -179,9 +189,11 @@ class Case:
 
 async def one_round(office: Office, chance: random.Random, turn: int) -> tuple[str, list[Reply]]:
     """What became of a request, and all replies."""
-    await office.admin.ask(POLICY, input={"projectId": PROJECT, "requiredApprovals": chance.choice([2, 3, 3, 4])})
     for email in REVIEWERS:
         await office.restore(email)
+    await office.admin.ask(POLICY, input={"projectId": PROJECT, "requiredApprovals": chance.choice([2, 3, 3, 4])})
+    for change in (await office.admin.ask(PENDING, id=PROJECT))["project"]["policy"]["pendingChanges"]:
+        await office.people[REVIEWERS[0]].ask(CONFIRM, input={"changeId": change["id"]})
     author = chance.choice(REVIEWERS) if turn % 4 == 3 else "author@example.com"
     case = Case(office, chance, author, f"model_{turn % MODELS}")
     await case.open()
