@@ -40,6 +40,7 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
 SILENT = {
     ("webhooks", "secret"),
     ("audit_events", "action"),
+    ("policy_changes", "field"),
     ("model_card_revisions", "changed"),
     ("projects", "created_by"),
     ("api_keys", "created_by"),

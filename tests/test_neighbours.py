@@ -79,6 +79,7 @@ async def ids(neighbours: Neighbours) -> Ids:
         "key": await a.new_key(),
         "dep": await a.new_deployment(),
         "whk": (await update_webhook(a))["webhookId"],
+        "pch": (await INPUTS["confirmPolicyChange"](a))["changeId"],
         "dlv": (await replay_delivery(a))["deliveryId"],
     }
     return Ids(theirs, {prefix: f"{prefix}_nobodys" for prefix in theirs})
