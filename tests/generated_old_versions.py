@@ -148,7 +148,7 @@ async def insert(owner_url: str, made: OldVersions, tables: Iterable[str] = ()) 
                 columns = list(rows[0])
                 records = [tuple(row[column] for column in columns) for row in rows]
                 await connection.copy_records_to_table(table, records=records, columns=columns)
-            policy = {"retention_days": DAYS, "required_approvals": 1, "approval_valid_days": 30}
+            policy = {"retention_days": DAYS, "required_approvals": 1, "approval_valid_days": 30, "loosening_hours": 24}
             await connection.execute(
                 "INSERT INTO project_policies SELECT * FROM json_populate_record(NULL::project_policies, $1)",
                 json.dumps(
@@ -160,4 +160,9 @@ async def insert(owner_url: str, made: OldVersions, tables: Iterable[str] = ()) 
         await connection.close()
 
 
-FLAGS = {"allow_self_approval": False, "require_complete_card": False, "block_invalid_data": True}
+FLAGS = {
+    "allow_self_approval": False,
+    "allow_requester_approval": False,
+    "require_complete_card": False,
+    "block_invalid_data": True,
+}
