@@ -24,7 +24,14 @@ from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
 from server.settings import Settings
 from server.signing import KeyUnusable
-from server.start import DatabaseUnusable, existing_database, prepare, reachable_database, running_database
+from server.start import (
+    DatabaseUnusable,
+    existing_database,
+    prepare,
+    reachable_database,
+    running_database,
+    warn_of_owner,
+)
 from storage.embedded import EmbeddedUnavailable
 from storage.migrate import SchemaTooNew
 from storage.vocabulary import PrincipalKind, Role
@@ -92,6 +99,7 @@ def serve(**given: Any) -> None:
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
     key = asyncio.run(prepare(settings))
+    asyncio.run(warn_of_owner(settings))
     if settings.demo:
         asyncio.run(fill(settings))
     host, port = listener.getsockname()[:2]
@@ -102,7 +110,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     elif key:
         click.echo(f"The admin key is in {key}; send it as Authorization: Bearer <key>.")
     sys.stdout.flush()
-    run_workers(settings, listener)
+    run_workers(settings.model_copy(update={"owner_url": ""}), listener)
 
 
 @contextmanager
