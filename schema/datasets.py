@@ -43,7 +43,7 @@ class DatasetVersion(Node):
     )
     label: str = column("What tells it from the other versions, such as a quarter. Unique in its data set.")
     row_count: BigInt | None = column("How many rows it has.")
-    uri: str | None = column("Where it is kept.")
+    uri: str | None = expression(f"Where it is kept. {limits.CREDENTIALS_CUT}", "shown_uri({t}.uri)")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.")
     features: list[str] = column("The names of its columns that models may use.", weight=HEAVY)
     created_at: datetime = column("When it was made known to the registry.")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import clean_text, quoted
+from resolvers.rules.locations import credential_in
 
 # Under which a field or an argument of the schema holds its limit.
 LIMIT = "limit"
@@ -35,6 +36,25 @@ class Text:
         kept = clean_text(field, value, self.longest, lines=self.lines)
         if not kept:
             raise BadUserInput(field, "is empty; give it at least one character or leave it out.")
+        return kept
+
+
+@dataclass(frozen=True)
+class Location(Text):
+    """A URI without credentials."""
+
+    @property
+    def describe(self) -> str:
+        return f"{super().describe} Passwords, tokens and signatures in it are refused."
+
+    def clean(self, field: str, value: Any) -> str:
+        kept = super().clean(field, value)
+        if part := credential_in(kept):
+            raise BadUserInput(
+                field,
+                f"holds a credential: {part}. Credentials are never stored, as every reader could use them. Register"
+                " the address without it; whoever reads the file authenticates as themselves.",
+            )
         return kept
 
 
@@ -223,7 +243,7 @@ class Several:
 NAME = Text(200)
 TAG = Text(64)
 NOTES = Text(10_000, lines=True)
-URI = Text(2_000)
+URI = Location(2_000)
 DIGEST = Text(200)
 EMAIL = Email()
 HTTP = Form(
@@ -234,5 +254,7 @@ HTTP = Form(
 ENVIRONMENT = Form(
     r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit.", 50
 )
+# Of a field that holds such an address.
+CREDENTIALS_CUT = "Credentials that an earlier version stored in it are shown as `***`."
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)
