@@ -53,6 +53,7 @@ BEARING = """https://user:S3CRET@host/model.bin
 WITH_CREDENTIALS = BEARING.replace("S3CRET", HIDDEN).split()
 PLAIN = """s3://models/churn/1.0.0/model.ubj
     s3://data/dt=2026-11-26/part-0.parquet
+    s3://data/token=hourly/part-0.parquet
     ssh://git@host/team/model.git
     abfss://container@account.dfs.core.windows.net/model
     git@github.com:team/model.git

@@ -69,7 +69,13 @@ PARTS = (
 PATTERNS = [(re.compile(part.pattern, re.IGNORECASE | re.ASCII), part) for part in PARTS]
 
 
+# Without any of these, it names no more than a place: s3://data/token=hourly/part-0 is one.
+SUSPICIOUS = re.compile("[@?;#%]")
+
+
 def without_credentials(uri: str) -> str:
+    if not SUSPICIOUS.search(uri):
+        return uri
     for pattern, part in PATTERNS:
         uri = pattern.sub(part.kept, uri)
     return uri
@@ -77,6 +83,8 @@ def without_credentials(uri: str) -> str:
 
 def credential_in(uri: str) -> str | None:
     """What the first credential in a URI is called. Nothing of the URI itself is in it: any part may be secret."""
+    if not SUSPICIOUS.search(uri):
+        return None
     for pattern, part in PATTERNS:
         for found in pattern.finditer(uri):
             if found.expand(part.kept) != found[0]:

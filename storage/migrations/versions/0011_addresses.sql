@@ -1,13 +1,21 @@
+-- An address without what stands before its host, or before the host of an address within it.
+CREATE FUNCTION shown_user(uri text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN uri !~ '@|%40' THEN uri ELSE
+        regexp_replace(regexp_replace(regexp_replace(regexp_replace(uri,
+            '((?:^|:)//)[^/?#@]*(?::|%3a)[^/?#]*@', '\1***@', 'gi'),
+            '((?:^|:)//)[^/?#@:\[\]]*:(?![0-9]*(?:[/?#&]|$))[^@]*@', '\1***@', 'gi'),
+            '((?:^|[^a-z0-9])https?://)[^/?#]*@', '\1***@', 'gi'),
+            '((?::|%3a)%2f%2f)(?:(?!%2f|%40)[^/?#&@])*%3a(?:(?!%2f)[^/?#&])*%40', '\1***%40', 'gi')
+    END
+$$;
+
 -- A URI without the credentials in it, as resolvers/rules/locations.py recognizes them. New ones are refused there;
 -- this is for what was stored before. The first test keeps it cheap: most addresses have nothing to look into.
 CREATE FUNCTION shown_uri(uri text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE WHEN uri ~ '[@?;#%=]' THEN
-        regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(uri,
-            '((?:^|:)//)[^/?#@]*(?::|%3a)[^/?#]*@', '\1***@', 'gi'),
-            '((?:^|:)//)[^/?#@:\[\]]*:(?![0-9]*(?:[/?#&]|$))[^@]*@', '\1***@', 'gi'),
-            '((?:^|[^a-z0-9])https?://)[^/?#]*@', '\1***@', 'gi'),
-            '((?::|%3a)%2f%2f)(?:(?!%2f|%40)[^/?#&@])*%3a(?:(?!%2f)[^/?#&])*%40', '\1***%40', 'gi'),
+    SELECT CASE WHEN uri !~ '[@?;#%]' THEN uri ELSE
+        regexp_replace(regexp_replace(shown_user(uri),
             '((?:(?:t|%54|%74)(?:o|%4f|%6f)(?:k|%4b|%6b)(?:e|%45|%65)(?:n|%4e|%6e)|(?:s|%53|%73)(?:i|%49|%69)'
             '(?:g|%47|%67)(?:n|%4e|%6e)(?:a|%41|%61)(?:t|%54|%74)(?:u|%55|%75)(?:r|%52|%72)(?:e|%45|%65)|'
             '(?:p|%50|%70)(?:a|%41|%61)(?:s|%53|%73)(?:s|%53|%73)(?:w|%57|%77)(?:o|%4f|%6f)(?:r|%52|%72)'
@@ -36,20 +44,19 @@ AS $$
             '(?:t|%54|%74)(?:h|%48|%68)|(?:a|%41|%61)(?:u|%55|%75)(?:t|%54|%74)(?:h|%48|%68)(?:o|%4f|%6f)'
             '(?:r|%52|%72)(?:i|%49|%69)(?:z|%5a|%7a)(?:a|%41|%61)(?:t|%54|%74)(?:i|%49|%69)(?:o|%4f|%6f)'
             '(?:n|%4e|%6e))(?:=|%3d))[^&#]+', '\1***', 'gi')
-    ELSE uri END
+    END
 $$;
 
 -- The text of an audit event's entry with the addresses in it as shown_uri shows them. The stored entry stays as it was
 -- hashed.
 CREATE FUNCTION shown_entry(entry text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     place text[];
     stated text;
     shown text;
 BEGIN
-    IF entry !~ '"uri":"[^"]*[@?;#%=]' THEN
+    IF entry !~ '"uri":"(?:[^"\\]|\\.)*[@?;#%]' THEN
         RETURN entry;
     END IF;
     FOR place IN VALUES (ARRAY['after', 'artifact', 'uri']), (ARRAY['after', 'uri']),
