@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import clean_text, quoted
+from resolvers.rules.ids import RESERVED
 from resolvers.rules.locations import credential_in
 
 # Under which a field or an argument of the schema holds its limit.
@@ -87,6 +88,21 @@ class Id:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
             raise BadUserInput(field, f"is {quoted(value)}; it must be {self.describe}")
         return str(value)
+
+
+@dataclass(frozen=True)
+class NewId(Id):
+    """The id of what is created. A reserved one is refused where it is kept, as one in use out of sight is."""
+
+    @property
+    def describe(self) -> str:
+        return (
+            f"{super().describe}. Ids beginning with `{self.prefix}_{RESERVED}` are reserved: they are refused with"
+            " BAD_USER_INPUT, as is an id in use in a project that you do not see."
+        )
+
+    def clean(self, field: str, value: Any) -> str:
+        return Id(self.prefix).clean(field, value)
 
 
 @dataclass(frozen=True)
