@@ -1,6 +1,7 @@
 """The `lineal` command."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,8 @@ def serve(**given: Any) -> None:
     settings = settings_from(given)
     if settings.open and not settings.is_loopback:
         raise click.UsageError("--open serves without keys, so --host must be a loopback address such as 127.0.0.1.")
+    # Each file of the data folder is made private where it is made. This is for one where that was forgotten.
+    os.umask(0o077)
     try:
         listener = listen(settings)
         with ended_by_signals(), running_database(settings) as ready:

@@ -16,6 +16,7 @@ from resolvers.members import set_administrator
 from resolvers.rules.access import Need
 from resolvers.transaction import Caller, Transaction
 from server.settings import Settings
+from storage.data_folder import make_private
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
 from storage.migrate import migrate
@@ -70,6 +71,7 @@ async def prepare(settings: Settings) -> Path | None:
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
+        make_private(settings.data_dir)
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
         where = make_url(settings.database_url).render_as_string()
         raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error

@@ -17,8 +17,9 @@ APPEND = "SELECT audit_append($1, ARRAY[$2])"
 
 def event(action: str, subject: str, project: str | None = None, after: Any = None, before: Any = None) -> str:
     """An event as whoever holds the app's role can forge one, in somebody's name."""
-    told = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com", "subjectId": subject}
-    told |= {"projectId": project, "notes": None, "details": {"before": before, "after": after}, "requestId": "r"}
+    told: dict[str, Any] = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com"}
+    told |= {"subjectId": subject, "projectId": project, "notes": None, "requestId": "r"}
+    told["details"] = {"before": before, "after": after}
     return canonical(told)
 
 
