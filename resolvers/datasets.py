@@ -2,11 +2,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import update
 
+from resolvers.claims import claimed_id, keep_new
 from resolvers.errors import NotFound
 from resolvers.transaction import Transaction
 from storage import load
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
-from storage.ids import new_id
 from storage.vocabulary import DatasetVersionStatus
 
 
@@ -14,9 +14,9 @@ async def create_dataset(
     tx: Transaction, *, project_id: str, name: str, id: str | None = None, description: str | None = None
 ) -> dict[str, str]:
     await tx.project(project_id)
-    dataset_id = id or new_id("ds")
+    dataset_id = await claimed_id(tx, Dataset, id)
     facts = {"id": dataset_id, "project_id": project_id, "name": name, "description": description}
-    await tx.keep(Dataset, facts | {"created_by": tx.caller.actor})
+    await keep_new(tx, Dataset, facts | {"created_by": tx.caller.actor})
     await tx.record("dataset.created", dataset_id, project_id, chain=project_id, after=facts)
     return {"dataset_id": dataset_id}
 
@@ -34,12 +34,12 @@ async def create_dataset_version(
     parent_ids: Sequence[str] = (),
 ) -> dict[str, str]:
     project_id = (await tx.dataset(dataset_id))["project_id"]
+    version_id = await claimed_id(tx, DatasetVersion, id)
     await require_dataset_versions(tx, project_id, parent_ids, "input.parentIds")
 
-    version_id = id or new_id("dsv")
     facts = {"label": label, "row_count": row_count, "uri": uri, "digest": digest, "features": list(features)}
     row = {"id": version_id, "project_id": project_id, "dataset_id": dataset_id, "status": "ACTIVE"} | facts
-    await tx.keep(DatasetVersion, row | {"created_by": tx.caller.actor})
+    await keep_new(tx, DatasetVersion, row | {"created_by": tx.caller.actor})
     parents = [{"project_id": project_id, "dataset_version_id": version_id, "parent_id": id_} for id_ in parent_ids]
     await tx.keep(DatasetParent, *parents)
     after = row | {"parents": list(parent_ids)}

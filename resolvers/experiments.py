@@ -3,6 +3,7 @@ from typing import Any
 
 from sqlalchemy import func, update
 
+from resolvers.claims import claimed_id, keep_new
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict
 from resolvers.registration import NewVersion, register
@@ -10,7 +11,6 @@ from resolvers.transaction import Transaction
 from resolvers.versions import models_of
 from storage import load
 from storage.experiments import Experiment
-from storage.ids import new_id
 from storage.vocabulary import ExperimentStatus
 
 
@@ -29,9 +29,9 @@ async def create_experiment(
     notes: str | None = None,
 ) -> dict[str, str]:
     await tx.project(project_id)
+    experiment_id = await claimed_id(tx, Experiment, id)
     if dataset_version_id:
         await require_dataset_versions(tx, project_id, [dataset_version_id], "input.datasetVersionId")
-    experiment_id = id or new_id("exp")
     facts = {
         "id": experiment_id,
         "project_id": project_id,
@@ -45,7 +45,7 @@ async def create_experiment(
         "notes": notes,
     }
     ended = None if status is ExperimentStatus.RUNNING else await load.now(tx.session)
-    await tx.keep(Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
+    await keep_new(tx, Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
     await tx.record("experiment.created", experiment_id, project_id, chain=project_id, after=facts)
     return {"experiment_id": experiment_id}
 

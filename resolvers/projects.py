@@ -1,6 +1,6 @@
+from resolvers.claims import claimed_id, keep_new
 from resolvers.transaction import Transaction
 from storage import load
-from storage.ids import new_id
 from storage.policies import ProjectPolicy
 from storage.principals import Member
 from storage.projects import Project
@@ -10,9 +10,9 @@ from storage.vocabulary import Role
 async def create_project(
     tx: Transaction, *, name: str, id: str | None = None, description: str | None = None
 ) -> dict[str, str]:
-    project_id = id or new_id("proj")
+    project_id = await claimed_id(tx, Project, id)
     facts = {"id": project_id, "name": name, "description": description}
-    await tx.keep(Project, facts | {"created_by": tx.caller.actor})
+    await keep_new(tx, Project, facts | {"created_by": tx.caller.actor})
     await tx.keep(ProjectPolicy, {"project_id": project_id, "min_metrics": []})
     after = facts | {"policy": await load.policy(tx.session, project_id)}
     events = [tx.event("project.created", project_id, project_id, after=after)]

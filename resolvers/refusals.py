@@ -13,14 +13,9 @@ from resolvers.errors import AlreadyExists, AnswerTooLarge, BadUserInput, NotFou
 
 # A unique constraint that two callers can race for, and what the slower one is told.
 TAKEN = {
-    "projects_pk": ("input.id", "There is a project with this id already; ids are never reused."),
-    "models_pk": ("input.id", "There is a model with this id already; ids are never reused."),
     "models_name": ("input.name", "There is a model with this name in the project already; choose another name."),
-    "datasets_pk": ("input.id", "There is a data set with this id already; ids are never reused."),
     "datasets_name": ("input.name", "There is a data set with this name in the project already; choose another name."),
-    "dataset_versions_pk": ("input.id", "There is a data set version with this id already; ids are never reused."),
     "dataset_versions_label": ("input.label", "The data set has a version with this label already; choose another."),
-    "experiments_pk": ("input.id", "There is an experiment with this id already; ids are never reused."),
     "versions_number": ("input.version", "The model has a version with this number already; numbers are never reused."),
 }
 CUT_OFF = "The database went away while the change was being kept; look whether it was before you try again."

@@ -177,9 +177,11 @@ class Transaction:
         if rows:
             await self.session.execute(insert(table.__table__), list(rows))  # type: ignore[attr-defined]
 
-    async def keep_unless_there(self, table: type[SQLModel], row: Mapping[str, Any]) -> bool:
-        """Add a row unless its key is taken, waiting for whoever is adding it now; whether it was added."""
-        made = await self.session.execute(upsert(table.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
+    async def keep_unless_there(self, table: type[SQLModel], row: Mapping[str, Any], *key: str) -> bool:
+        """Add a row unless its key, by default any unique columns, is taken; whether it was added. Waits for whoever is
+        adding it now."""
+        insert = upsert(table.__table__).values(row)  # type: ignore[attr-defined]
+        made = await self.session.execute(insert.on_conflict_do_nothing(index_elements=key or None))
         return bool(made.rowcount)  # type: ignore[attr-defined]
 
     def event(

@@ -28,7 +28,7 @@ async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "in
     for new in news:
         if new.get("create_model"):
             wanted[new["model_id"]] = await tx.project(new["project_id"], f"{path}.projectId")
-    found = await lock_or_make_models(tx, wanted)
+    found = await lock_or_make_models(tx, wanted, f"{path}.modelId")
     for model_id in wanted:
         if model_id not in found:
             raise NotFound("model", model_id, f"{path}.modelId")

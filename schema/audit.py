@@ -29,7 +29,11 @@ class AuditEvent(Node):
     subject_id: strawberry.ID = column("The id of what it was done to.")
     project_id: strawberry.ID | None = column("The project; null for principals and keys.")
     notes: str | None = expression("Why.", "({t}.entry::json ->> 'notes')", weight=TEXT)
-    details: JSON = expression("What changed: `before` and `after`.", ENTRY % "details", weight=HEAVY)
+    details: JSON = expression(
+        "What changed: `before` and `after`. Credentials in addresses are shown as `***`; the hash covers them.",
+        "(shown_entry({t}.entry)::json -> 'details')",
+        weight=HEAVY,
+    )
     request_id: str = expression(
         "The request that did it, as its `X-Request-Id` says.", "({t}.entry::json ->> 'requestId')"
     )

@@ -43,7 +43,7 @@ class DatasetVersion(Node):
     )
     label: str = column("What tells it from the other versions, such as a quarter. Unique in its data set.")
     row_count: BigInt | None = column("How many rows it has.")
-    uri: str | None = column("Where it is kept.")
+    uri: str | None = expression(f"Where it is kept. {limits.CREDENTIALS_CUT}", "shown_uri({t}.uri)")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.")
     features: list[str] = column("The names of its columns that models may use.", weight=HEAVY)
     created_at: datetime = column("When it was made known to the registry.")
@@ -67,7 +67,7 @@ class DatasetVersion(Node):
 
 @strawberry.input(description="A data set to make known.")
 class CreateDatasetInput:
-    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("ds"))
+    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("ds"))
     project_id: strawberry.ID = given("The project that it belongs to.", limits.Id("proj"))
     name: str = given("What people call it. Unique in its project.", limits.NAME)
     description: str | None = optional("What it holds and where it comes from.", limits.NOTES)
@@ -80,7 +80,7 @@ class CreateDatasetPayload:
 
 @strawberry.input(description="A version of a data set to make known.")
 class CreateDatasetVersionInput:
-    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("dsv"))
+    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("dsv"))
     dataset_id: strawberry.ID = given("The data set that this is a version of.", limits.Id("ds"))
     label: str = given("What tells it from the other versions. Unique in its data set.", limits.NAME)
     row_count: BigInt | None = optional("How many rows it has.", limits.Whole())

@@ -43,7 +43,7 @@ class Experiment(Node):
 
 @strawberry.input(description="An experiment to make known, running or already ended.")
 class CreateExperimentInput:
-    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("exp"))
+    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("exp"))
     project_id: strawberry.ID = given("The project that it belongs to.", limits.Id("proj"))
     name: str = given("What people call it.", limits.NAME)
     algorithm: str | None = optional("The algorithm, as the pipeline names it.", limits.NAME)

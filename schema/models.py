@@ -62,7 +62,7 @@ class Model(Node):
 
 @strawberry.input(description="A model to make.")
 class CreateModelInput:
-    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("model"))
+    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("model"))
     project_id: strawberry.ID = given("The project that it belongs to.", limits.Id("proj"))
     name: str = given("What people call it. Unique in its project.", limits.NAME)
     description: str | None = optional("What it predicts and for whom.", limits.NOTES)

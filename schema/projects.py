@@ -55,7 +55,7 @@ class Project(Node):
 
 @strawberry.input(description="A project to make.")
 class CreateProjectInput:
-    id: strawberry.ID | None = optional("The id it shall have; absent: one is made.", limits.Id("proj"))
+    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("proj"))
     name: str = given("What people call it.", limits.NAME)
     description: str | None = optional("What it is about.", limits.NOTES)
 

@@ -59,7 +59,7 @@ class Metric:
 
 @strawberry.type(description="The file or folder that holds the trained model.")
 class Artifact:
-    uri: str = column("Where it is kept.", "artifact_uri")
+    uri: str = expression(f"Where it is kept. {limits.CREDENTIALS_CUT}", "shown_uri({t}.artifact_uri)")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.", "artifact_digest")
     size_bytes: BigInt | None = column("Its size in bytes.", "artifact_size_bytes")
     format: str | None = column("How it is written, such as `onnx` or `pickle`.", "artifact_format")

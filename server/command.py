@@ -1,6 +1,7 @@
 """The `lineal` command."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,14 @@ from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
 from server.settings import Settings
 from server.signing import KeyUnusable
-from server.start import DatabaseUnusable, existing_database, prepare, reachable_database, running_database
+from server.start import (
+    DatabaseUnusable,
+    existing_database,
+    prepare,
+    reachable_database,
+    running_database,
+    warn_of_owner,
+)
 from storage.embedded import EmbeddedUnavailable
 from storage.migrate import SchemaTooNew
 from storage.vocabulary import PrincipalKind, Role
@@ -80,6 +88,8 @@ def serve(**given: Any) -> None:
     settings = settings_from(given)
     if settings.open and not settings.is_loopback:
         raise click.UsageError("--open serves without keys, so --host must be a loopback address such as 127.0.0.1.")
+    # Each file of the data folder is made private where it is made. This is for one where that was forgotten.
+    os.umask(0o077)
     try:
         listener = listen(settings)
         with ended_by_signals(), running_database(settings) as ready:
@@ -92,6 +102,7 @@ def serve(**given: Any) -> None:
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
     key = asyncio.run(prepare(settings))
+    asyncio.run(warn_of_owner(settings))
     if settings.demo:
         asyncio.run(fill(settings))
     host, port = listener.getsockname()[:2]
@@ -102,7 +113,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     elif key:
         click.echo(f"The admin key is in {key}; send it as Authorization: Bearer <key>.")
     sys.stdout.flush()
-    run_workers(settings, listener)
+    run_workers(settings.model_copy(update={"owner_url": ""}), listener)
 
 
 @contextmanager

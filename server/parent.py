@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from server.connections import Connections
+from server.forgetting import forget_owner_url
 from server.protocols import protocols
 from server.settings import Settings
 
@@ -123,8 +124,10 @@ def room_for(wanted: int, others: int) -> int:
 
 
 def run_workers(settings: Settings, listener: socket.socket) -> None:
-    """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables."""
-    for name, value in settings.model_dump(mode="json").items():
+    """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables, except the owner's URL: a process
+    that answers requests must not be able to change what the owner protects."""
+    forget_owner_url()
+    for name, value in settings.model_dump(mode="json", exclude={"owner_url"}).items():
         os.environ[f"LINEAL_{name.upper()}"] = "" if value is None else str(value)
     os.environ[PARENT] = str(os.getpid())
     config = uvicorn.Config(

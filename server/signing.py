@@ -48,7 +48,7 @@ def _private(file: Path) -> Ed25519PrivateKey:
 
 def _show(key: Ed25519PublicKey, file: Path) -> None:
     if not file.exists():
-        make_durably(file, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
+        make_durably(file, key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     elif public_key(file) != key:
         raise KeyUnusable(f"{file} does not belong to the signing key beside it.")
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import structlog
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,10 +16,13 @@ from resolvers.members import set_administrator
 from resolvers.rules.access import Need
 from resolvers.transaction import Caller, Transaction
 from server.settings import Settings
+from storage.data_folder import make_private
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
 from storage.migrate import migrate
 from storage.vocabulary import PrincipalKind
+
+log = structlog.get_logger("lineal")
 
 ADMIN = "admin@localhost"
 # Beside the workers' pools: commands, migrations and PostgreSQL's own reserve.
@@ -67,11 +71,24 @@ async def prepare(settings: Settings) -> Path | None:
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
+        make_private(settings.data_dir)
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
         where = make_url(settings.database_url).render_as_string()
         raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
     file = key_file(settings.data_dir)
     return file if file.exists() else None
+
+
+OWNS = text("SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'audit_events'::regclass")
+OWNER_SERVES = """The role of LINEAL_DATABASE_URL owns the tables, so a stolen server process can rewrite the history. \
+Migrate as the owner with LINEAL_OWNER_URL, and serve as another role."""
+
+
+async def warn_of_owner(settings: Settings) -> None:
+    """Log where requests are answered with the rights of the owner, whom no trigger stops."""
+    async with short_engine(settings.database_url) as engine, engine.connect() as connection:
+        if await connection.scalar(OWNS):
+            log.warning(OWNER_SERVES)
 
 
 def key_file(data_dir: Path) -> Path:

@@ -11,13 +11,13 @@ json_build_object(
     'parameters', {v}.parameters,
     'features', {v}.features,
     'target', {v}.target,
-    'artifact', CASE WHEN {v}.artifact_uri IS NOT NULL THEN json_build_object('uri', {v}.artifact_uri,
+    'artifact', CASE WHEN {v}.artifact_uri IS NOT NULL THEN json_build_object('uri', shown_uri({v}.artifact_uri),
         'digest', {v}.artifact_digest, 'sizeBytes', {v}.artifact_size_bytes, 'format', {v}.artifact_format) END,
     'metrics', (SELECT coalesce(json_object_agg(n.name, n.value ORDER BY n.name), json_build_object()) FROM metrics n
         WHERE n.version_id = {v}.id),
     'tags', (SELECT coalesce(json_agg(g.tag ORDER BY g.tag), '[]') FROM tags g WHERE g.version_id = {v}.id),
     'data', (SELECT coalesce(json_agg(json_build_object('role', u.role, 'id', w.id, 'dataset', d.name,
-            'datasetId', d.id, 'label', w.label, 'rowCount', w.row_count, 'uri', w.uri, 'digest', w.digest,
+            'datasetId', d.id, 'label', w.label, 'rowCount', w.row_count, 'uri', shown_uri(w.uri), 'digest', w.digest,
             'status', w.status, 'statusReason', w.status_reason) ORDER BY u.role, w.id), '[]')
         FROM dataset_uses u JOIN dataset_versions w ON w.id = u.dataset_version_id JOIN datasets d ON d.id = w.dataset_id
         WHERE u.version_id = {v}.id),

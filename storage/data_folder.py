@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,17 @@ from urllib.parse import quote
 SUPERUSER, OWNER, APP, DATABASE = "postgres", "lineal_owner", "lineal_app", "lineal"
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, macOS 103
 LARGEST_LOG = 10_000_000  # bytes
+# What Lineal keeps in its data folder.
+OURS = (
+    "lock",
+    "postgres",
+    "postgres.*",
+    "database-passwords*",
+    "socket-folder*",
+    "admin-key*",
+    "audit-*",
+    "secrets-key*",
+)
 
 
 class EmbeddedUnavailable(Exception):
@@ -55,7 +67,7 @@ def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]
     if memo.exists() and (stale := Path(memo.read_text())).name.startswith("lineal-"):
         shutil.rmtree(stale, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix="lineal-", dir=short_base(account)))
-    memo.write_text(str(folder))
+    write_private(memo, str(folder))
     if account:
         os.chown(folder, *account)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -120,9 +132,36 @@ def keep_names(folder: Path) -> None:
         os.close(descriptor)
 
 
-def private(file: Path) -> BinaryIO:
-    """Open for appending; made readable to us only."""
-    return open(file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+def private(file: Path, mode: str = "ab") -> BinaryIO:
+    """Open for appending; made readable to us only, whatever the umask."""
+    return open(file, mode, opener=lambda path, flags: os.open(path, flags, 0o600))  # type: ignore[return-value]
+
+
+def write_private(file: Path, text: str) -> None:
+    with private(file, "wb") as opened:
+        opened.write(text.encode())
+
+
+def make_private(data_dir: Path) -> None:
+    """Take the rights of others from all that Lineal keeps in its folder: earlier versions left some of it readable.
+
+    What is not Lineal's is left alone, and so are the rights on a folder that holds any of it."""
+    if not data_dir.is_dir():
+        return
+    ours = {file for pattern in OURS for file in data_dir.glob(pattern)}
+    for file in ours:
+        for each in [file, *file.rglob("*")] if file.is_dir() and not file.is_symlink() else [file]:
+            _take_rights_of_others(each)
+    if ours.issuperset(data_dir.iterdir()):
+        _take_rights_of_others(data_dir)
+
+
+def _take_rights_of_others(file: Path) -> None:
+    # A running database removes files meanwhile; some may belong to another user.
+    with suppress(FileNotFoundError, PermissionError):
+        mode = file.lstat().st_mode
+        if mode & 0o077 and not stat.S_ISLNK(mode):
+            file.chmod(stat.S_IMODE(mode) & 0o700)
 
 
 def keep_small(log: Path) -> None:
@@ -130,8 +169,14 @@ def keep_small(log: Path) -> None:
     with suppress(OSError):
         if log.stat().st_size > LARGEST_LOG:
             with suppress(OSError):
-                shutil.copyfile(log, f"{log}.1")
+                copy_private(log, log.with_name(f"{log.name}.1"))
             os.truncate(log, 0)
+
+
+def copy_private(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)  # an earlier one may be readable to others
+    with source.open("rb") as read, private(target, "wb") as written:
+        shutil.copyfileobj(read, written)
 
 
 def last_error(log: Path) -> str:

@@ -93,7 +93,8 @@ FROM (
     WHERE q.next_at <= clock_timestamp() AND w.active ORDER BY q.next_at LIMIT :most FOR UPDATE OF q SKIP LOCKED
 ) t, webhooks w, audit_events e
 WHERE d.id = t.id AND w.id = d.webhook_id AND e.id = d.event_id
-RETURNING d.id, d.attempts, w.url, w.secret, e.id AS event_id, e.action, e.at, e.chain, e.seq, e.entry
+RETURNING d.id, d.attempts, w.url, w.secret, e.id AS event_id, e.action, e.at, e.chain, e.seq,
+    shown_entry(e.entry) AS entry
 """
 FINISH = """
 UPDATE webhook_deliveries SET status = CAST(:status AS text), response_status = :response_status, error = :error,

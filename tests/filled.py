@@ -61,6 +61,9 @@ class Filled:
         made = cls(database, root, name)
         made.project = made.id("proj")
         await write(root, "createProject", await create_project(made) | {"id": made.project})
+        # While nobody else could confirm it.
+        alone = {"projectId": made.project, "allowSelfApproval": True, "allowRequesterApproval": True}
+        await write(root, "updateProjectPolicy", alone)
         made.admin = made.email()
         # Before there is anybody else who could confirm it.
         both = {"allowSelfApproval": True, "allowRequesterApproval": True}

@@ -42,8 +42,8 @@ def event(action: str, **details: Any) -> str:
     )
 
 
-async def old_registry(cluster: Cluster) -> Cluster:
-    """A database at the first revision, as an earlier Lineal left it."""
+async def database_at(cluster: Cluster, revision: str) -> Cluster:
+    """A database at a revision, as an earlier Lineal left it; the caller drops it."""
     name, owner = f"lineal_old_{secrets.token_hex(4)}", make_url(cluster.owner_url).username
     order = "LOCALE 'C.UTF-8'" if EXTERNAL else ""
     await run_sql(
@@ -52,7 +52,12 @@ async def old_registry(cluster: Cluster) -> Cluster:
     within = cluster.database(name)
     await run_sql(within.superuser_url, f"ALTER SCHEMA public OWNER TO {owner}")
     async with short_engine(within.owner_url) as engine, engine.begin() as connection:
-        await connection.run_sync(lambda c: command.upgrade(_config(c), "0001"))
+        await connection.run_sync(lambda c: command.upgrade(_config(c), revision))
+    return within
+
+
+async def old_registry(cluster: Cluster) -> Cluster:
+    within = await database_at(cluster, "0001")
     owned = await connect(within.owner_url)
     await owned.execute(FIRST)
     for action, details in (("version.created", {}), ("version.transitioned", {"transitionId": "tra_2"})):
@@ -97,3 +102,31 @@ async def test_what_was_kept_before_governance_is_governed_and_still_sound(
     name = make_url(old.owner_url).database
     await registry.client._transport.app.app.state.database.close()  # type: ignore[attr-defined]
     await run_sql(cluster.superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+BEARING = "https://u:hunter2@host/m?sig=hunter2"
+ANSWER = {"createVersion": {"version": {"where": BEARING, "plain": "s3://b/m?versionId=1", "notes": 'sig=a b é "#'}}}
+ANSWERED = """
+INSERT INTO projects (id, name, created_by) VALUES ('proj_a', 'A', 'old');
+INSERT INTO datasets (id, project_id, name, created_by) VALUES ('ds_a', 'proj_a', 'A', 'old');
+INSERT INTO dataset_versions (id, project_id, dataset_id, label, status, features, uri, created_by)
+    VALUES ('dsv_a', 'proj_a', 'ds_a', 'q1', 'ACTIVE', '{}', 'https://u:hunter2@host/m?sig=hunter2', 'old');
+"""
+KEEP = """INSERT INTO idempotent_answers (actor, key, place, body_hash, answer, extensions, projects, at)
+    VALUES ('a', 'k', 0, '', convert_to($1, 'UTF8'), '', '{proj_a}', now())"""
+
+
+async def test_credentials_in_stored_addresses_and_answers_are_cut_by_the_upgrade(cluster: Cluster) -> None:
+    old = await database_at(cluster, "0008")
+    owned = await connect(old.owner_url)
+    await owned.execute(ANSWERED)
+    await owned.execute(KEEP, json.dumps(ANSWER, ensure_ascii=False))
+    assert await migrate(old.owner_url, old.app_url)
+    kept = json.loads(await owned.fetchval("SELECT convert_from(answer, 'UTF8') FROM idempotent_answers"))
+    cut = {"where": "https://***@host/m?sig=***"}
+    assert kept["createVersion"]["version"] == ANSWER["createVersion"]["version"] | cut
+    assert await owned.fetchval("SELECT shown_uri(uri) FROM dataset_versions") == cut["where"]
+    # What was stored is still changed in other ways, as its facts stay what they were.
+    await owned.execute("UPDATE dataset_versions SET status = 'DEPRECATED', status_reason = 'old'")
+    await owned.close()
+    await run_sql(cluster.superuser_url, f"DROP DATABASE {make_url(old.owner_url).database} WITH (FORCE)")

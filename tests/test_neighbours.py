@@ -1,9 +1,9 @@
 """What B can learn of A by writing: ids of A, its people, its answers.
 
-By decision there is one exception: ids are unique in the whole registry, so that making something under an id of A
-tells that the id is taken, and nothing else.
+Ids are unique in the whole registry. An id of A under which B would make something is refused as a reserved one is.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -141,7 +141,7 @@ async def test_who_is_in_both_projects_cannot_bring_anything_of_a_into_b(
         )
 
 
-# ---------------------------------------------------------------- ids that are taken: the one exception
+# ---------------------------------------------------------------- ids that are taken
 
 CREATING = [name for name, need in MUTATIONS.items() if name.startswith("create") and need is not Need.INSTANCE]
 NOUNS = {
@@ -150,31 +150,90 @@ NOUNS = {
     "createDatasetVersion": "a data set version",
     "createExperiment": "an experiment",
 }
+# How an input names what it makes, so that the same input is tried with several ids.
+NAMED = {"createVersion": "modelId"}
 
 
-@pytest.mark.parametrize("mutation", NOUNS)
-async def test_an_id_that_is_taken_in_a_is_told_to_be_taken_and_nothing_else(
+async def making(neighbours: Neighbours, mutation: str, id_: str) -> Input:
+    base = await INPUTS[mutation](neighbours.b)
+    if mutation == "createVersion":
+        return {"projectId": neighbours.b.project, "modelId": id_, "createModel": True}
+    return base | {"id": id_}
+
+
+async def answered(neighbours: Neighbours, mutation: str, id_: str) -> tuple[int, str]:
+    """How B is refused an id, without the id."""
+    sent = await making(neighbours, mutation, id_)
+    response = await neighbours.b.own.send(mutation_of(mutation), input=sent)
+    assert "errors" in response.json(), response.text
+    return response.status_code, response.text.replace(id_, "")
+
+
+def reserved(id_: str) -> str:
+    return f"{id_.split('_', maxsplit=1)[0]}_lineal.{id_.split('_')[1]}"
+
+
+@pytest.mark.parametrize("mutation", [*NOUNS, "createVersion"])
+async def test_an_id_that_is_taken_in_a_is_refused_exactly_as_a_reserved_one(
     neighbours: Neighbours, ids: Ids, mutation: str
 ) -> None:
     assert set(NOUNS) | {"createVersion", "createDeployment", "createWebhook"} == set(CREATING)
+    prefix = "model" if mutation == "createVersion" else str((await INPUTS[mutation](neighbours.b))["id"]).split("_")[0]
+    taken = ids.theirs[prefix]
+    refused = await answered(neighbours, mutation, taken)
+    assert refused == await answered(neighbours, mutation, reserved(taken))
+    (error,) = json.loads(refused[1])["errors"]
+    field = f"input.{NAMED.get(mutation, 'id')}"
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    assert error["message"] == f'{field} is ""; this id is reserved or in use. Choose another id.'
+
+
+@pytest.mark.parametrize("mutation", NOUNS)
+async def test_an_id_that_is_taken_in_sight_is_told_to_be_taken(neighbours: Neighbours, mutation: str) -> None:
+    base = await INPUTS[mutation](neighbours.b)
+    await write(neighbours.b.own, mutation, base)
+    again = {"id": base["id"]} | {k: v for k, v in (await INPUTS[mutation](neighbours.b)).items() if k != "id"}
+    refusal = await neighbours.b.own.refusal(mutation_of(mutation), input=again)
     sentence = f"There is {NOUNS[mutation]} with this id already; ids are never reused."
-    for of in (neighbours.a, neighbours.b):
-        base = await INPUTS[mutation](neighbours.b)
-        taken = ids.theirs[base["id"].split("_")[0]]
-        if of is neighbours.b:
-            await write(of.own, mutation, base)
-            taken = base["id"]
-        refusal = await neighbours.b.own.refusal(
-            mutation_of(mutation), input=await INPUTS[mutation](neighbours.b) | {"id": taken}
+    assert refusal == {"code": "ALREADY_EXISTS", "field": "input.id", "message": sentence}
+
+
+async def test_whatever_else_is_wrong_with_a_request_does_not_tell_an_id_in_use_from_a_reserved_one(
+    neighbours: Neighbours, ids: Ids
+) -> None:
+    b = neighbours.b
+    name = b.text()
+    await write(b.own, "createModel", {"projectId": b.project, "name": name})
+    for mutation, prefix, wrong in (
+        ("createModel", "model", {"projectId": b.project, "name": name}),
+        ("createDatasetVersion", "dsv", {"datasetId": b.dataset, "label": "a", "parentIds": ["dsv_nobodys"]}),
+        ("createExperiment", "exp", {"projectId": b.project, "name": "a", "datasetVersionId": "dsv_nobodys"}),
+    ):
+        texts = []
+        for id_ in (ids.theirs[prefix], reserved(ids.theirs[prefix])):
+            response = await b.own.send(mutation_of(mutation), input=wrong | {"id": id_})
+            texts.append(response.text.replace(id_, ""))
+        assert texts[0] == texts[1]
+        assert "reserved or in use" in texts[0]
+
+
+@pytest.mark.parametrize("mutation", ["createModel", "createVersion"])
+async def test_two_who_make_the_same_id_at_once_do_not_hear_of_each_other(
+    neighbours: Neighbours, mutation: str
+) -> None:
+    id_ = neighbours.a.id("model")
+    racing = await connect(neighbours.database.app_url)
+    async with racing.transaction():
+        await racing.execute(
+            "INSERT INTO models (id, project_id, name, created_by) VALUES ($1, $2, $1, 'a')", id_, neighbours.a.project
         )
-        assert refusal == {"code": "ALREADY_EXISTS", "field": "input.id", "message": sentence}
-
-
-async def test_a_model_of_a_is_not_made_anew_beside_a_version(neighbours: Neighbours) -> None:
-    sent = {"projectId": neighbours.b.project, "modelId": neighbours.a.model, "createModel": True}
-    refusal = await neighbours.b.own.refusal(mutation_of("createVersion"), input=sent)
-    facts = {"code": "NOT_FOUND", "field": "input.modelId", "id": neighbours.a.model}
-    assert refusal == facts | {"message": f"There is no model {neighbours.a.model}."}
+        slower = asyncio.create_task(answered(neighbours, mutation, id_))
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        while not await racing.fetchval(waiting):
+            assert not slower.done(), slower.result()
+            await asyncio.sleep(0.01)
+    await racing.close()
+    assert await slower == await answered(neighbours, mutation, reserved(id_))
 
 
 # ---------------------------------------------------------------- people

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import clean_text, quoted
+from resolvers.rules.ids import RESERVED
+from resolvers.rules.locations import credential_in
 
 # Under which a field or an argument of the schema holds its limit.
 LIMIT = "limit"
@@ -39,6 +41,25 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Location(Text):
+    """A URI without credentials."""
+
+    @property
+    def describe(self) -> str:
+        return f"{super().describe} Passwords, tokens and signatures in it are refused."
+
+    def clean(self, field: str, value: Any) -> str:
+        kept = super().clean(field, value)
+        if part := credential_in(kept):
+            raise BadUserInput(
+                field,
+                f"holds a credential: {part}. Credentials are never stored, as every reader could use them. Register"
+                " the address without it; whoever reads the file authenticates as themselves.",
+            )
+        return kept
+
+
+@dataclass(frozen=True)
 class Sought:
     """Text that is looked for among kept ones, brought to their form. What is none of theirs finds nothing."""
 
@@ -67,6 +88,21 @@ class Id:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
             raise BadUserInput(field, f"is {quoted(value)}; it must be {self.describe}")
         return str(value)
+
+
+@dataclass(frozen=True)
+class NewId(Id):
+    """The id of what is created. A reserved one is refused where it is kept, as one in use out of sight is."""
+
+    @property
+    def describe(self) -> str:
+        return (
+            f"{super().describe}. Ids beginning with `{self.prefix}_{RESERVED}` are reserved: they are refused with"
+            " BAD_USER_INPUT, as is an id in use in a project that you do not see."
+        )
+
+    def clean(self, field: str, value: Any) -> str:
+        return Id(self.prefix).clean(field, value)
 
 
 @dataclass(frozen=True)
@@ -223,7 +259,7 @@ class Several:
 NAME = Text(200)
 TAG = Text(64)
 NOTES = Text(10_000, lines=True)
-URI = Text(2_000)
+URI = Location(2_000)
 DIGEST = Text(200)
 EMAIL = Email()
 HTTP = Form(
@@ -234,5 +270,7 @@ HTTP = Form(
 ENVIRONMENT = Form(
     r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit.", 50
 )
+# Of a field that holds such an address.
+CREDENTIALS_CUT = "Credentials that an earlier version stored in it are shown as `***`."
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

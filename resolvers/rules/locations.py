@@ -1,0 +1,92 @@
+"""Credentials in a URI: how they are recognized, and the URI without them.
+
+Whoever reads such a URI can open what it opens, so none is stored. The database's function shown_uri cuts the same
+parts out of what earlier versions stored; a test holds the two equal.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+CUT = "***"
+BEFORE_HOST = "a user name or password before the host"
+# A parameter holds a credential if its name ends with one of these; a hyphen stands for any or no separator.
+ENDINGS = [
+    "token",
+    "signature",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "credential",
+    "credentials",
+    "api-key",
+    "access-key",
+    "access-key-id",
+    "account-key",
+    "secret-key",
+    "private-key",
+    "subscription-key",
+    "session-id",
+    "jwt",
+]
+# Or if its name is one of these.
+NAMES = ["sig", "pwd", "pass", "auth", "authorization"]
+
+
+class Part(NamedTuple):
+    """A place where credentials stand: the pattern that finds it, what it is replaced with, and what it is called."""
+
+    pattern: str
+    kept: str
+    name: str
+
+
+def _words(words: list[str]) -> str:
+    """A pattern of these words, each of their characters as it is or percent-encoded; upper and lower case match."""
+    return "|".join("".join(map(_character, word)) for word in words)
+
+
+def _character(letter: str) -> str:
+    if letter == "-":
+        return "(?:[-_.]|%2d|%5f|%2e)?"
+    low, high = f"{ord(letter.upper()):x}", f"{ord(letter):x}"
+    return f"(?:{letter}|%{low}|%{high})"
+
+
+# The patterns are the database's too: only what Python and PostgreSQL read alike. PostgreSQL takes the longest match.
+PARTS = (
+    Part(r"((?:^|:)//)[^/?#@]*(?::|%3a)[^/?#]*@", rf"\1{CUT}@", BEFORE_HOST),
+    # A password that holds a slash, unless what follows the colon is a port.
+    Part(r"((?:^|:)//)[^/?#@:\[\]]*:(?![0-9]*(?:[/?#&]|$))[^@]*@", rf"\1{CUT}@", BEFORE_HOST),
+    # RFC 9110, 4.2.4: an http address has no user; where it has one, that is often a token.
+    Part(r"((?:^|[^a-z0-9])https?://)[^/?#]*@", rf"\1{CUT}@", BEFORE_HOST),
+    # An address within an address.
+    Part(r"((?::|%3a)%2f%2f)(?:(?!%2f|%40)[^/?#&@])*%3a(?:(?!%2f)[^/?#&])*%40", rf"\1{CUT}%40", BEFORE_HOST),
+    Part(rf"((?:{_words(ENDINGS)})(?:=|%3d))[^&#]+", rf"\1{CUT}", 'a parameter whose name ends with "{}"'),
+    Part(rf"((?:[?&;#=]|%3f|%26|%3b|%23)(?:{_words(NAMES)})(?:=|%3d))[^&#]+", rf"\1{CUT}", 'the parameter "{}"'),
+)
+PATTERNS = [(re.compile(part.pattern, re.IGNORECASE | re.ASCII), part) for part in PARTS]
+
+
+# Without any of these, it names no more than a place: s3://data/token=hourly/part-0 is one.
+SUSPICIOUS = re.compile("[@?;#%]")
+
+
+def without_credentials(uri: str) -> str:
+    if not SUSPICIOUS.search(uri):
+        return uri
+    for pattern, part in PATTERNS:
+        uri = pattern.sub(part.kept, uri)
+    return uri
+
+
+def credential_in(uri: str) -> str | None:
+    """What the first credential in a URI is called. Nothing of the URI itself is in it: any part may be secret."""
+    if not SUSPICIOUS.search(uri):
+        return None
+    for pattern, part in PATTERNS:
+        for found in pattern.finditer(uri):
+            if found.expand(part.kept) != found[0]:
+                return part.name.format(unquote(found[1]).strip("?&;#=").lower())
+    return None
