@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from server.connections import Connections
-from server.forgetting import forget_owner_url
+from server.owner_url import forget_owner_url
 from server.protocols import protocols
 from server.settings import Settings
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from server.forgetting import without_owner_url
+from server.owner_url import without_owner_url
 from storage.data_folder import OWNER, SUPERUSER, database_passwords
 from tests.conftest import Cluster
 from tests.live import OK, Live, eventually, lineal
