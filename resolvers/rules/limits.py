@@ -158,6 +158,20 @@ class Minutes:
 
 
 @dataclass(frozen=True)
+class Hours:
+    most: float
+
+    @property
+    def describe(self) -> str:
+        return f"In hours, 0 to {self.most:g}."
+
+    def clean(self, field: str, value: Any) -> float:
+        if not 0 <= value <= self.most:
+            raise BadUserInput(field, f"is {value:g}; it must be 0 to {self.most:g} hours.")
+        return float(value)
+
+
+@dataclass(frozen=True)
 class Form:
     """Text of one form."""
 
