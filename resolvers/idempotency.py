@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from resolvers.errors import Conflict, Forbidden
 from resolvers.transaction import Transaction
 
-KEPT_HOURS = 24
 FIELD = "Idempotency-Key"
 
 
@@ -31,7 +30,7 @@ class Repeatable:
         progress. CONFLICT for another request under the same key."""
         values = {"actor": self.actor, "key": self.key, "place": self.place}
         await tx.session.execute(LOCK, {"lock": f"{self.actor}\n{self.key}\n{self.place}"})
-        found = (await tx.session.execute(RECALL, values | {"hours": KEPT_HOURS})).one_or_none()
+        found = (await tx.session.execute(RECALL, values | {"hours": tx.terms.keep_answer_hours})).one_or_none()
         if found is None:
             return None
         if found.body_hash != self.body_hash:
@@ -76,4 +75,15 @@ VALUES (:actor, :key, :place, :hash, :answer, :extensions, CAST(:projects AS tex
 ON CONFLICT (actor, key, place) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer,
     extensions = excluded.extensions, projects = excluded.projects, at = excluded.at
 """)
-FORGET = text("DELETE FROM idempotent_answers WHERE at < clock_timestamp() - make_interval(hours => :hours)")
+# Returns how many.
+FORGET = text("""
+WITH old AS (
+    SELECT actor, key, place FROM idempotent_answers
+    WHERE at < clock_timestamp() - make_interval(hours => :hours) ORDER BY at LIMIT :most
+), forgotten AS (
+    DELETE FROM idempotent_answers i USING old WHERE (i.actor, i.key, i.place) = (old.actor, old.key, old.place)
+        AND i.at < clock_timestamp() - make_interval(hours => :hours)
+    RETURNING 1
+)
+SELECT count(*) FROM forgotten
+""")

@@ -18,11 +18,12 @@ from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.limits import LIMIT
+from resolvers.terms import Terms
 from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
 # Their answers are not kept to be answered again.
-ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey"})
+ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey", "rotateWebhookSecret"})
 # Of a field for which null is a value.
 NULL_MEANS = "null means"
 
@@ -58,6 +59,7 @@ async def run_mutation(
     caller: Caller,
     repeat: Repeatable | None,
     reading: Reading,
+    terms: Terms,
 ) -> bytes:
     """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
     takes at most the seconds of `reading`.
@@ -72,7 +74,7 @@ async def run_mutation(
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
         async with database.session(reading.within) as session:
-            tx = Transaction(session, caller, need_of(field.name))
+            tx = Transaction(session, caller, need_of(field.name), terms)
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
                 return kept

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
+from resolvers.terms import Terms
 from storage import audit, load, policies, rollouts
 from storage.ids import new_id
 from storage.vocabulary import PrincipalKind
@@ -47,6 +48,7 @@ class Transaction:
     session: AsyncSession
     caller: Caller
     need: Need
+    terms: Terms = field(default_factory=Terms)
     _allowed: set[str] = field(default_factory=set)
 
     @property
@@ -150,8 +152,10 @@ class Transaction:
         return self._found(await self._locked(found), "webhook", id_, field)
 
     async def delivery(self, id_: str, field: str = "input.deliveryId") -> Mapping[str, Any]:
-        found = await load.lock_delivery(self.session, id_, self.caller.who)
-        return self._found(await self._locked(found), "delivery", id_, field)
+        """A delivery whose webhook is locked, with the webhook's `active`."""
+        found = await load.delivery(self.session, id_, self.caller.who)
+        webhook = await self.webhook(self._found(found, "delivery", id_, field)["webhook_id"])
+        return {**webhook, **self._found(found, "delivery", id_, field)}
 
     async def _with_roles_now(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
         """Locked rows with the caller's role as it is now, without those that it may no longer see: the role in a row

@@ -1,31 +1,85 @@
 """Webhooks: where a project's events are sent."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.transaction import Transaction
-from storage import feed
+from resolvers.errors import BadUserInput, Conflict, Unavailable
+from resolvers.rules.access import Need
+from resolvers.rules.actions import known_actions
+from resolvers.rules.addresses import may_be_public
+from resolvers.rules.cleaning import quoted
+from resolvers.transaction import Caller, Transaction
+from storage import feed, load
 from storage.ids import new_id
+from storage.sealing import Sealing, SealingUnusable
 from storage.secrets import new_signing_secret
-from storage.webhooks import REPLAY, Webhook
+from storage.vocabulary import DeliveryStatus
+from storage.webhooks import DISABLE, REPLAY, REPLAY_ALL, Webhook
+
+# How many deliveries one mutation sends again.
+MOST_REPLAYED = 1_000
+SENDING = Caller("lineal webhooks", None, "webhooks")
 
 
 async def create_webhook(
     tx: Transaction, *, project_id: str, url: str, actions: Sequence[str] = (), description: str | None = None
 ) -> dict[str, str]:
     """What happens from now on is sent there."""
-    await tx.project(project_id)
+    await tx.lock_project(project_id)
+    await _require_place(tx, project_id)
+    _require_public(tx, url)
     # All that was committed by now has its place first: it is not sent.
     await feed.give_places(tx.session)
     position = await feed.head_in(tx.session, project_id)
     webhook_id, secret = new_id("whk"), new_signing_secret()
-    told = {"url": url, "actions": list(actions), "description": description}
-    row = {"id": webhook_id, "project_id": project_id, "secret": secret, "position": position, "active": True}
+    told = {"url": url, "actions": known_actions("input.actions", actions), "description": description}
+    sealed = _sealed(tx, secret, webhook_id)
+    row = {"id": webhook_id, "project_id": project_id, "secret": sealed, "position": position, "active": True}
     await tx.keep(Webhook, row | told | {"created_by": tx.caller.actor})
     await tx.record("webhook.created", webhook_id, project_id, chain=project_id, after=told)
     return {"webhook_id": webhook_id, "secret": secret}
+
+
+async def _require_place(tx: Transaction, project_id: str) -> None:
+    most = tx.terms.webhooks_per_project
+    if await load.webhooks_of(tx.session, project_id) >= most:
+        raise Conflict(
+            f"{project_id} has {most} webhooks, which is the maximum. Change one of them with updateWebhook, or ask"
+            " who runs the server to raise LINEAL_WEBHOOKS_PER_PROJECT.",
+            limit=most,
+        )
+
+
+def _require_public(tx: Transaction, url: str) -> None:
+    if not tx.terms.private_webhooks and not may_be_public(url):
+        raise BadUserInput(
+            "input.url",
+            f"is {quoted(url)}; its host must be a public address, or a name of one. Use the receiver's public address,"
+            " or ask who runs the server to set LINEAL_WEBHOOK_PRIVATE.",
+        )
+
+
+def _sealed(tx: Transaction, secret: str, webhook_id: str) -> str:
+    try:
+        return tx.terms.sealing.seal(secret, bound_to(webhook_id))
+    except (SealingUnusable, OSError) as error:
+        raise Unavailable(
+            "This server has no usable key to encrypt the secret with; nothing was kept. /readyz says what is wrong.",
+            retry_after=None,
+        ) from error
+
+
+def bound_to(webhook_id: str) -> str:
+    """What the secret of a webhook is bound to."""
+    return f"webhooks.secret {webhook_id}"
+
+
+def secret_of(sealing: Sealing, row: Mapping[str, Any], name: str) -> str | None:
+    return sealing.open(row[name], bound_to(row["webhook_id"])) if row[name] is not None else None
 
 
 async def update_webhook(
@@ -38,23 +92,88 @@ async def update_webhook(
     active: bool | None = None,
 ) -> dict[str, str]:
     found = await tx.webhook(webhook_id)
+    if url is not None and url != found["url"]:
+        _require_public(tx, url)
+    if actions is not None:
+        known_actions("input.actions", actions)
     wanted = {"url": url, "actions": actions, "description": description, "active": active}
     changed = {name: value for name, value in wanted.items() if value is not None and value != found[name]}
     if changed:
-        await tx.session.execute(update(Webhook).where(Webhook.id == webhook_id).values(changed))  # type: ignore[arg-type]
+        begins_anew = {"failing_since": None, "disabled_at": None, "disabled_reason": None} if active else {}
+        await tx.session.execute(_change(webhook_id, changed | begins_anew))
         change = {"before": _told(found, changed), "after": changed}
         await tx.record("webhook.updated", webhook_id, found["project_id"], chain=found["project_id"], **change)
     return {"webhook_id": webhook_id}
+
+
+def _change(webhook_id: str, values: Mapping[str, Any]) -> Any:
+    return update(Webhook).where(Webhook.id == webhook_id).values(**values)  # type: ignore[arg-type]
 
 
 def _told(found: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in changed}
 
 
+async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hours: float = 24.0) -> dict[str, Any]:
+    """A new secret. Until the overlap ends, events are signed with the one before as well."""
+    found = await tx.webhook(webhook_id)
+    until = await load.now(tx.session) + timedelta(hours=overlap_hours)
+    secret = new_signing_secret()
+    values: dict[str, Any] = {
+        "secret": _sealed(tx, secret, webhook_id),
+        "previous_secret": None,
+        "previous_until": None,
+    }
+    if overlap_hours:
+        values |= {"previous_secret": found["secret"], "previous_until": until}
+    await tx.session.execute(_change(webhook_id, values))
+    await tx.record("webhook.secretRotated", webhook_id, found["project_id"], chain=found["project_id"],
+                    after={"previousSecretUntil": until.isoformat() if overlap_hours else None})  # fmt: skip
+    return {"webhook_id": webhook_id, "secret": secret}
+
+
 async def replay_delivery(tx: Transaction, *, delivery_id: str) -> dict[str, str]:
     """Send an event again, with as many attempts as a new one has."""
     found = await tx.delivery(delivery_id)
+    _require_active(found)
     await tx.session.execute(text(REPLAY), {"id": delivery_id})
     await tx.record("webhook.replayed", found["webhook_id"], found["project_id"], chain=found["project_id"],
                     after={"deliveryId": delivery_id, "eventId": found["event_id"]})  # fmt: skip
     return {"delivery_id": delivery_id}
+
+
+async def replay_deliveries(
+    tx: Transaction,
+    *,
+    webhook_id: str,
+    since: datetime | None = None,
+    status: Sequence[DeliveryStatus] = (DeliveryStatus.FAILED,),
+) -> dict[str, Any]:
+    """Send the oldest of these deliveries again, in the order of their events."""
+    found = await tx.webhook(webhook_id)
+    _require_active(found)
+    values = {"webhook": webhook_id, "since": since, "status": list(status), "most": MOST_REPLAYED}
+    replayed, left = (await tx.session.execute(text(REPLAY_ALL), values)).one()
+    if replayed:
+        asked = {"since": since.isoformat() if since else None, "status": list(status), "deliveries": replayed}
+        await tx.record("webhook.replayed", webhook_id, found["project_id"], chain=found["project_id"], after=asked)
+    return {"webhook_id": webhook_id, "replayed": replayed, "left": left}
+
+
+def _require_active(found: Mapping[str, Any]) -> None:
+    if not found["active"]:
+        raise Conflict(
+            f"{found['webhook_id']} is not active, so nothing would be sent. Set active: true with updateWebhook.",
+            webhookId=found["webhook_id"],
+        )
+
+
+async def disable_dead(session: AsyncSession, webhook_id: str, project_id: str, days: float) -> None:
+    """Switch a webhook off whose receiver has failed for too long; whoever calls this has locked it."""
+    reason = f"Every attempt has failed for more than {days:g} days. Set active: true with updateWebhook to try again."
+    await session.execute(text(DISABLE), {"webhook": webhook_id, "reason": reason})
+    tx = Transaction(session, SENDING, Need.OPEN)
+    await tx.record(
+        "webhook.disabled", webhook_id, project_id, chain=project_id, before={"active": True},
+        after={"active": False, "reason": reason},
+    )  # fmt: skip

@@ -41,7 +41,7 @@ class AuditEvent(Node):
     seq: BigInt = column("Its place in the chain, from 1.")
     position: BigInt | None = expression(
         "Its place in its project's feed, from 1: a subscription resumes after it. Null for what belongs to no project,"
-        " and for a moment after the event.",
+        " for a moment after the event, and after `LINEAL_KEEP_FEED_DAYS`.",
         "(SELECT f.position FROM audit_feed f WHERE f.chain = {t}.chain AND f.seq = {t}.seq)",
     )
     hash: str = expression(

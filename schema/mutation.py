@@ -214,17 +214,32 @@ class Mutation:
         write_deployments.report_deployment_health,
     )
     create_webhook: webhooks.CreateWebhookPayload | None = mutation(
-        "Send a project's events somewhere, from now on. The secret is shown once.",
+        "Send a project's events to a receiver, from now on. The secret is shown once. CONFLICT if the project has as"
+        " many webhooks as the server allows.",
         webhooks.CreateWebhookInput,
         write_webhooks.create_webhook,
     )
     update_webhook: webhooks.UpdateWebhookPayload | None = mutation(
-        "Change where events are sent, or stop sending them.",
+        "Change where events are sent, or stop sending them. `active: true` also switches a webhook on again that was"
+        " switched off because its receiver kept failing.",
         webhooks.UpdateWebhookInput,
         write_webhooks.update_webhook,
     )
     replay_delivery: webhooks.ReplayDeliveryPayload | None = mutation(
-        "Send an event again, whatever became of it before.",
+        "Send an event again, whatever became of it before. An attempt that is in flight no longer counts. CONFLICT if"
+        " the webhook is not active.",
         webhooks.ReplayDeliveryInput,
         write_webhooks.replay_delivery,
+    )
+    replay_deliveries: webhooks.ReplayDeliveriesPayload | None = mutation(
+        "Send deliveries of a webhook again, in the order of their events: the oldest 1,000 that match. CONFLICT if the"
+        " webhook is not active.",
+        webhooks.ReplayDeliveriesInput,
+        write_webhooks.replay_deliveries,
+    )
+    rotate_webhook_secret: webhooks.RotateWebhookSecretPayload | None = mutation(
+        "Replace a webhook's secret. Until the overlap ends, events carry two signatures: one by the new secret and one"
+        " by the secret before it. The new secret is shown once.",
+        webhooks.RotateWebhookSecretInput,
+        write_webhooks.rotate_webhook_secret,
     )

@@ -9,7 +9,8 @@ from schema.scalars import BigInt
 AFTER = argument(
     "after",
     BigInt | None,
-    "Resume after the event with this `position`; absent: only what comes from now on.",
+    "Resume after the event with this `position`. BAD_USER_INPUT if events after it are no longer kept in the feed."
+    " Default: only what comes from now on.",
     default=strawberry.UNSET,
 )
 

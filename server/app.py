@@ -37,6 +37,7 @@ from server.settings import Settings
 from server.sockets import Sockets
 from server.streams import Streams, wants_events
 from server.subscriptions import Subscriptions
+from server.terms import terms_of
 from storage.engine import Database
 
 SWITCH_SECONDS = 0.0005
@@ -71,9 +72,10 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             await database.close()
 
     buckets = Buckets(settings.rate_per_second, settings.rate_burst)
+    terms = terms_of(settings)
     documents = Documents(schema._schema, settings.max_answer_bytes)  # noqa: SLF001 - Strawberry has no public name for it
     admission = Admission(settings)
-    operations = Operations(documents, database, buckets, admission)
+    operations = Operations(documents, database, buckets, admission, terms)
     feed = Feed(database)
     endpoint = GraphQLEndpoint(
         operations, admission, Deadlines(settings.request_timeout), settings.max_body_bytes, settings.body_timeout
@@ -93,7 +95,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         middleware=[Middleware(ExceptionMiddleware, handlers={Exception: masked})],
         lifespan=lifespan,
     )
-    app.state.database = database
+    app.state.database, app.state.sealing = database, terms.sealing
     tokens = Tokens(settings) if settings.oidc_issuer else None
     subscriptions = Subscriptions(operations, database, feed)
     streams = Streams(endpoint, subscriptions)

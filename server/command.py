@@ -23,6 +23,7 @@ from server.demo import fill
 from server.exports import export
 from server.logs import configure_logs
 from server.parent import PortTaken, ended_by_signals, listen, run_workers
+from server.secret_commands import secret_commands
 from server.settings import Settings
 from server.signing import KeyUnusable
 from server.start import (
@@ -249,6 +250,9 @@ def revoke_key(id: str, **given: Any) -> None:
     with _database(given) as settings, _refusals():
         asyncio.run(end_key(settings.database_url, id))
         click.echo(f"{id} is revoked.")
+
+
+main.add_command(secret_commands(options(*DATABASE, "secrets_key"), _database))
 
 
 @main.group()

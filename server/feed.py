@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from resolvers.errors import BadUserInput
 from resolvers.refusals import DRIVER_ERRORS, refused
 from storage import feed
 from storage.engine import Database
@@ -61,6 +62,8 @@ class Feed:
             with refused():
                 await self._give_places()
                 after = await feed.head(self.database, project_id)
+        else:
+            await self._require_kept(project_id, after)
         listener = Listener(project_id, after)
         self._listeners[project_id].add(listener)
         self._news.set()
@@ -75,6 +78,18 @@ class Feed:
             if not self._listeners and self._working:
                 self._working.cancel()
                 self._working = None
+
+    async def _require_kept(self, project_id: str, after: int) -> None:
+        """Refuse to resume where events that follow have lost their places: they would be missed unnoticed."""
+        with refused():
+            first = await feed.first(self.database, project_id)
+        if after < first - 1:
+            raise BadUserInput(
+                "after",
+                f"is {after}; the feed of {project_id} is kept from position {first} on. Read the events in between"
+                f" with the query auditEvents, and resume after {first - 1}.",
+                first=first,
+            )
 
     async def _work(self) -> None:
         """Read and hand on what is new, until cancelled."""

@@ -9,8 +9,10 @@ from starlette.responses import JSONResponse, Response
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
+from server.sealed import problem_now
 from storage.engine import Database
 from storage.migrate import newest_revision
+from storage.sealing import Sealing
 
 # Probes ask every few seconds and give up soon.
 ANSWER_SECONDS = 2.0
@@ -22,26 +24,35 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready when the database answers and has this code's schema. Those who ask at the same time share one look."""
+    """Ready when the database answers and has this code's schema; `details` says what does not work all the same.
+
+    Those who ask at the same time share one look."""
     state = request.app.state
     looking = getattr(state, "looking", None)
     if looking is None or looking.done():
-        looking = state.looking = asyncio.ensure_future(_look(state.database))
+        looking = state.looking = asyncio.ensure_future(_look(state.database, state.sealing))
     response: Response = await asyncio.shield(looking)
     return response
 
 
-async def _look(database: Database) -> Response:
+async def _look(database: Database, sealing: Sealing) -> Response:
     try:
         with refused():
             found = await _revision(database)
+            details = await _details(database, sealing) if found == needed_revision() else {}
     except Refusal as refusal:
         return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
     if found != needed_revision():
         at = f"at schema revision {found}" if found else "empty"
         reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
-    return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "ready"} | ({"details": details} if details else {}))
+
+
+async def _details(database: Database, sealing: Sealing) -> dict[str, str]:
+    """What does not work although this process can serve, by its name."""
+    problem = await problem_now(database, sealing, ANSWER_SECONDS)
+    return {"webhooks": problem} if problem else {}
 
 
 async def _revision(database: Database) -> str | None:

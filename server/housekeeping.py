@@ -11,13 +11,16 @@ from functools import partial
 
 import structlog
 
-from resolvers.idempotency import FORGET, KEPT_HOURS
 from resolvers.policies import run_due_changes
 from resolvers.retention import run_retention
 from resolvers.rollouts import run_due
 from server.checkpointing import PATIENCE, Checkpoints, checkpoint
+from server.deletion import delete_by_age
+from server.outside import new_client
+from server.sealed import seal_clear_secrets
 from server.settings import Settings
-from server.webhooks import Sender, new_client
+from server.terms import sealing_of
+from server.webhooks import Sender
 from storage.engine import Database
 from storage.outages import DatabaseAway
 
@@ -25,7 +28,6 @@ log = structlog.get_logger("lineal")
 
 ROLLOUT_SECONDS = 0.5
 POLICY_SECONDS = 1.0
-WEBHOOK_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
 FORGET_SECONDS = 600.0
 # How long one round of any task may take: far longer than it does where anything still moves.
@@ -42,9 +44,15 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
     async def take_checkpoint() -> None:
         await checkpoint(partial(database.connection, PATIENCE), checkpoints)
 
+    sealing = sealing_of(settings)
+
     async def forget() -> None:
+        await delete_by_age(database, settings)
+
+    async def seal() -> None:
+        # An earlier version that still runs beside this one may have made a webhook.
         async with database.transaction() as session:
-            await session.execute(FORGET, {"hours": KEPT_HOURS})
+            await seal_clear_secrets(session, sealing)
 
     async def archive_old_versions() -> None:
         if archived := await run_retention(database):
@@ -58,18 +66,16 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         if changes := await run_due_changes(database):
             log.info("policies", changes=changes)
 
-    sender = Sender(database, client)
-
-    async def send_to_webhooks() -> None:
-        await sender.send_due()
+    sender = Sender(database, client, sealing, settings.webhook_dead_days * 86_400)
 
     tasks = [
-        asyncio.create_task(every(WEBHOOK_SECONDS, send_to_webhooks)),
+        asyncio.create_task(every(0, sender.work)),
         asyncio.create_task(every(ROLLOUT_SECONDS, go_on_with_rollouts)),
         asyncio.create_task(every(POLICY_SECONDS, change_policies)),
         asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
         asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
         asyncio.create_task(every(FORGET_SECONDS, forget)),
+        asyncio.create_task(every(FORGET_SECONDS, seal)),
     ]
     try:
         yield
@@ -79,6 +85,7 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        await sender.close()
         await client.aclose()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):

@@ -16,6 +16,7 @@ from resolvers.mutations import Reading, run_mutation
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan, aside, is_introspection
 from resolvers.refusals import refused
+from resolvers.terms import Terms
 from resolvers.transaction import Caller
 from server.admission import Admission
 from server.documents import Documents, Prepared, RequestError, allowed, coded
@@ -65,7 +66,15 @@ AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text
 
 
 class Operations:
-    def __init__(self, documents: Documents, database: Database, buckets: Buckets, admission: Admission):
+    def __init__(
+        self,
+        documents: Documents,
+        database: Database,
+        buckets: Buckets,
+        admission: Admission,
+        terms: Terms | None = None,
+    ):
+        self.terms = terms or Terms()
         self.documents, self.database, self.buckets, self.admission = documents, database, buckets, admission
         self._introspected = Kept()
 
@@ -225,7 +234,7 @@ class Operations:
             async with self.admission.write(asked.who, operation.check(asked.variables), seconds) as left:
                 reading = Reading(left, self.admission.compute(asked.who))
                 answer = await run_mutation(
-                    self.database, operation, field, asked.variables, asked.caller, repeatable, reading
+                    self.database, operation, field, asked.variables, asked.caller, repeatable, reading, self.terms
                 )
         except AnswerTooLarge as large:
             raise asked.too_large(large) from None

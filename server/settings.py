@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64, description="How many server processes.")
     data_dir: Path = Field(
         Path("data"),
-        description="Where the embedded database, the first admin key, the signing key and the checkpoints are kept.",
+        description="Where the embedded database, the first admin key, the signing key, the key for secrets and the"
+        " checkpoints are kept.",
     )
     database_url: str = Field("", description="An external PostgreSQL 15 or newer instead of the embedded one.")
     owner_url: str = Field(
@@ -66,6 +67,25 @@ class Settings(BaseSettings):
     )
     webhook_private: bool = Field(
         False, description="Send to webhooks at private, loopback and link-local addresses too."
+    )
+    webhooks_per_project: int = Field(20, ge=0, le=1_000, description="Maximum webhooks of a project.")
+    webhook_dead_days: float = Field(
+        5.0, gt=0, description="Days without a success after which a receiver that keeps failing is switched off."
+    )
+    secrets_key: str = Field(
+        "",
+        description="Keys that encrypt webhook secrets, comma-separated, newest first, each 32 bytes in base64;"
+        " default: the file secrets-key in data-dir.",
+    )
+    keep_answer_hours: int = Field(24, ge=1, description="Hours that the answer to an Idempotency-Key is kept.")
+    keep_delivery_days: float = Field(
+        30.0, ge=1, description="Days that deliveries are kept after their last attempt; pending ones are not deleted."
+    )
+    keep_feed_days: float = Field(
+        90.0, ge=1, description="Days for which a subscription can resume after an event; the audit log is kept."
+    )
+    keep_health_days: float = Field(
+        90.0, ge=1, description="Days that health reports are kept; those that a rollout decides on are not deleted."
     )
     rate_per_second: float = Field(
         50_000.0,

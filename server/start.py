@@ -15,7 +15,9 @@ from resolvers.keys import create_api_key
 from resolvers.members import set_administrator
 from resolvers.rules.access import Need
 from resolvers.transaction import Caller, Transaction
+from server.sealed import seal_at_start
 from server.settings import Settings
+from server.terms import sealing_of
 from storage.data_folder import make_private
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
@@ -71,6 +73,7 @@ async def prepare(settings: Settings) -> Path | None:
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
+        await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
         make_private(settings.data_dir)
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
         where = make_url(settings.database_url).render_as_string()

@@ -18,6 +18,7 @@ FROM (
     WHERE f.project_id = $1 AND f.position > $2 ORDER BY f.position LIMIT {BATCH}) n
 """
 HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = {project}"
+FIRST = "SELECT coalesce(min(position), 1) FROM audit_feed WHERE project_id = $1"
 # The project of what can be listened to, by its id.
 PROJECT_OF = {
     "project": "SELECT id FROM projects WHERE id = $1",
@@ -44,6 +45,11 @@ async def head_in(session: AsyncSession, project_id: str) -> int:
 
 async def head(database: Database, project_id: str) -> int:
     return int(await database.fetchval(HEAD.format(project="$1"), project_id))
+
+
+async def first(database: Database, project_id: str) -> int:
+    """The first position of a feed that is kept; 1 while it is empty."""
+    return int(await database.fetchval(FIRST, project_id))
 
 
 async def read(database: Database, project_id: str, after: int) -> list[Event]:

@@ -26,8 +26,11 @@ GRANT UPDATE (revision, description, intended_use, limitations, ethical_consider
     performance_by_segment, updated_at, updated_by) ON model_cards TO :app;
 GRANT UPDATE (body_hash, answer, extensions, projects, at), DELETE ON idempotent_answers TO :app;
 GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO :app;
-GRANT UPDATE (url, description, actions, active, position) ON webhooks TO :app;
-GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error) ON webhook_deliveries TO :app;
+GRANT UPDATE (url, description, actions, active, position, secret, previous_secret, previous_until, failing_since,
+    disabled_at, disabled_reason) ON webhooks TO :app;
+GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error, lease), DELETE ON webhook_deliveries
+    TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
-GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]), audit_feed_events() TO :app
+GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]), audit_feed_events(),
+    forget_health(double precision, integer), forget_feed(double precision, integer) TO :app

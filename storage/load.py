@@ -303,13 +303,21 @@ WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
 
 async def lock_webhook(session: AsyncSession, id_: str, who: Who) -> Row | None:
     return await one(
-        session, _seen("webhooks", "url, actions, description, active") + " FOR NO KEY UPDATE", id=id_, **who
+        session,
+        _seen("webhooks", "id AS webhook_id, url, actions, description, active, secret") + " FOR NO KEY UPDATE",
+        id=id_,
+        **who,
     )
 
 
-async def lock_delivery(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    statement = _seen("webhook_deliveries", "webhook_id, event_id") + " FOR NO KEY UPDATE"
-    return await one(session, statement, id=id_, **who)
+async def delivery(session: AsyncSession, id_: str, who: Who) -> Row | None:
+    return await one(session, _seen("webhook_deliveries", "webhook_id, event_id"), id=id_, **who)
+
+
+async def webhooks_of(session: AsyncSession, project_id: str) -> int:
+    """How many webhooks a project has; whoever adds one has locked its policy."""
+    statement = "SELECT count(*) FROM webhooks WHERE project_id = :project"
+    return int(await session.scalar(text(statement), {"project": project_id}) or 0)
 
 
 async def now(session: AsyncSession) -> datetime:

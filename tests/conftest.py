@@ -1,5 +1,6 @@
 """What all tests stand on: one database cluster a run, a template of the migrated schema, and a registry to ask."""
 
+import base64
 import os
 import secrets
 import tempfile
@@ -19,8 +20,12 @@ from server.app import make_app
 from server.settings import Settings
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
+from storage.sealing import Sealing
 from storage.vocabulary import PrincipalKind
 
+# What webhook secrets are sealed with in all tests.
+SECRETS_KEY = base64.b64encode(bytes(range(32))).decode()
+SEALING = Sealing(SECRETS_KEY, Path("secrets-key"))
 EXTERNAL = os.environ.pop("LINEAL_DATABASE_URL", "")
 for _name in [name for name in os.environ if name.startswith("LINEAL_")]:
     # The suite's own settings, not those of the shell that runs it.
@@ -168,7 +173,8 @@ async def make_registry() -> AsyncIterator[Callable[..., Any]]:
     opened = []
 
     async def make(database: Cluster, **settings: Any) -> Registry:
-        app = make_app(Settings(database_url=database.app_url, **settings))
+        usual: dict[str, Any] = {"secrets_key": SECRETS_KEY, "webhooks_per_project": 1_000, "webhook_private": True}
+        app = make_app(Settings(database_url=database.app_url, **(usual | settings)))
         lifespan = app.app.router.lifespan_context(app.app)  # type: ignore[attr-defined]
         await lifespan.__aenter__()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)

@@ -418,28 +418,48 @@ async def report_deployment_health(of: Filled) -> Input:
 
 
 async def create_webhook(of: Filled) -> Input:
-    told = {"url": f"https://example.com/{of.mark()}", "description": of.text(), "actions": [of.text()]}
+    told = {"url": f"https://example.com/{of.mark()}", "description": of.text(), "actions": ["model.created"]}
     return {"projectId": of.project} | told
 
 
 async def update_webhook(of: Filled) -> Input:
     made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
+    await run_sql(
+        of.database.owner_url,
+        "UPDATE webhooks SET active = false, failing_since = now(), disabled_at = now(),"
+        f" disabled_reason = '{of.text()}' WHERE id = '{made['webhook']['id']}'",
+    )
     changed = await create_webhook(of)
     del changed["projectId"]
     return {"webhookId": made["webhook"]["id"], "active": False} | changed
 
 
-async def replay_delivery(of: Filled) -> Input:
-    """A delivery that has failed."""
+async def new_delivery(of: Filled) -> tuple[str, str]:
+    """A webhook and a delivery of it that has failed."""
     made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
-    id_ = of.id("dlv")
+    webhook, id_ = made["webhook"]["id"], of.id("dlv")
     await run_sql(
         of.database.owner_url,
-        "INSERT INTO webhook_deliveries (id, project_id, webhook_id, event_id, status, attempts, attempted_at,"
-        f" response_status, error) SELECT '{id_}', project_id, '{made['webhook']['id']}', id, 'FAILED', 9, now(), 500,"
-        f" '{of.text()}' FROM audit_events WHERE project_id = '{of.project}' ORDER BY at LIMIT 1",
+        "INSERT INTO webhook_deliveries (id, project_id, webhook_id, event_id, status, attempts, lease, attempted_at,"
+        f" response_status, error) SELECT '{id_}', project_id, '{webhook}', id, 'FAILED', 9, gen_random_uuid(), now(),"
+        f" 500, '{of.text()}' FROM audit_events WHERE project_id = '{of.project}' ORDER BY at LIMIT 1",
     )
+    return webhook, id_
+
+
+async def replay_delivery(of: Filled) -> Input:
+    _, id_ = await new_delivery(of)
     return {"deliveryId": id_}
+
+
+async def replay_deliveries(of: Filled) -> Input:
+    webhook, _ = await new_delivery(of)
+    return {"webhookId": webhook, "since": "2026-01-31T00:00:00Z", "status": ["FAILED", "DELIVERED"]}
+
+
+async def rotate_webhook_secret(of: Filled) -> Input:
+    made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
+    return {"webhookId": made["webhook"]["id"], "overlapHours": 48.0}
 
 
 INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
@@ -462,6 +482,7 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "pauseDeployment": deployment_action,
     "removeMember": remove_member,
     "removeTags": remove_tags,
+    "replayDeliveries": replay_deliveries,
     "replayDelivery": replay_delivery,
     "reportDeploymentHealth": report_deployment_health,
     "requestTransition": request_transition,
@@ -472,6 +493,7 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "rollbackDeployment": deployment_action,
     "rollbackProduction": rollback_production,
     "rotateApiKey": rotate_api_key,
+    "rotateWebhookSecret": rotate_webhook_secret,
     "setAdministrator": set_administrator,
     "setDatasetVersionStatus": set_dataset_version_status,
     "setMember": set_member,

@@ -61,7 +61,6 @@ WITH_FIRST = (
     "VersionFacets.tags",
     "VersionFacets.algorithms",
     "Deployment.health",
-    "Webhook.deliveries",
 )
 # Fields with more to get wrong are drawn more often.
 WEIGHTS = {"searchVersions": 5, "nodes": 2, "edges": 2, "model": 2, "versions": 3, "lineage": 3, "versionChain": 2}
@@ -231,6 +230,12 @@ class Values:
 
     def statuses(self) -> list[Word]:
         return [Word(self.column("transition_requests", "status", "EXPIRED")) for _ in self.some(3)]
+
+    def delivery_statuses(self) -> list[Word]:
+        return [Word(self.column("webhook_deliveries", "status", "FAILED")) for _ in self.some(2)]
+
+    def sent(self) -> str:
+        return str(self.column("webhook_deliveries", "created_at").isoformat())
 
     def some(self, most: int) -> range:
         return range(0 if self.rarely() else 1 + self.below(most))
@@ -500,8 +505,14 @@ class Writer:
             asked = found["filter"].value if "filter" in found else None
             found |= {"orderBy": Value(self.values.order(asked))} if self.values.rarely(2) else {}
         if "status" in definition.args and self.values.rarely(2):
-            draw = self.values.deployment_statuses if path == "ModelVersion.deployments" else self.values.statuses
+            draws = {
+                "ModelVersion.deployments": self.values.deployment_statuses,
+                "Webhook.deliveries": self.values.delivery_statuses,
+            }
+            draw = draws.get(path, self.values.statuses)
             found["status"] = Value(draw(), draw)
+        for name in {"since", "until"} & definition.args.keys():
+            found |= {name: Value(self.values.sent(), self.values.sent)} if self.values.rarely(3) else {}
         if "query" in definition.args:
             found |= {"query": Value(self.values.text(), self.values.text)} if self.values.rarely(2) else {}
             found |= {"projectId": Value(self.values.id("proj"))} if self.values.rarely(4) else {}
@@ -534,7 +545,9 @@ class Writer:
         """The table that a connection lists, and its order."""
         connection: Any = get_named_type(definition.type)
         of = get_named_type(connection.fields["nodes"].type).name
-        table = next(table for table, name in oracle.NODES.values() if name == of)
+        table = "webhook_deliveries"
+        if of != "WebhookDelivery":
+            table = next(table for table, name in oracle.NODES.values() if name == of)
         query = found["filter"].value.get("query") if "orderBy" in definition.args and "filter" in found else None
         if "orderBy" in found:
             return table, oracle.version_order(found["orderBy"].value, query)

@@ -23,7 +23,7 @@ def hook(rows: Rows) -> Rows:
         for n in range(pick([1, 2])):
             made = {"url": f"https://example.com/{n}", "description": pick(TEXTS), "actions": pick([[], ["a", "b"]])}
             known = {"id": rows.id("whk"), "project_id": project["id"], "secret": "whsec_AA==", "position": n}
-            webhook = rows.add("webhooks", **known, **made, active=pick([True, False]), **rows.made())
+            webhook = rows.add("webhooks", **known, **made, active=pick([True, False]), **rows.made(), **_ended(rows))
             events = [row for row in rows.tables["audit_events"] if row["project_id"] == project["id"]]
             for event in rows.random.sample(events, min(len(events), 3)):
                 status = pick(["PENDING", "DELIVERED", "FAILED"])
@@ -42,6 +42,19 @@ def hook(rows: Rows) -> Rows:
                     created_at=rows.now(),
                 )
     return rows
+
+
+def _ended(rows: Rows) -> dict[str, Any]:
+    """Whether the registry switched a webhook off, and whether its secret was replaced."""
+    off = rows.random.choice([None, rows.now()])
+    rotated = rows.random.choice([None, rows.now(), rows.now() + timedelta(days=20_000)])
+    return {
+        "failing_since": rows.random.choice([None, rows.now()]),
+        "disabled_at": off,
+        "disabled_reason": off and "It kept failing.",
+        "previous_secret": rotated and "whsec_BB==",
+        "previous_until": rotated,
+    }
 
 
 def feed(rows: Rows) -> Rows:

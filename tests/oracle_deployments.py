@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests import oracle
@@ -94,10 +94,23 @@ def webhooks(data: Data, project: Row) -> list[Row]:
     return sorted(data.all("webhooks", project_id=project["id"]), key=lambda row: (row["created_at"], row["id"]))
 
 
-def deliveries(data: Data, webhook: Row, first: int | None = 50) -> list[Row]:
+def deliveries(
+    data: Data,
+    webhook: Row,
+    status: Sequence[str] | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    **paging: Any,
+) -> Row:
     found = data.all("webhook_deliveries", webhook_id=webhook["id"])
-    newest = sorted(found, key=lambda row: (row["created_at"], row["id"]), reverse=True)
-    return newest[: 50 if first is None else first]
+    found = [row for row in found if status is None or row["status"] in status]
+    found = [row for row in found if since is None or row["created_at"] >= oracle.moment(since)]
+    return page(data, [row for row in found if until is None or row["created_at"] < oracle.moment(until)], paging)
+
+
+def previous_secret_until(data: Data, webhook: Row) -> str | None:
+    until = webhook["previous_until"]
+    return oracle.moment_text(until) if until is not None and until > datetime.now(UTC) else None
 
 
 RESOLVERS: dict[str, Callable[..., Any]] = {
@@ -117,5 +130,6 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Project.webhooks": webhooks,
     "Webhook.project": oracle.link("projects", "project_id"),
     "Webhook.deliveries": deliveries,
+    "Webhook.previousSecretUntil": previous_secret_until,
     "WebhookDelivery.event": oracle.link("audit_events", "event_id"),
 }

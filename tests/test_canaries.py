@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, reject, settings
 
+from resolvers.rules.actions import ACTIONS
 from schema import schema
 from server.app import make_app
 from server.settings import Settings
@@ -39,12 +40,18 @@ async def neighbours(make_database: Callable[[], Any], make_registry: Callable[.
 # The registry's own words, what it draws by lot, and what only who administers the instance makes.
 SILENT = {
     ("webhooks", "secret"),
+    ("webhooks", "previous_secret"),
+    ("webhooks", "actions"),
     ("audit_events", "action"),
     ("policy_changes", "field"),
     ("model_card_revisions", "changed"),
     ("projects", "created_by"),
     ("api_keys", "created_by"),
 }
+
+
+def test_every_event_of_a_filled_registry_has_a_listed_action(neighbours: Neighbours) -> None:
+    assert {row["action"] for row in neighbours.data.tables["audit_events"]} <= set(ACTIONS)
 
 
 def test_every_column_of_a_holds_a_canary_and_none_is_empty(neighbours: Neighbours) -> None:

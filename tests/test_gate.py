@@ -482,6 +482,8 @@ WRITES |= {
     "a webhook": ("createWebhook", lambda us, of: {"projectId": of.project, "url": "https://ours.example.com"}),
     "where events go": ("updateWebhook", lambda us, of: {"webhookId": of.webhook, "active": False}),
     "a delivery": ("replayDelivery", lambda us, of: {"deliveryId": f"dlv_{of.webhook}"}),
+    "deliveries": ("replayDeliveries", lambda us, of: {"webhookId": of.webhook}),
+    "a secret": ("rotateWebhookSecret", lambda us, of: {"webhookId": of.webhook}),
     "health": ("reportDeploymentHealth", lambda us, of: {"deploymentId": of.deployment, "healthy": False}),
 }
 OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}

@@ -37,6 +37,7 @@ NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os",
 DOOR = {f"storage/{name}.py" for name in ("connections", "engine", "outages", "reads")}
 ON_THEIR_OWN = {
     *("server/accounts.py", "server/audit.py", "server/demo.py", "server/exports.py", "server/start.py"),
+    "server/sealed.py",
     *("storage/embedded.py", "storage/migrate.py"),
 }
 WAYS = {"connect", "create_pool", "create_async_engine", "create_engine", "make_engine", "short_engine", "AsyncSession"}

@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from resolvers.rules import limits
 from resolvers.rules.locations import credential_in, without_credentials
 from server.audit import database_outcome
-from server.webhooks import Sender, new_client
-from storage.engine import Database
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
+from tests.receivers import fine, listen, receiving, send_due, sending
 from tests.test_subscriptions import served as served  # noqa: PLC0414 - a fixture
 from tests.test_subscriptions import subscribed
 from tests.test_versions import CREATE
-from tests.test_webhooks import fine, listen, receiving
 
 HIDDEN = "hunter2"
 BEARING = """https://user:S3CRET@host/model.bin
@@ -143,7 +141,7 @@ async def test_an_artifact_or_data_set_version_with_a_credential_in_its_address_
         p=project, d=dataset,
     )  # fmt: skip
     assert kept["searchVersions"]["totalCount"] == kept["dataset"]["versions"]["totalCount"] == 0
-    assert len(kept["auditEvents"]["nodes"]) == 6
+    assert len(kept["auditEvents"]["nodes"]) == 7
 
 
 async def test_the_database_refuses_such_an_address_too(database: Cluster, registry: Registry) -> None:
@@ -217,12 +215,9 @@ async def test_credentials_that_were_stored_are_not_sent_to_webhooks_or_subscrib
             heard.append(await stream.answer())
     assert HIDDEN not in json.dumps(heard)
     assert "***" in json.dumps(heard)
-    opened = Database(database.app_url)
-    await opened.open()
-    async with receiving(fine) as receiver:
+    async with receiving(fine) as receiver, sending(database) as sender:
         await listen(registry, project, receiver.url)
         await run_sql(database.owner_url, f"UPDATE webhooks SET position = 0 WHERE project_id = '{project}'")
-        await Sender(opened, new_client(allow_private=True)).send_due()
-    await opened.close()
+        await send_due(sender)
     bodies = [body.decode() for _, body in receiver.got]
     assert [HIDDEN in body for body in bodies if "***" in body] == [False] * 3

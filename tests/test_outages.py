@@ -28,12 +28,13 @@ from resolvers.refusals import DRIVER_ERRORS, meaning
 from server import sockets
 from server.app import make_app
 from server.housekeeping import LAST_SECONDS, every, housekeeping
+from server.outside import new_client
 from server.settings import Settings
-from server.webhooks import Sender, new_client
+from server.webhooks import Sender
 from storage.data_folder import urls_of_running
 from storage.engine import Database
 from storage.outages import DatabaseAway
-from tests.conftest import Cluster, Registry, connect, make_key, make_project
+from tests.conftest import SEALING, Cluster, Registry, connect, make_key, make_project
 from tests.live import Live, at_full_length, children, eventually, has_ended, lineal
 from tests.relay import Relay
 from tests.test_subscriptions import EVENTS, Stream, subscribed, tell
@@ -379,21 +380,21 @@ async def test_webhooks_are_sent_again_soon_after_an_outage(database: Cluster, r
     opened = Database(relay.cluster().app_url, size=2, statement_timeout=LIMIT)
     await opened.open()
     async with new_client(allow_private=True) as client:
-        sender = Sender(opened, client)
-        await sender.send_due()
+        sender = Sender(opened, client, SEALING)
+        await sender.start_due()
         relay.fall_silent()
         began = time.monotonic()
         with pytest.raises(DRIVER_ERRORS):
-            await sender.send_due()
+            await sender.start_due()
         assert time.monotonic() - began < IN_TIME
         await asyncio.sleep(1.5)
         with pytest.raises(DatabaseAway):
-            await sender.send_due()
+            await sender.start_due()
         relay.speak()
 
         async def sends() -> bool:
             with suppress(*DRIVER_ERRORS):
-                await sender.send_due()
+                await sender.start_due()
                 return True
             return False
 

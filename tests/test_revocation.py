@@ -244,7 +244,9 @@ async def set_up(live: Live) -> None:
     deployed = {"modelId": MODEL, "version": "1.0.0"}
     await write(live, "createDeployment", projectId=PROJECT, registryVersion=deployed, name="Served",
                 environment="production", strategy="DIRECT")  # fmt: skip
-    await write(live, "createWebhook", projectId=PROJECT, url="http://127.0.0.1:1/secret", actions=["no.such"])
+    await write(
+        live, "createWebhook", projectId=PROJECT, url="https://receiver.invalid/secret", actions=["tag.defined"]
+    )
 
 
 async def person(live: Live, how: str) -> Person:

@@ -61,6 +61,7 @@ MUTATIONS = {
     "pauseDeployment": Need.CONTRIBUTOR,
     "removeMember": Need.ADMIN,
     "removeTags": Need.CONTRIBUTOR,
+    "replayDeliveries": Need.ADMIN,
     "replayDelivery": Need.ADMIN,
     "reportDeploymentHealth": Need.CONTRIBUTOR,
     "requestTransition": Need.CONTRIBUTOR,
@@ -71,6 +72,7 @@ MUTATIONS = {
     "rollbackDeployment": Need.CONTRIBUTOR,
     "rollbackProduction": Need.REVIEWER,
     "rotateApiKey": Need.OWNER,
+    "rotateWebhookSecret": Need.ADMIN,
     "setAdministrator": Need.INSTANCE,
     "setDatasetVersionStatus": Need.CONTRIBUTOR,
     "setMember": Need.ADMIN,
@@ -174,7 +176,10 @@ READS: dict[str, dict[Need, str]] = {
     "CanaryStage": {Need.VIEWER: "durationMinutes trafficPercentage"},
     "DeploymentEvent": {Need.VIEWER: "actor at kind reason trafficPercentage"},
     "HealthReport": {Need.VIEWER: "at healthy metrics reportedBy"},
-    "Webhook": {Need.VIEWER: "actions active createdAt createdBy deliveries description id project url"},
+    "Webhook": {
+        Need.VIEWER: "actions active createdAt createdBy deliveries description disabledAt disabledReason failingSince"
+        " id previousSecretUntil project url"
+    },
     "WebhookDelivery": {Need.VIEWER: "attemptedAt attempts createdAt error event id nextAt responseStatus status"},
     "ServingShare": {Need.VIEWER: "deployment share"},
     "VersionFacets": {Need.VIEWER: "algorithms stages tags"},

@@ -136,15 +136,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Hours:
-    most: int
+    most: float
 
     @property
     def describe(self) -> str:
-        return f"0 to {self.most:,}; may be a fraction."
+        return f"0 to {self.most:,g} hours; may be a fraction."
 
     def clean(self, field: str, value: Any) -> float:
         if not 0 <= value <= self.most:
-            raise BadUserInput(field, f"is {value}; it must be from 0 to {self.most:,} hours.")
+            raise BadUserInput(field, f"is {value}; it must be 0 to {self.most:,g} hours.")
         return float(value)
 
 

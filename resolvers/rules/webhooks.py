@@ -20,6 +20,10 @@ class Outcome(NamedTuple):
     error: str | None
     wait: float
 
+    @property
+    def is_success(self) -> bool:
+        return self.status is DeliveryStatus.DELIVERED
+
 
 def outcome(status: int | None, error: str | None, attempts: int) -> Outcome:
     if status is not None and 200 <= status < 300:

@@ -1,0 +1,14 @@
+"""What this server's settings say about mutations."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.sealing import Sealing
+
+
+@dataclass(frozen=True)
+class Terms:
+    sealing: Sealing = field(default_factory=lambda: Sealing("", Path("secrets-key")))
+    webhooks_per_project: int = 20
+    private_webhooks: bool = False
+    keep_answer_hours: int = 24

@@ -1,0 +1,78 @@
+"""Connections to receivers of webhooks: to public addresses alone, unless others are allowed."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import httpcore
+import httpx
+
+from resolvers.rules.addresses import is_public
+
+# For each part of a request; who sends limits the whole.
+SECONDS = 15.0
+# As many sends as a process has in flight, each with a connection of its own.
+MOST_CONNECTIONS = 400
+
+
+class NoPublicAddress(httpcore.ConnectError):
+    """The name has no address, or one that is not public. Which of the two, nobody is told."""
+
+
+class Outside(httpcore.AsyncNetworkBackend):
+    """Connects to the very addresses that it has looked at; every one that a name has must be public."""
+
+    def __init__(self, allow_private: bool) -> None:
+        self.allow_private = allow_private
+        self.inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await resolve(host, port)
+        if not addresses or not (self.allow_private or all(map(is_public, addresses))):
+            raise NoPublicAddress
+        for address in addresses[:-1]:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self.inner.connect_tcp(address, port, timeout, local_address, socket_options)
+        return await self.inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a name; none where it has none. In a thread of its own that nobody waits for at the end: the
+    event loop has few threads for names, and a name server that does not answer would take them all."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(addresses: list[str]) -> None:
+        if not answer.done():
+            answer.set_result(addresses)
+
+    def look_up() -> None:
+        addresses: list[str] = []
+        with suppress(OSError, UnicodeError):
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, addresses)
+
+    threading.Thread(target=look_up, name="resolver", daemon=True).start()
+    return await answer
+
+
+def new_client(allow_private: bool) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=20)
+    transport = httpx.AsyncHTTPTransport(trust_env=False, limits=limits)
+    transport._pool._network_backend = Outside(allow_private)  # noqa: SLF001 - httpx has no public way to it
+    return httpx.AsyncClient(transport=transport, timeout=SECONDS, follow_redirects=False, trust_env=False)
