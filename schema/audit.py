@@ -68,6 +68,27 @@ class AuditIntegrity:
     since: datetime = column("When its first event happened.")
 
 
+@strawberry.type(
+    description="Whether signed checkpoints of the audit log are being written. Without recent ones, `lineal audit"
+    " verify` cannot prove that the latest events are as they were written."
+)
+class AuditStatus:
+    last_checkpoint_at: datetime | None = column(
+        "When the last checkpoint was written, by its server's clock. Null if none was written.",
+        "at",
+    )
+    last_checkpoint_number: BigInt | None = column(
+        "The number of the last checkpoint in its file. Null if none was written.", "number"
+    )
+    key_id: str | None = column("The id of the key that signed it: the start of the public key's SHA-256.", "key")
+    behind_events: BigInt = column("How many events of the audit log no checkpoint covers yet.", "behind")
+    problem: str | None = column(
+        "What prevents checkpoints, or which lines of a checkpoint file are missing, as reported by the servers in the"
+        " last 24 hours. The problem that began first, if several; null if there is none."
+    )
+    problem_since: datetime | None = column("When the problem began. Null if there is none.", "since")
+
+
 @strawberry.input(description="Which events are meant. All given conditions hold together.")
 class AuditFilter:
     project_id: strawberry.ID | None = optional("Of this project.")

@@ -1,7 +1,9 @@
 """Whether the process is up, and whether it can serve."""
 
 import asyncio
+import json
 from functools import cache
+from typing import Any
 
 import asyncpg
 from starlette.requests import Request
@@ -9,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
+from storage.checkpoints import PULSE
 from storage.engine import Database
 from storage.migrate import newest_revision
 
@@ -41,7 +44,21 @@ async def _look(database: Database) -> Response:
         at = f"at schema revision {found}" if found else "empty"
         reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
-    return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "ready", "checkpoints": await _checkpoints(database)})
+
+
+async def _checkpoints(database: Database) -> dict[str, Any]:
+    """Whether the audit log is being checkpointed, without the reasons, which are for administrators (`auditStatus`).
+
+    The process stays ready if it is not: the registry can serve, and taking it away would turn a late proof into an
+    outage.
+    """
+    try:
+        with refused():
+            told = json.loads(await database.fetchval(PULSE, within=ANSWER_SECONDS))
+    except Refusal:
+        return {"status": "unknown"}
+    return {"status": "failing" if told["failing"] else "ok", "lastCheckpointAt": told["at"]}
 
 
 async def _revision(database: Database) -> str | None:
