@@ -96,8 +96,9 @@ def _no_checkpoints(file: Path, named: bool) -> str:
     )
 
 
-async def database_outcome(url: str, held: Witnesses) -> Outcome:
+async def database_outcome(url: str, held: Witnesses | None = None) -> Outcome:
     """The checkpoints must have been read before: the database may only be newer than they are."""
+    held = held or Witnesses(None)
     tellings = Tellings()
     async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         verification = Verification(held.evidence.heads if held.evidence else {})
@@ -132,7 +133,9 @@ def _judged(verdict: Verdict, held: Witnesses, tellings: Tellings, what: str, at
     if held.evidence and (found := held.evidence.hear(tellings.told)) and verdict.code != TAMPERED:
         verdict = _with(verdict, found)
     counts = f"{_count(verdict.events, 'event')} in {_count(verdict.chains, 'chain')}"
-    problems = held.evidence.problems if held.evidence else []
+    problems = list(held.evidence.problems) if held.evidence else []
+    if not verdict.events:
+        problems.append(f"{what[0].upper()}{what[1:]} holds no events, so there is nothing to verify.")
     against = " ".join(filter(None, [_against(held.evidence), _late(verdict, held, at)])) + held.note
     if verdict.first is None and problems:
         told = " ".join(problems)

@@ -115,6 +115,7 @@ class Checkpoints:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[BinaryIO]:
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             with os.fdopen(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as opened:
                 while not _locked(opened):  # noqa: ASYNC110 - other processes hold the lock, no event of ours tells

@@ -55,7 +55,8 @@ EVENTS = text("SELECT coalesce(sum(seq), 0) FROM audit_chains WHERE chain <> :ch
 # As in STATUS, without what takes reading every chain.
 PULSE = f"""
 SELECT json_build_object(
-    'at', (SELECT entry::json -> 'details' ->> 'at' FROM audit_events WHERE chain = '{CHAIN}' ORDER BY seq DESC LIMIT 1),
+    'at', (SELECT entry::json -> 'details' ->> 'at' FROM audit_events
+        WHERE chain = '{CHAIN}' ORDER BY seq DESC LIMIT 1),
     'failing', EXISTS (SELECT FROM checkpoint_reports WHERE problem IS NOT NULL
         AND reported_at > clock_timestamp() - interval '{REPORT_HOURS} hours'))::text
 """

@@ -7,7 +7,7 @@ follows can hide it from the chain, but not from a checkpoint: where the head st
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -71,8 +71,8 @@ class Verdict:
     first: Finding | None = None
     others: int = 0
     # Events that no checkpoint covers, and the time of the oldest of them.
-    uncovered: int = 0
-    uncovered_since: str = ""
+    uncovered: int = field(default=0, compare=False)
+    uncovered_since: str = field(default="", compare=False)
 
 
 def start(chain: str) -> Head:
