@@ -11,6 +11,7 @@ from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
 from storage.audit import AuditEvent as EventRow
+from storage.checkpoints import CheckpointReport
 
 ENTRY = "({t}.entry::json -> '%s')"
 
@@ -73,6 +74,8 @@ class AuditIntegrity:
     " verify` cannot prove that the latest events are as they were written."
 )
 class AuditStatus:
+    table: ClassVar = CheckpointReport
+
     last_checkpoint_at: datetime | None = column(
         "When the last checkpoint was written, by its server's clock. Null if none was written.",
         "at",

@@ -131,7 +131,10 @@ def rotate_audit_key(lost: bool, **given: Any) -> None:
         with ended_by_signals(), existing_database(settings_from(given)) as settings:
             old, new = asyncio.run(rotate(settings.database_url, settings.data_dir, lost=lost))
     except (*UNREADABLE, AuditContradiction, CheckpointsBroken, TimeoutError) as error:
-        raise click.ClickException(f"The key was not replaced: {getattr(error, 'orig', None) or error}") from error
+        raise click.ClickException(
+            f"The rotation stopped: {getattr(error, 'orig', None) or error} If the checkpoint file already names the"
+            " new key, the next checkpoint completes it."
+        ) from error
     how = "without an endorsement, because the old key is lost" if lost else "endorsed by the old key"
     click.echo(f"The key {new} replaces the key {old}, {how}.")
     click.echo(f"Give {settings.data_dir / 'audit-public-key.pem'} to whoever verifies.")
