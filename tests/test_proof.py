@@ -9,13 +9,16 @@ import resource
 import shutil
 import signal
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 
 from server import checkpointing
 from server.checkpointing import Checkpoints, checkpoint
@@ -436,3 +439,29 @@ async def test_a_newcomer_who_verifies_after_the_start_gets_a_verdict() -> None:
         )
         said, _ = await process.communicate()
         assert process.returncode == SOUND, said
+
+
+# ------------------------------------------------------------------------------------------- earlier releases
+
+
+def test_checkpoints_of_an_earlier_release_are_continued_and_verified(kept: Kept) -> None:
+    """Their lines name no key, and the audit log does not tell of them."""
+    key, previous, lines = signing_key(kept.data_dir), None, b""
+    for number, line in enumerate(kept.lines(), start=1):
+        content = {name: value for name, value in json.loads(line).items() if name not in ("key", "signature")}
+        content |= {"number": number, "previous": previous}
+        content["heads"].pop("checkpoints", None)
+        signature = b64encode(key.sign(rfc8785.dumps(content))).decode()
+        old = rfc8785.dumps(content | {"signature": signature}) + b"\n"
+        lines, previous = lines + old, sha256(old).hexdigest()
+    kept.checkpoints.write_bytes(lines)
+    kept.tamper(*(f"DELETE FROM {table} WHERE chain = 'checkpoints'" for table in ("audit_events", "audit_chains")))
+    assert kept.verify()[0] == SOUND
+    kept.append()
+    made = kept.checkpoint()
+    assert made
+    assert (made.number, made.missing) == (4, None)
+    code, said = kept.verify()
+    assert (code, "It was held against 4 checkpoints" in said) == (SOUND, True), said
+    assert rotate(kept)[0] == 0
+    assert kept.verify()[0] == SOUND
