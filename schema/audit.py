@@ -11,6 +11,7 @@ from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
 from storage.audit import AuditEvent as EventRow
+from storage.checkpoints import CheckpointReport
 
 ENTRY = "({t}.entry::json -> '%s')"
 
@@ -66,6 +67,29 @@ class AuditIntegrity:
         "coalesce({t}.first_wrong, CASE WHEN coalesce({t}.ends_at_head, false) THEN NULL ELSE {t}.last + 1 END)",
     )
     since: datetime = column("When its first event happened.")
+
+
+@strawberry.type(
+    description="Whether signed checkpoints of the audit log are being written. Without recent ones, `lineal audit"
+    " verify` cannot prove that the latest events are as they were written."
+)
+class AuditStatus:
+    table: ClassVar = CheckpointReport
+
+    last_checkpoint_at: datetime | None = column(
+        "When the last checkpoint was written, by its server's clock. Null if none was written.",
+        "at",
+    )
+    last_checkpoint_number: BigInt | None = column(
+        "The number of the last checkpoint in its file. Null if none was written.", "number"
+    )
+    key_id: str | None = column("The id of the key that signed it: the start of the public key's SHA-256.", "key")
+    behind_events: BigInt = column("How many events of the audit log no checkpoint covers yet.", "behind")
+    problem: str | None = column(
+        "What prevents checkpoints, or which lines of a checkpoint file are missing, as reported by the servers in the"
+        " last 24 hours. The problem that began first, if several; null if there is none."
+    )
+    problem_since: datetime | None = column("When the problem began. Null if there is none.", "since")
 
 
 @strawberry.input(description="Which events are meant. All given conditions hold together.")

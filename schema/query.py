@@ -1,6 +1,6 @@
 import strawberry
 
-from resolvers.reads.audit import INTEGRITY, LATEST_FIRST
+from resolvers.reads.audit import INTEGRITY, LATEST_FIRST, STATUS
 from resolvers.reads.bindings import FromQuery
 from resolvers.reads.comparison import OF_MODEL, numbers_asked
 from resolvers.reads.lineage import NodeById, NodesById
@@ -8,7 +8,7 @@ from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
 from schema.audit import FILTER as AUDIT_FILTER
-from schema.audit import AuditEvent, AuditIntegrity
+from schema.audit import AuditEvent, AuditIntegrity, AuditStatus
 from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.datasets import Dataset, DatasetVersion
 from schema.deployments import FILTER as DEPLOYMENT_FILTER
@@ -94,6 +94,11 @@ class Query:
         FromQuery(INTEGRITY, "integrity"),
         (argument("chain", str, "A model's id, with all its versions, a project's id, or `registry`."),),
         weight=1_000,  # it computes all hashes of the chain
+    )
+    audit_status: AuditStatus | None = bound(
+        "Whether checkpoints of the audit log are being written. Null for callers who do not administer the instance.",
+        FromQuery(STATUS, "status"),
+        weight=20,  # it adds up the heads of all chains
     )
     api_keys: Connection[ApiKey] = connection(
         "The caller's keys, or all for who administers the instance, the newest first.", "true", NEWEST_FIRST

@@ -4,76 +4,23 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from sqlalchemy.exc import SQLAlchemyError
 
 from resolvers.errors import Refusal
 from schema import schema as graphql_schema
 from server.accounts import all_keys, end_key, make_key, replace_key
-from server.audit import CannotVerify, Outcome, broken, checkpoints_for, database_outcome, export_outcome
-from server.checkpoints import CheckpointsBroken
+from server.audit_commands import audit
 from server.demo import fill
-from server.exports import export
-from server.logs import configure_logs
-from server.parent import PortTaken, ended_by_signals, listen, run_workers
+from server.options import DATABASE, REFUSALS, options, settings_from
+from server.parent import ended_by_signals, listen, run_workers
 from server.secret_commands import secret_commands
 from server.settings import Settings
-from server.signing import KeyUnusable
-from server.start import (
-    DatabaseUnusable,
-    existing_database,
-    prepare,
-    reachable_database,
-    running_database,
-    warn_of_owner,
-)
-from storage.embedded import EmbeddedUnavailable
-from storage.migrate import SchemaTooNew
+from server.start import prepare, reachable_database, running_database, warn_of_owner
 from storage.vocabulary import PrincipalKind, Role
-
-F = TypeVar("F", bound=Callable[..., Any])
-REFUSALS = (EmbeddedUnavailable, DatabaseUnusable, PortTaken, SchemaTooNew)
-UNREADABLE = (*REFUSALS, CannotVerify, KeyUnusable, SQLAlchemyError, OSError)
-DATABASE = ("data_dir", "database_url", "owner_url", "pg_bin", "log_level", "log_format")
-
-
-def options(*names: str) -> Callable[[F], F]:
-    """The settings of these names, or all, as options; each also a LINEAL_* variable."""
-
-    def decorate(function: F) -> F:
-        for name, field in reversed(Settings.model_fields.items()):
-            if not names or name in names:
-                function = _option(name, field)(function)
-        return function
-
-    return decorate
-
-
-def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
-    flag = f"--{name.replace('_', '-')}"
-    shown = f"{field.description} [LINEAL_{name.upper()}{f'; {field.default}' if field.default else ''}]"
-    if field.annotation is bool:
-        return click.option(flag, name, is_flag=True, default=None, help=shown)
-    kind: Any = field.annotation if field.annotation in (int, float, str) else str
-    return click.option(flag, name, type=kind, default=None, help=shown)
-
-
-def settings_from(given: dict[str, Any]) -> Settings:
-    """Options first, then the environment, then the defaults; a bad one is named."""
-    try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors())
-        raise click.UsageError(problems) from None
-    configure_logs(settings.log_level, settings.log_format)
-    return settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -253,93 +200,7 @@ def revoke_key(id: str, **given: Any) -> None:
 
 
 main.add_command(secret_commands(options(*DATABASE, "secrets_key"), _database))
-
-
-@main.group()
-def audit() -> None:
-    """Verify and export the audit log."""
-
-
-class NoVerdict(click.ClickException):
-    exit_code = 3
-
-    def __init__(self, error: BaseException):
-        told = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
-        super().__init__(f"The audit log could not be verified: {getattr(error, 'orig', None) or told}")
-
-
-class GivesVerdict(click.Command):
-    """A command whose exit codes 1 and 2 are verdicts, so that whatever keeps it from one has another: 3."""
-
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        with _no_verdict():
-            return super().parse_args(context, arguments)
-
-    def invoke(self, context: click.Context) -> Any:
-        with _no_verdict():
-            return super().invoke(context)
-
-
-@contextmanager
-def _no_verdict() -> Iterator[None]:
-    try:
-        yield
-    except click.exceptions.Exit:
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        raise NoVerdict(error) from error
-
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-@audit.command("verify", cls=GivesVerdict)
-@options(*DATABASE)
-@click.option(
-    "--checkpoints", type=FILE, help="Signed checkpoints; by default audit-checkpoints.jsonl of the data folder."
-)
-@click.option("--public-key", type=FILE, help="Whose signatures count; by default audit-public-key.pem beside it.")
-@click.option("--export", "exported", type=FILE, help="Verify this file of `lineal audit export`, without a database.")
-@click.pass_context
-def verify_audit(
-    context: click.Context, /, checkpoints: Path | None, public_key: Path | None, exported: Path | None, **given: Any
-) -> None:
-    """Prove that the audit log is as it was written.
-
-    Exits with 0 where it is, 1 where it was tampered with, 2 where it ends before its checkpoints do, and 3 where it
-    could not be verified. Changes nothing.
-    """
-    outcome = _verdict(settings_from(given), checkpoints, public_key, exported)
-    click.echo(outcome.sentence)
-    context.exit(outcome.code)
-
-
-def _verdict(settings: Settings, checkpoints: Path | None, key: Path | None, exported: Path | None) -> Outcome:
-    try:
-        history = checkpoints_for(settings.data_dir, checkpoints, key)
-    except CheckpointsBroken as error:
-        return broken(error)
-    if exported:
-        return export_outcome(exported, history)
-    with ended_by_signals(), existing_database(settings) as ready:
-        return asyncio.run(database_outcome(ready.database_url, history))
-
-
-@audit.command("export")
-@options(*DATABASE)
-@click.option("--output", type=click.File("wb", lazy=True), default="-", help="Where to write it; standard output.")
-@click.option("--project", help="Only the chains of this project.")
-@click.option("--chain", help="Only this chain: the id of a model or of a project.")
-def export_audit(output: Any, project: str | None, chain: str | None, **given: Any) -> None:
-    """Write the audit log as JSON Lines: what it holds, one event a line, one head a line."""
-    try:
-        with ended_by_signals(), existing_database(settings_from(given)) as settings:
-            chains, events = asyncio.run(export(settings.database_url, output.write, project, chain))
-    except UNREADABLE as error:
-        raise click.ClickException(
-            f"The audit log could not be exported: {getattr(error, 'orig', None) or error}"
-        ) from error
-    click.echo(f"Events: {events:,}. Chains: {chains:,}.", err=True)
+main.add_command(audit)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Whether the process is up, and whether it can serve."""
 
 import asyncio
+import json
 from functools import cache
+from typing import Any
 
 import asyncpg
 from starlette.requests import Request
@@ -10,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
 from server.sealed import problem_now
+from storage.checkpoints import PULSE
 from storage.engine import Database
 from storage.migrate import newest_revision
 from storage.sealing import Sealing
@@ -46,13 +49,28 @@ async def _look(database: Database, sealing: Sealing) -> Response:
         at = f"at schema revision {found}" if found else "empty"
         reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
-    return JSONResponse({"status": "ready"} | ({"details": details} if details else {}))
+    return JSONResponse({"status": "ready", "details": details})
 
 
-async def _details(database: Database, sealing: Sealing) -> dict[str, str]:
-    """What does not work although this process can serve, by its name."""
+async def _details(database: Database, sealing: Sealing) -> dict[str, Any]:
+    """How the work beside answering goes. Without the reasons why checkpoints fail, which are for administrators
+    (`auditStatus`)."""
     problem = await problem_now(database, sealing, ANSWER_SECONDS)
-    return {"webhooks": problem} if problem else {}
+    return {"checkpoints": await _checkpoints(database)} | ({"webhooks": problem} if problem else {})
+
+
+async def _checkpoints(database: Database) -> dict[str, Any]:
+    """Whether the audit log is being checkpointed.
+
+    The process stays ready if it is not: the registry can serve, and taking it away would turn a late proof into an
+    outage.
+    """
+    try:
+        with refused():
+            told = json.loads(await database.fetchval(PULSE, within=ANSWER_SECONDS))
+    except Refusal:
+        return {"status": "unknown"}
+    return {"status": "failing" if told["failing"] else "ok", "lastCheckpointAt": told["at"]}
 
 
 async def _revision(database: Database) -> str | None:

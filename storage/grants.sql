@@ -8,7 +8,7 @@ REVOKE UPDATE (stage, stage_position) ON versions FROM :app;
 GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
     model_cards, model_card_revisions, idempotent_answers, deployments, health_reports,
-    webhooks, webhook_deliveries, policy_changes TO :app;
+    webhooks, webhook_deliveries, policy_changes, checkpoint_reports TO :app;
 GRANT UPDATE (description) ON models TO :app; -- also what the row lock needs
 GRANT UPDATE (description, touched_at) ON versions TO :app;
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO :app;
@@ -31,6 +31,7 @@ GRANT UPDATE (url, description, actions, active, position, secret, previous_secr
 GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error, lease), DELETE ON webhook_deliveries
     TO :app;
 GRANT UPDATE (finished_at) ON daily_runs TO :app;
+GRANT UPDATE (problem, since, reported_at), DELETE ON checkpoint_reports TO :app;
 GRANT DELETE ON tags, tag_aliases, members TO :app;
 GRANT EXECUTE ON FUNCTION audit_append(text, text[]), keep_words(text[]), audit_feed_events(),
     forget_health(double precision, integer), forget_feed(double precision, integer) TO :app

@@ -4,6 +4,7 @@ from storage.approvals import Approval, TransitionRequest
 from storage.audit import AuditChain, AuditEvent, AuditFed, AuditUnfed
 from storage.base import metadata
 from storage.cards import ModelCard, ModelCardRevision
+from storage.checkpoints import CheckpointReport
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
 from storage.deployments import Deployment, HealthReport
 from storage.experiments import Experiment
@@ -25,6 +26,7 @@ __all__ = [
     "AuditEvent",
     "AuditFed",
     "AuditUnfed",
+    "CheckpointReport",
     "DailyRun",
     "Dataset",
     "DatasetParent",

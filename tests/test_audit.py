@@ -21,9 +21,10 @@ import rfc8785
 from click.testing import CliRunner
 
 from server import checkpointing, command
+from server import options as settings_options
 from server.audit import database_outcome
 from server.checkpointing import AuditContradiction, Checkpoints
-from server.checkpoints import Checkpoint, CheckpointsBroken, read_checkpoints
+from server.checkpoints import Checkpoint, CheckpointsBroken, Trust, read_checkpoints
 from server.demo import CHURN, DEMAND, PROJECT, fill
 from server.settings import Settings
 from server.signing import KeyUnusable, public_key, signing_key
@@ -95,9 +96,16 @@ class Kept:
     def verify(self, data_dir: Path | None = None) -> tuple[int, str]:
         return self.lineal("verify", "--database-url", self.cluster.app_url, "--data-dir", data_dir or self.data_dir)
 
+    @property
+    def where(self) -> tuple[str | Path, ...]:
+        return "--database-url", self.cluster.app_url, "--data-dir", self.data_dir
+
+    def chains_alone(self) -> tuple[int, str]:
+        return self.lineal("verify", "--database-url", self.cluster.app_url, "--without-checkpoints")
+
     def export(self, *options: str) -> Path:
         file = self.data_dir / f"export-{secrets.token_hex(4)}.jsonl"
-        code, said = self.lineal("export", "--database-url", self.cluster.app_url, "--output", file, *options)
+        code, said = self.lineal("export", *self.where, "--output", file, *options)
         assert code == 0, said
         return file
 
@@ -155,7 +163,7 @@ def copied(cluster: Cluster, source: Cluster) -> Iterator[Cluster]:
 @pytest.fixture
 def empty(cluster: Cluster, sample: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
     """No checkpoints yet."""
-    monkeypatch.setattr(command, "configure_logs", lambda *given: None)
+    monkeypatch.setattr(settings_options, "configure_logs", lambda *given: None)
     with copied(cluster, sample) as database:
         yield Kept(database, tmp_path)
 
@@ -177,13 +185,16 @@ def test_what_was_written_is_sound_and_counted(kept: Kept) -> None:
     code, said = kept.verdicts()
     assert code == SOUND
     assert said.startswith("Sound: the audit log, ")
-    assert " events in 5 chains, is as it was written. It was held against 3 checkpoints in " in said
+    assert " events in 6 chains, is as it was written. It was held against 3 checkpoints in " in said
 
 
 def test_without_checkpoints_it_says_so(empty: Kept) -> None:
     code, said = empty.verify()
+    assert code == NO_VERDICT
+    assert f"There is no checkpoint file {empty.checkpoints}. A running server writes it when it starts" in said
+    code, said = empty.chains_alone()
     assert code == SOUND
-    assert "No checkpoints were used" in said
+    assert "Checkpoints were not used (--without-checkpoints)" in said
     assert not list(empty.data_dir.iterdir())
 
 
@@ -210,13 +221,12 @@ def test_one_altered_byte_is_found(kept: Kept) -> None:
 
 def test_a_chain_that_was_rewritten_with_its_head_is_found_by_its_checkpoint_alone(kept: Kept) -> None:
     kept.tamper(ANOTHER_APPROVER, REWRITE.format(chain=CHURN))
-    assert kept.verify(kept.data_dir / "none")[0] == TAMPERED, "the history of stages knows who approved"
+    assert kept.chains_alone()[0] == TAMPERED, "the history of stages knows who approved"
     rename = "UPDATE audit_events SET entry = replace(entry, 'Usage data', 'No data') WHERE chain = '{0}'"
     kept.tamper("UPDATE audit_events SET entry = replace(entry, 'marta', 'james')", REWRITE.format(chain=CHURN))
     kept.tamper(rename.format(PROJECT), f"UPDATE audit_events SET at = at - interval '1 us' WHERE chain = '{PROJECT}'")
     kept.tamper(REWRITE.format(chain=PROJECT))
-    code, said = kept.verify(kept.data_dir / "none")
-    assert (code, "No checkpoints were used" in said) == (SOUND, True)
+    assert kept.chains_alone()[0] == SOUND
     code, said = kept.verdicts()
     assert code == TAMPERED
     assert f"of {PROJECT} has another hash than a checkpoint has seen: the chain was rewritten." in said
@@ -224,7 +234,7 @@ def test_a_chain_that_was_rewritten_with_its_head_is_found_by_its_checkpoint_alo
 
 def test_events_cut_off_with_a_rewritten_head_are_found(kept: Kept) -> None:
     kept.tamper(CUT_THREE, REWRITE.format(chain=PROJECT))
-    assert kept.verify(kept.data_dir / "none")[0] == SOUND
+    assert kept.chains_alone()[0] == SOUND
     code, said = kept.verdicts()
     assert code == BEHIND
     assert said.startswith("Behind its checkpoints: the audit log, ")
@@ -233,7 +243,7 @@ def test_events_cut_off_with_a_rewritten_head_are_found(kept: Kept) -> None:
 
 def test_a_chain_that_is_gone_with_its_head_is_found(kept: Kept) -> None:
     kept.tamper(*(f"DELETE FROM {table} WHERE chain = '{PROJECT}'" for table in ("audit_events", "audit_chains")))
-    assert kept.verify(kept.data_dir / "none")[0] == SOUND
+    assert kept.chains_alone()[0] == SOUND
     code, said = kept.verdicts()
     assert code == BEHIND
     assert f"{PROJECT} is missing; a checkpoint has seen its event " in said
@@ -260,7 +270,7 @@ def test_a_stage_transition_that_its_event_tells_otherwise_is_found(kept: Kept) 
 def test_a_stage_transition_without_an_event_and_an_event_without_its_transition_are_found(kept: Kept) -> None:
     gone = f"DELETE FROM audit_events WHERE chain = '{DEMAND}'"
     kept.tamper(gone, f"DELETE FROM audit_chains WHERE chain = '{DEMAND}'")
-    code, said = replace(kept, data_dir=kept.data_dir / "none").verify()
+    code, said = kept.chains_alone()
     assert (code, "is in the history of stages, but not in the audit log" in said) == (TAMPERED, True)
 
 
@@ -320,7 +330,7 @@ def test_what_keeps_it_from_a_verdict_is_no_verdict(kept: Kept, tmp_path: Path) 
     code, said = kept.verify()
     assert (code, "is not a public key in PEM" in said) == (NO_VERDICT, True)
     (kept.data_dir / "audit-public-key.pem").unlink()
-    assert "name the files with --checkpoints and --public-key" in kept.verify()[1]
+    assert "name the public keys with --public-key" in kept.verify()[1]
 
 
 async def test_the_log_is_streamed_and_never_held_as_a_whole(sample: Cluster) -> None:
@@ -353,7 +363,8 @@ def test_an_export_of_a_part_is_held_against_what_it_has(kept: Kept) -> None:
     for options in (["--chain", PROJECT], ["--project", PROJECT], ["--project", PROJECT, "--chain", CHURN]):
         code, said = kept.verify_offline(kept.export(*options))
         assert (code, said[:31]) == (SOUND, "Sound: a part of the audit log ")
-    assert "Sound: a part of the audit log" in kept.verify_offline(kept.export("--chain", "proj_none"))[1]
+    code, said = kept.verify_offline(kept.export("--chain", "proj_none"))
+    assert (code, "holds no events, so there is nothing to verify." in said) == (NO_VERDICT, True)
     part = kept.export("--chain", PROJECT)
     assert kept.verify_offline(part)[1].count(" in 1 chain,") == 1
     kept.tamper(CUT_THREE, REWRITE.format(chain=PROJECT))
@@ -394,7 +405,7 @@ def test_a_checkpoint_holds_the_heads_that_changed_and_is_told_to_the_log(
     empty.append()
     second = empty.checkpoint()
     assert first and second
-    assert (len(first.heads), list(second.heads)) == (5, [PROJECT])
+    assert (len(first.heads), sorted(second.heads)) == (5, ["checkpoints", PROJECT])
     lines = empty.lines()
     content = [json.loads(line) for line in lines]
     assert [each["number"] for each in content] == [1, 2]
@@ -403,7 +414,7 @@ def test_a_checkpoint_holds_the_heads_that_changed_and_is_told_to_the_log(
     assert told[1] == {
         "event": "audit checkpoint",
         "number": 2,
-        "chains": 1,
+        "chains": 2,
         "digest": digests[1],
         "signature": content[1]["signature"],
     }
@@ -418,22 +429,31 @@ def test_a_forged_checkpoint_is_found(kept: Kept, tmp_path: Path) -> None:
         b"".join(kept.lines()[:2]) + rfc8785.dumps(last | {"signature": forged["signature"]}) + b"\n"
     )
     code, said = kept.verdicts()
-    assert (code, f"Line 3 of {kept.checkpoints} is not signed by this key." in said) == (TAMPERED, True)
+    assert (code, f"Line 3 of {kept.checkpoints} was altered: the signature" in said) == (NO_VERDICT, True)
     kept.checkpoints.write_bytes(b"".join(forger.lines()))
     code, said = kept.verdicts()
-    assert (code, f"Line 1 of {kept.checkpoints} is not signed by this key." in said) == (TAMPERED, True)
+    assert (code, f"Line 1 of {kept.checkpoints} is signed by the key " in said) == (NO_VERDICT, True)
 
 
 def test_a_checkpoint_taken_away_moved_or_doubled_is_found(kept: Kept) -> None:
     one, two, three = kept.lines()
-    for wrong, line in (([one, three], 2), ([two, three], 1), ([one, three, two], 2), ([one, one, two], 2)):
+    for wrong, told in (
+        (
+            [one, three],
+            f"Line 2 of {kept.checkpoints} does not continue the one before it: checkpoints 2 to 2 are gone.",
+        ),
+        ([one, three, two], f"Line 2 of {kept.checkpoints} does not continue the one before it"),
+        ([one, one, two], f"Line 2 of {kept.checkpoints} repeats checkpoint 1: the line is there twice."),
+        ([two, three], f"Checkpoint 1 is missing from {kept.checkpoints}."),
+        ([one], f"Checkpoints 2 to 3 are missing from {kept.checkpoints}."),
+    ):
         kept.checkpoints.write_bytes(b"".join(wrong))
         code, said = kept.verdicts()
-        assert (code, f"Line {line} of {kept.checkpoints} does not continue the one before it" in said) == (1, True)
+        assert (code, told in said, "Tampered" in said) == (NO_VERDICT, True, False), said
 
 
 def test_any_altered_byte_of_a_checkpoint_is_found(kept: Kept) -> None:
-    key, whole = public_key(kept.data_dir / "audit-public-key.pem"), kept.checkpoints.read_bytes()
+    key, whole = Trust([public_key(kept.data_dir / "audit-public-key.pem")]), kept.checkpoints.read_bytes()
     assert read_checkpoints(kept.checkpoints, key).number == 3
     for place in range(len(whole) - 1):
         kept.checkpoints.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -446,7 +466,7 @@ def test_a_crash_in_the_middle_of_a_checkpoint_is_survived(kept: Kept, torn: byt
     whole = kept.checkpoints.read_bytes()
     kept.checkpoints.write_bytes(whole + torn)
     code, said = kept.verdicts()
-    assert (code, "Its last line is unfinished and was not used." in said) == (SOUND, True)
+    assert (code, f"The last line of {kept.checkpoints} is unfinished and was not used." in said) == (SOUND, True)
     assert kept.checkpoint() is None
     kept.append()
     fourth = kept.checkpoint()
@@ -462,6 +482,10 @@ def test_a_crash_at_any_byte_of_the_first_checkpoint_is_survived(empty: Kept) ->
     whole = empty.checkpoints.read_bytes()
     for length in range(0, len(whole), 97):
         empty.checkpoints.write_bytes(whole[:length])
+        # It is told to the audit log after it was written whole.
+        empty.tamper(
+            *(f"DELETE FROM {table} WHERE chain = 'checkpoints'" for table in ("audit_events", "audit_chains"))
+        )
         made = empty.checkpoint()
         assert made
         assert (made.number, len(empty.lines())) == (1, 1)
@@ -495,20 +519,19 @@ def test_a_history_that_was_rewritten_or_restored_is_never_signed(cluster: Clust
 
 
 async def test_what_goes_wrong_with_a_checkpoint_is_logged_and_not_raised(
-    sample: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
     for level in ("error", "exception"):
         monkeypatch.setattr(checkpointing.log, level, lambda name, **values: told.append(name))
     checkpoints = Checkpoints(tmp_path)
-    async with short_engine(sample.app_url) as engine:
+    async with short_engine(empty.cluster.app_url) as engine:
         await checkpointing.checkpoint(engine.connect, checkpoints)
         file = tmp_path / "audit-checkpoints.jsonl"
         whole = file.read_bytes()
-        file.write_bytes(whole[:-5])
-        await checkpointing.checkpoint(engine.connect, checkpoints)
-        file.unlink()
-        await checkpointing.checkpoint(engine.connect, checkpoints)
+        for broken in (whole * 2, b"\xef\xbb\xbf" + whole):
+            file.write_bytes(broken)
+            await checkpointing.checkpoint(engine.connect, checkpoints)
     async with short_engine("postgresql://nobody@127.0.0.1:1/none") as engine:
         file.write_bytes(whole)
         await checkpointing.checkpoint(engine.connect, checkpoints)
@@ -516,11 +539,11 @@ async def test_what_goes_wrong_with_a_checkpoint_is_logged_and_not_raised(
 
 
 async def test_a_checkpoint_given_up_while_it_waits_for_its_turn_leaves_nothing_behind(
-    sample: Cluster, tmp_path: Path
+    empty: Kept, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(tmp_path)
     file = tmp_path / "audit-checkpoints.jsonl"
-    async with short_engine(sample.app_url) as engine:
+    async with short_engine(empty.cluster.app_url) as engine:
         with file.open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             with pytest.raises(TimeoutError):
@@ -555,12 +578,12 @@ def test_processes_that_checkpoint_at_once_make_one_unbroken_file_with_one_key(e
     empty.append()
     assert empty.checkpoint()
     code, said = empty.verdicts()
-    assert (code, f"held against {len(empty.lines())} checkpoints" in said) == (SOUND, True)
+    assert (code, f"held against {len(empty.lines())} checkpoints" in said) == (SOUND, True), said
     assert len(empty.lines()) > 3
 
 
 async def test_a_checkpoint_cancelled_while_it_is_written_keeps_the_lock_until_it_is(
-    sample: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints, writing, go_on = Checkpoints(tmp_path), threading.Event(), threading.Event()
     write_now = checkpoints._append
@@ -571,7 +594,7 @@ async def test_a_checkpoint_cancelled_while_it_is_written_keeps_the_lock_until_i
         return write_now(*given)
 
     monkeypatch.setattr(checkpoints, "_append", slowly)
-    async with short_engine(sample.app_url) as engine:
+    async with short_engine(empty.cluster.app_url) as engine:
         task = asyncio.create_task(checkpoints.write(engine.connect))
         await asyncio.to_thread(writing.wait, 10)
         for _ in range(2):
@@ -673,7 +696,7 @@ async def test_large_numbers_are_written_as_given_and_leave_the_log_sound(
     )
     told = log["auditEvents"]["nodes"][0]["details"]["after"]
     assert (told["parameters"], told["metrics"]) == ({"seed": str(2**64 - 1)}, {"loss": 1e20})
-    assert (await database_outcome(cluster.app_url, None)).code == SOUND
+    assert (await database_outcome(cluster.app_url)).code == SOUND
 
 
 async def test_to_ask_whether_chains_are_sound_costs_more_than_other_objects(registry: Registry, project: str) -> None:

@@ -13,6 +13,7 @@ from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.lineage import by_prefix
 from resolvers.reads.paging import Key, Order
 from resolvers.reads.types import BoundType
+from storage.checkpoints import STATUS as CHECKPOINT_STATUS
 
 CONDITIONS = {
     "projectId": "{c}.project_id = {value}",
@@ -57,3 +58,6 @@ class AuditSubject:
 
 # One row, `integrity`; none where the caller sees no event of the chain.
 INTEGRITY = f"(SELECT {{answer}} FROM ({(Path(storage.__file__).parent / 'integrity.sql').read_text()}) integrity)"
+
+# One row, `status`; none for a caller who does not administer the instance.
+STATUS = f"(SELECT {{answer}} FROM ({CHECKPOINT_STATUS}) status WHERE {{visible[status checkpoint_reports]}})"

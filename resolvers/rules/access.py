@@ -86,9 +86,9 @@ MUTATIONS = {
 # The fields of each type. What leads to rows is narrowed to the rows that the caller may see.
 READS: dict[str, dict[Need, str]] = {
     "Query": {
-        Need.ANYONE: "apiKeys auditEvents auditIntegrity compareVersions dataset datasetVersion deployment deployments"
-        " experiment model models node nodes principals project projects searchVersions transitionRequest version"
-        " viewer"
+        Need.ANYONE: "apiKeys auditEvents auditIntegrity auditStatus compareVersions dataset datasetVersion deployment"
+        " deployments experiment model models node nodes principals project projects searchVersions transitionRequest"
+        " version viewer"
     },
     "Subscription": {Need.ANYONE: "auditEvents deployment"},
     "Viewer": {Need.ANYONE: "administers email kind mayAttest memberships principal"},
@@ -193,6 +193,7 @@ READS: dict[str, dict[Need, str]] = {
         " subjectId"
     },
     "AuditIntegrity": {Need.VIEWER: "events firstWrong since sound"},
+    "AuditStatus": {Need.INSTANCE: "behindEvents keyId lastCheckpointAt lastCheckpointNumber problem problemSince"},
     "RetentionExemption": {Need.VIEWER: "reason version"},
     "PageInfo": {Need.ANYONE: "endCursor hasNextPage hasPreviousPage startCursor"},
 }
@@ -214,6 +215,8 @@ def need_of_field(of: str, field: str) -> Need | None:
 SCOPES = {
     "projects": "{row}.id = ANY ({projects})",
     "principals": "{row}.id = {me}",
+    # Of no project: for administrators of the instance, whose rows are not narrowed.
+    "checkpoint_reports": "false",
     "api_keys": "{row}.principal_id = {me} AND ({only} IS NULL OR {row}.project_id = {only})",
 }
 IN_PROJECT = "{row}.project_id = ANY ({projects})"

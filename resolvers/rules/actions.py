@@ -8,6 +8,7 @@ from resolvers.rules.cleaning import quoted
 
 VERBS = {
     "card": "updated",
+    "checkpoint": "written",
     "dataset": "created",
     "datasetVersion": "created statusSet",
     "deployment": "advanced completed created paused restored resumed retired rolledBack yielded",
@@ -18,6 +19,7 @@ VERBS = {
     "policy": "changeApplied changeConfirmed changeRequested changeWithdrawn updated",
     "principal": "administersSet created",
     "project": "created",
+    "signingKey": "lost rotated",
     "tag": "defined",
     "transition": "applied cancelled expired rejected requested",
     "version": "approved created rejected rolledBack tagged transitioned untagged updated",

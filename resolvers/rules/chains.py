@@ -7,13 +7,15 @@ follows can hide it from the chain, but not from a checkpoint: where the head st
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import rfc8785
 
-SOUND, TAMPERED, BEHIND = 0, 1, 2
+SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
+# The chain of events that tell of checkpoints. Its last event is never covered by the checkpoint that it tells of.
+CHECKPOINTS = "checkpoints"
 # The columns that repeat a part of the entry, and the part.
 REPEATED = {
     "id": "id",
@@ -68,6 +70,9 @@ class Verdict:
     events: int
     first: Finding | None = None
     others: int = 0
+    # Events that no checkpoint covers, and the time of the oldest of them.
+    uncovered: int = field(default=0, compare=False)
+    uncovered_since: str = field(default="", compare=False)
 
 
 def start(chain: str) -> Head:
@@ -110,6 +115,7 @@ class Verification:
         self._chain, self._at, self._events = "", "", 0
         self._first: dict[int, Finding] = {}
         self._found = 0
+        self._uncovered, self._uncovered_since = 0, ""
 
     def find(self, code: int, sentence: str, chain: str | None = None, seq: int | None = None) -> None:
         self._first.setdefault(code, Finding(code, sentence, chain, seq))
@@ -126,6 +132,13 @@ class Verification:
         self._ends[event.chain] = Head(event.seq, event.hash)
         self._at = event.at
         self._events += 1
+        self._cover(event)
+
+    def _cover(self, event: Event) -> None:
+        point = self._checkpointed.get(event.chain)
+        if event.chain != CHECKPOINTS and (point is None or event.seq > point.seq):
+            self._uncovered += 1
+            self._uncovered_since = min(self._uncovered_since or event.at, event.at)
 
     def _begin(self, event: Event) -> None:
         if event.chain in self._ends:
@@ -161,7 +174,8 @@ class Verification:
             self._reaches(chain, point)
         first = self._first.get(TAMPERED) or self._first.get(BEHIND)
         code = first.code if first else SOUND
-        return Verdict(code, len(self._ends), self._events, first, max(0, self._found - 1))
+        uncovered = (self._uncovered, self._uncovered_since)
+        return Verdict(code, len(self._ends), self._events, first, max(0, self._found - 1), *uncovered)
 
     def _reaches(self, chain: str, point: Head) -> None:
         end = self._ends.get(chain)
