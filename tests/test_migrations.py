@@ -86,12 +86,13 @@ async def test_what_was_kept_before_governance_is_governed_and_still_sound(
     seen = await registry.ask(
         '{ version(modelId: "model_m", version: "1.0.0") { metric(name: "auc") modelCard { revision updatedBy }'
         " stageHistory { toStage approvals { id } } model { project { policy { requiredApprovals"
-        " retentionDays } } } } }"
+        " retentionDays allowRequesterApproval pendingChanges { id } } } } } }"
     )
     assert seen["version"] == {
         "metric": 0.9, "modelCard": {"revision": 0, "updatedBy": "old"},
         "stageHistory": [{"toStage": "DEVELOPMENT", "approvals": []}, {"toStage": "STAGING", "approvals": []}],
-        "model": {"project": {"policy": {"requiredApprovals": 1, "retentionDays": 90}}},
+        "model": {"project": {"policy": {
+            "requiredApprovals": 1, "retentionDays": 90, "allowRequesterApproval": True, "pendingChanges": []}}},
     }  # fmt: skip
     found = await registry.ask('{ searchVersions(filter: {query: "m gold stan"}) { nodes { version } } }')
     assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}], "its words were gathered"
