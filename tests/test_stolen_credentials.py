@@ -14,6 +14,7 @@ from server.demo import MARIA, PROJECT, fill
 from server.settings import Settings
 from storage.migrate import OUTSIDE
 from tests.conftest import Cluster, Registry, connect, make_key, run_sql
+from tests.receivers import MAKE
 from tests.test_tied_rights import APPEND, event
 from tests.test_versions import CREATE
 
@@ -87,6 +88,7 @@ CANNOT = {
         "UPDATE api_keys SET secret_hash = sha256('mine')",
         "UPDATE api_keys SET may_attest = true",
     ],
+    "Learn the secret that signs a webhook's requests": [],
     "Switch off, drop or replace a trigger, a function, a constraint or a table": [
         "ALTER TABLE audit_events DISABLE TRIGGER ALL",
         "DROP TRIGGER tied_to_event ON members",
@@ -210,12 +212,24 @@ async def stolen(make_database: Callable[[], Any]) -> AsyncIterator[Stolen]:
     await opened.thief.close()
 
 
-@pytest.mark.parametrize("line", CANNOT)
+@pytest.mark.parametrize("line", [line for line, statements in CANNOT.items() if statements])
 async def test_it_cannot(stolen: Stolen, line: str) -> None:
     roles = await stolen.roles()
     for statement in CANNOT[line]:
         with pytest.raises(REFUSED):
             await stolen.tries(statement.replace("{owner}", roles["owner"]).replace("{app}", roles["app"]))
+
+
+async def test_it_cannot_learn_the_secret_of_a_webhook(stolen: Stolen, make_registry: Callable[..., Any]) -> None:
+    registry: Registry = await make_registry(stolen.cluster)
+    made = await registry.with_key(await make_key(stolen.cluster.app_url)).ask(
+        MAKE, input={"projectId": PROJECT, "url": "https://example.com/events"}
+    )
+    (row,) = await stolen.thief.fetch(
+        "SELECT w::text, w.secret FROM webhooks w WHERE id = $1", made["createWebhook"]["webhook"]["id"]
+    )
+    assert made["createWebhook"]["secret"].removeprefix("whsec_") not in row[0]
+    assert row[1].startswith("v1."), "sealed with a key outside the database"
 
 
 @pytest.mark.parametrize("line", [line for line, statements in CAN.items() if statements])
