@@ -62,6 +62,7 @@ GRANTS = f"""
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
     GRANT USAGE ON SCHEMA public TO {APP};
 """
+OUTSIDE = (Path(__file__).parent / "outside.sql").read_text()
 
 
 class EmbeddedPostgres:
@@ -305,6 +306,7 @@ class EmbeddedPostgres:
         await server.close()
         database = await asyncpg.connect(self._url(SUPERUSER, DATABASE))
         await database.execute(GRANTS)
+        await database.execute(OUTSIDE)
         await database.close()
 
     def _end(self) -> None:

@@ -14,6 +14,7 @@ from storage.engine import short_engine
 
 LOCK = 0x4C494E45414C  # "LINEAL" in ASCII
 GRANTS = (Path(__file__).parent / "grants.sql").read_text()
+OUTSIDE = (Path(__file__).parent / "outside.sql").read_text()
 
 
 class SchemaTooNew(Exception):
@@ -78,6 +79,7 @@ def _grant(connection: Connection, role: str | None) -> None:
     if role and role != connection.scalar(text("SELECT current_user")):
         quoted = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
         run_script(connection, GRANTS.replace(":app", quoted))
+        run_script(connection, OUTSIDE)
 
 
 def run_script(connection: Connection, script: str) -> None:

@@ -141,7 +141,8 @@ async def test_an_artifact_or_data_set_version_with_a_credential_in_its_address_
         p=project, d=dataset,
     )  # fmt: skip
     assert kept["searchVersions"]["totalCount"] == kept["dataset"]["versions"]["totalCount"] == 0
-    assert len(kept["auditEvents"]["nodes"]) == 7
+    told = {node["action"] for node in kept["auditEvents"]["nodes"]}
+    assert not told & {"version.created", "datasetVersion.created", "experiment.completed"}
 
 
 async def test_the_database_refuses_such_an_address_too(database: Cluster, registry: Registry) -> None:
