@@ -52,7 +52,9 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     pending = {row["field"]: row["to_value"] for row in known if row["status"] == PENDING}
     decision = rules.decide(policy, asked, pending, confirmable=confirmable)
 
-    events = await _end(tx, known, decision.withdrawn.union(decision.at_once))
+    # What is in force stays so while only something pending is withdrawn.
+    ending = {PENDING: decision.withdrawn, APPLIED: decision.at_once}
+    events = await _end(tx, [row for row in known if row["field"] in ending[row["status"]]])
     events += await _begin(tx, policy, {field: decision.at_once[field] for field in decision.alone}, APPLIED)
     events += await _begin(tx, policy, decision.waiting, PENDING)
     events += await _apply(tx, policy, decision.at_once)
@@ -126,7 +128,7 @@ async def _take_effect(
     values = {"status": APPLIED, "confirmed_by": confirmed_by, "effective_at": policy["now"]}
     await _set(tx, row["id"], **values)
     known = await policies.changes_in_force(tx.session, row["project_id"])
-    events = await _end(tx, [each for each in known if each["id"] != row["id"]], {row["field"]})
+    events = await _end(tx, [each for each in known if each["field"] == row["field"] and each["id"] != row["id"]])
     after = {"status": APPLIED, "confirmedBy": confirmed_by}
     events.append(tx.event(action, row["id"], row["project_id"], before={"status": PENDING}, after=after))
     return events + await _apply(tx, policy, {row["field"]: row["to_value"]})
@@ -159,12 +161,10 @@ async def _begin(
     return events
 
 
-async def _end(tx: Transaction, known: Sequence[Mapping[str, Any]], fields: set[str] | frozenset[str]) -> Events:
-    """End what is known of these fields: a pending change is withdrawn, one in force gives way to a later one."""
+async def _end(tx: Transaction, changes: Sequence[Mapping[str, Any]]) -> Events:
+    """A pending change is withdrawn, one in force gives way to a later one."""
     events = []
-    for row in known:
-        if row["field"] not in fields:
-            continue
+    for row in changes:
         is_pending = row["status"] == PENDING
         status = PolicyChangeStatus.WITHDRAWN if is_pending else PolicyChangeStatus.REPLACED
         await _set(tx, row["id"], status=status)

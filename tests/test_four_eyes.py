@@ -239,6 +239,18 @@ async def test_whoever_is_alone_loosens_at_once_and_every_view_says_so(office: O
     assert (await office.policy(allowSelfApproval=False))["loosenedAlone"] == []
 
 
+async def test_what_was_loosened_alone_stays_so_while_a_later_change_is_withdrawn(office: Office) -> None:
+    await office.leave(RITA, RAVI)
+    await run_sql(office.database.owner_url, "UPDATE project_policies SET reviewer_left_at = NULL")
+    alone = (await office.policy(approvalValidDays=40))["loosenedAlone"]
+    assert [change["to"] for change in alone] == [40]
+    await office.join(RITA, "REVIEWER")
+    for days in (50, 60, 40):
+        policy = await office.policy(approvalValidDays=days)
+        assert [change["to"] for change in policy["pendingChanges"]] == ([] if days == 40 else [days])
+        assert policy["loosenedAlone"] == alone
+
+
 @pytest.mark.parametrize("by", ["removing", "demoting"])
 async def test_nobody_becomes_alone_by_taking_the_others_away(office: Office, by: str) -> None:
     mine = await office.candidate(by=ADMIN)
