@@ -49,7 +49,7 @@ def serve(**given: Any) -> None:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    key = asyncio.run(prepare(settings))
+    key = asyncio.run(prepare(settings, serves=True))
     asyncio.run(warn_of_owner(settings))
     if settings.demo:
         asyncio.run(fill(settings))

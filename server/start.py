@@ -67,13 +67,14 @@ class DatabaseUnusable(Exception):
     """The database cannot be reached, or not as this role."""
 
 
-async def prepare(settings: Settings) -> Path | None:
+async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
     """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
     try:
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
-        await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
+        if serves:  # a command may run far from the data folder that holds the key
+            await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
         make_private(settings.data_dir)
     except (DBAPIError, asyncpg.PostgresError, OSError) as error:
         where = make_url(settings.database_url).render_as_string()

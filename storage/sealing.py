@@ -92,7 +92,9 @@ class Sealing:
         """A new key before those in the file, which stay so that what they sealed can be opened."""
         if self.setting:
             raise SealingUnusable("The keys are in LINEAL_SECRETS_KEY; put a new one before them and restart.")
-        kept = self.file.read_text() if self.file.exists() else ""
+        if not self.file.exists():
+            raise SealingUnusable(NO_KEY)
+        kept = self.file.read_text()
         new = self.file.with_name(f"{self.file.name}.{secrets.token_hex(4)}")
         make_durably(new, f"{new_key()}\n{kept}".encode())
         new.replace(self.file)

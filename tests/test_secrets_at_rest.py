@@ -59,7 +59,7 @@ async def test_clear_secrets_are_encrypted_at_the_start_and_verify_as_before(
         await make_clear(database, project, receiver.url)
         assert CLEAR in await values_of(database)
         # Several processes that start together.
-        await asyncio.gather(*(prepare(settings_for(database, tmp_path)) for _ in range(4)))
+        await asyncio.gather(*(prepare(settings_for(database, tmp_path), serves=True) for _ in range(4)))
         found = await values_of(database)
         assert CLEAR not in found and "whsec_" not in found
         assert stat.S_IMODE(key_file(tmp_path).stat().st_mode) == 0o600
@@ -119,7 +119,7 @@ async def test_without_the_key_nothing_is_sent_and_readyz_says_so(
             await send_due(sender)
             assert receiver.got == []
             # Another server's start makes no key of its own beside one that is in use.
-            await prepare(settings_for(database, tmp_path))
+            await prepare(settings_for(database, tmp_path), serves=True)
             assert not key_file(tmp_path).exists()
             said = (await other.client.get("/readyz")).json()
             assert said["status"] == "ready" and "does not have the key" in said["details"]["webhooks"]
@@ -145,6 +145,8 @@ async def test_secrets_are_encrypted_anew_with_a_new_key_by_a_command(
     database: Cluster = await make_database()
     settings = settings_for(database, tmp_path)
     await prepare(settings)
+    assert not key_file(tmp_path).exists()
+    await prepare(settings, serves=True)
     registry: Registry = await make_registry(database, secrets_key="", data_dir=tmp_path, webhook_private=True)
     project = await make_project(registry)
     made = await listen(registry, project, NOBODY)

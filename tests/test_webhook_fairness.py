@@ -135,7 +135,7 @@ async def test_dead_and_slow_receivers_of_other_projects_do_not_delay_a_healthy_
 async def test_every_event_arrives_and_delivered_stays_while_workers_are_killed_and_deliveries_replayed(
     live: Live, full: bool
 ) -> None:
-    async with receiving((0.2, 1.0)) as receivers:
+    async with receiving((0.1, 0.5)) as receivers:
         slow = [await listen(live, "proj_slow", f"{receivers.url}/slow/{number}") for number in range(4)]
         await listen(live, "proj_well", f"{receivers.url}/well")
         watch = Watch(live)
