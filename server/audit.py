@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +60,8 @@ class Named:
     checkpoints: Sequence[Path] = ()
     keys: Sequence[Path] = ()
     export: Path | None = None
-    without: bool = field(default=False)
+    without: bool = False
+    accept_missing: bool = False
 
 
 def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
@@ -76,7 +77,9 @@ def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
     for key in keys or [data_dir / "audit-public-key.pem"]:
         if not key.exists():
             raise CannotVerify(f"{key} is not there; name the public keys with --public-key.")
-    evidence, histories = read(files, Trust(public_keys(keys), explicit=bool(named.keys)))
+    evidence, histories = read(
+        files, Trust(public_keys(keys), explicit=bool(named.keys)), accept_missing=named.accept_missing
+    )
     note = " The public keys are those beside the export; compare their ids with ones from elsewhere." if beside else ""
     return Witnesses(evidence, histories, interval, "" if named.keys else note)
 

@@ -78,6 +78,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--without-checkpoints", "without", is_flag=True, help="Check the chains alone, which proves less, and say so."
 )
+@click.option(
+    "--accept-missing",
+    "accept_missing",
+    is_flag=True,
+    help="Give a verdict although lines of the checkpoint file are lost, and say which.",
+)
 @click.pass_context
 def verify_audit(
     context: click.Context,
@@ -86,6 +92,7 @@ def verify_audit(
     keys: Sequence[Path],
     export: Path | None,
     without: bool,
+    accept_missing: bool,
     **given: Any,
 ) -> None:
     """Prove that the audit log is as it was written.
@@ -103,7 +110,7 @@ def verify_audit(
     """
     if without and (checkpoints or keys):
         raise click.UsageError("--without-checkpoints cannot be combined with --checkpoints or --public-key.")
-    outcome = _verdict(settings_from(given), Named(checkpoints, keys, export, without))
+    outcome = _verdict(settings_from(given), Named(checkpoints, keys, export, without, accept_missing))
     click.echo(outcome.sentence)
     context.exit(outcome.code)
 
@@ -155,12 +162,19 @@ def export_audit(output: Any, project: str | None, chain: str | None, **given: A
         with ended_by_signals(), existing_database(settings_from(given)) as settings:
             before = last_line(checkpoint_file(settings.data_dir))
             made = asyncio.run(export(settings.database_url, output.write, project, chain))
+            if not made.events:
+                raise click.ClickException(_nothing(project, chain))
             _keep_beside(output.name, settings.data_dir, before, made)
     except UNREADABLE as error:
         raise click.ClickException(
             f"The audit log could not be exported: {getattr(error, 'orig', None) or error}"
         ) from error
     click.echo(f"Events: {made.events:,}. Chains: {made.chains:,}.", err=True)
+
+
+def _nothing(project: str | None, chain: str | None) -> str:
+    named = [f"--{name} {value}" for name, value in (("project", project), ("chain", chain)) if value]
+    return f"The audit log holds no events{' of ' + ' and '.join(named) if named else ''}. The export proves nothing."
 
 
 def _keep_beside(output: str, data_dir: Path, before: int, made: Exported) -> None:

@@ -53,6 +53,8 @@ class Evidence:
     notes: list[str] = field(default_factory=list)
     trust: Trust = field(default_factory=lambda: Trust([]))
     count: int = 0
+    # Lost lines are reported, and do not stand against a verdict.
+    accept_missing: bool = False
 
     def take(self, history: History, broken: CheckpointsBroken | None) -> None:
         if broken:
@@ -110,10 +112,18 @@ class Evidence:
         self.problems += [_not_given(each) for each in unknown.values()]
         for series in self.series:
             if series.missing:
-                files = ", ".join(map(str, series.files))
-                remedy = "Name the files that hold them with --checkpoints."
-                self.problems.append(f"{lines(series.missing)} missing from {files}. {remedy}")
+                self._missing(series)
         return finding
+
+    def _missing(self, series: Series) -> None:
+        said = f"{lines(series.missing)} missing from {', '.join(map(str, series.files))}"
+        if self.accept_missing:
+            self.notes.append(
+                f"{said}, and accepted as lost: a change before the next checkpoint would not be noticed."
+            )
+            return
+        remedy = "Name the files that hold them with --checkpoints, or use --accept-missing if they are lost."
+        self.problems.append(f"{said}. {remedy}")
 
     def catch_up(self, histories: Iterable[History]) -> None:
         """Learn of the lines that were written since a file was first read, for what the log tells; not their heads."""
@@ -154,9 +164,9 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def read(files: Iterable[Path], trust: Trust) -> tuple[Evidence, list[History]]:
+def read(files: Iterable[Path], trust: Trust, *, accept_missing: bool = False) -> tuple[Evidence, list[History]]:
     """What files of checkpoints say, each as far as it can be read. Earlier parts go first: they bring later keys."""
-    evidence, histories = Evidence(trust=trust), []
+    evidence, histories = Evidence(trust=trust, accept_missing=accept_missing), []
     for file in sorted(files, key=_first_number):
         history, broken = History(file, trust), None
         try:

@@ -195,6 +195,8 @@ def test_checkpoints_continue_what_the_log_tells_after_the_file_was_moved(kept: 
     both: list[str | Path] = ["--checkpoints", kept.checkpoints, "--checkpoints", kept.data_dir / "moved.jsonl"]
     code, said = verify(kept, *both)
     assert (code, "It was held against 4 checkpoints in " in said) == (SOUND, True), said
+    code, said = verify(kept, "--accept-missing")
+    assert (code, "Checkpoints 1 to 3 are missing" in said, "accepted as lost" in said) == (SOUND, True, True), said
     lines = (kept.data_dir / "moved.jsonl").read_bytes() + kept.checkpoints.read_bytes()
     kept.checkpoints.write_bytes(lines)
     assert kept.verify()[0] == SOUND, "the lines were put back"
@@ -408,8 +410,9 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     code, said = kept.lineal("export", "--output", part, *options)
     assert (code, "so none are beside the export" in said) == (0, True)
     assert kept.lineal("verify", "--export", part, "--data-dir", kept.data_dir / "none")[0] == NO_VERDICT
-    nothing = kept.export("--chain", "proj_none")
-    code, said = kept.lineal("verify", "--export", nothing, "--data-dir", kept.data_dir)
+    code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
+    assert (code, "The audit log holds no events of --project proj_none." in said) == (1, True), said
+    code, said = kept.lineal("verify", "--export", tmp_path / "none", "--data-dir", kept.data_dir)
     assert (code, "holds no events" in said) == (NO_VERDICT, True), said
 
 
