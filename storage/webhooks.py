@@ -100,6 +100,7 @@ WITH due AS (
     SELECT 'dlv_' || replace(gen_random_uuid()::text, '-', ''), project_id, webhook_id, event_id, 'PENDING', 0,
         clock_timestamp() + place * interval '1 microsecond' -- in the order of the feed
     FROM news WHERE cardinality(actions) = 0 OR action = ANY (actions) ORDER BY webhook_id, place
+    ON CONFLICT DO NOTHING -- one webhook whose position was set back must not hold up all others
 )
 UPDATE webhooks w SET position = n.last
 FROM (SELECT webhook_id, max(position) AS last FROM news GROUP BY webhook_id) n WHERE w.id = n.webhook_id

@@ -245,7 +245,7 @@ def test_every_field_answers(compared: Compared, visible: Sequence[str] | None) 
     deep = """modelCard { performanceBySegment { segment samples metrics { name value higherIsBetter } }
         worstSegments { metric segment value whole gap } }"""
     compared.check(f"{{ searchVersions(first: 50) {{ nodes {{ {deep} }} }} }}", {}, visible)
-    hooks = "webhooks { deliveries { edges { cursor node { id status } } pageInfo { endCursor } } }"
+    hooks = "webhooks { deliveries { edges { cursor node { id status event { id } } } pageInfo { endCursor } } }"
     compared.check(f"{{ projects {{ nodes {{ {hooks} }} }} }}", {}, visible)
     sides = "segmentDiffs { segment metricDiffs { name values delta relativeDelta higherIsBetter improved } }"
     other = f'compareTo(version: "{given["version"]}", modelId: "{given["modelId"]}") {{ {sides} }}'

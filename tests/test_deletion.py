@@ -127,7 +127,7 @@ async def test_places_in_a_feed_go_by_age_once_every_webhook_has_passed_them(
     await delete_by_age(opened, Settings())
     assert await count(database, "audit_feed", project, "position <= 4") == 0
     assert await count(database, "audit_feed", project) == before - 4
-    await run_sql(database.owner_url, f"UPDATE webhooks SET position = {before}")
+    await run_sql(database.owner_url, f"UPDATE webhooks SET position = {before} WHERE id = '{made['webhook']['id']}'")
     await delete_by_age(opened, Settings())
     # The newest stays: the next place follows from it.
     assert await count(database, "audit_feed", project) == 1

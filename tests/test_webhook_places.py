@@ -16,6 +16,12 @@ from tests.receivers import MAKE, REPLAY, Receiver, deliveries, fine, happen, li
 NOBODY = "http://127.0.0.1:9/nobody"
 
 
+@pytest_asyncio.fixture(autouse=True)
+async def no_other_webhooks(database: Cluster) -> None:
+    """Those of other tests, which share the database, take no places here."""
+    await run_sql(database.owner_url, "UPDATE webhooks SET active = false")
+
+
 @pytest_asyncio.fixture
 async def sender(database: Cluster) -> AsyncIterator[Sender]:
     async with sending(database) as sender:
