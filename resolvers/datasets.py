@@ -55,7 +55,8 @@ async def set_dataset_version_status(
     found = await tx.dataset_version(dataset_version_id)
     before = {"status": found["status"], "statusReason": found["status_reason"]}
     kept = None if status is DatasetVersionStatus.ACTIVE else reason
-    since = {} if status == found["status"] else {"status_at": policy["now"]}
+    is_same = (status, kept) == (found["status"], found["status_reason"])
+    since = {} if is_same else {"status_at": policy["now"]}
     changes = {"status": status, "status_reason": kept, **since}
     await tx.session.execute(update(DatasetVersion).where(DatasetVersion.id == dataset_version_id).values(changes))  # type: ignore[arg-type]
     change = {"before": before, "after": {"status": status, "statusReason": kept}, "notes": reason}

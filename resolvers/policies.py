@@ -50,17 +50,26 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     confirmable = not await policies.is_alone(tx.session, project_id, tx.caller.actor)
     asked = {field: value for field, value in new.items() if field != "project_id"}
     pending = {row["field"]: row["to_value"] for row in known if row["status"] == PENDING}
-    decision = rules.decide(policy, asked, pending, confirmable=confirmable)
+    hours = _hours(policy, known)
+    decision = rules.decide(policy, asked, pending, confirmable=confirmable, hours=hours)
 
     # What is in force stays so while only something pending is withdrawn.
     ending = {PENDING: decision.withdrawn, APPLIED: decision.at_once}
     events = await _end(tx, [row for row in known if row["field"] in ending[row["status"]]])
-    events += await _begin(tx, policy, {field: decision.at_once[field] for field in decision.alone}, APPLIED)
-    events += await _begin(tx, policy, decision.waiting, PENDING)
+    alone = {field: decision.at_once[field] for field in decision.alone}
+    events += await _begin(tx, policy, alone, APPLIED, timedelta())
+    events += await _begin(tx, policy, decision.waiting, PENDING, timedelta(hours=hours))
     events += await _apply(tx, policy, decision.at_once)
     if events:
         await tx.append(project_id, *events)
     return {"project_id": project_id}
+
+
+def _hours(policy: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> float:
+    """The cooling time that counts: one that somebody shortened alone does not, once there are others."""
+    shortened = any(row["field"] == "loosening_hours" and row["status"] == APPLIED and row["alone"] for row in known)
+    hours = float(policy["loosening_hours"])
+    return max(hours, rules.USUAL_HOURS) if shortened else hours
 
 
 async def confirm_policy_change(tx: Transaction, *, change_id: str) -> dict[str, str]:
@@ -135,11 +144,14 @@ async def _take_effect(
 
 
 async def _begin(
-    tx: Transaction, policy: Mapping[str, Any], changes: Mapping[str, Any], status: PolicyChangeStatus
+    tx: Transaction,
+    policy: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    status: PolicyChangeStatus,
+    wait: timedelta,
 ) -> Events:
     """Keep changes that loosen: pending, or in force at once because nobody else could confirm them."""
     alone = status is APPLIED
-    wait = timedelta() if alone else timedelta(hours=policy["loosening_hours"])
     events = []
     for field, value in sorted(changes.items()):
         row = {

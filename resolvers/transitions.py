@@ -173,7 +173,7 @@ def review_event(
     verb = "approves" if decision is Decision.APPROVE else "rejects"
     attested = f", as {attested_by} attests" if attested_by else ""
     alone = decision is Decision.APPROVE and promotion.panel.approves_alone(reviewer["email"])
-    only = ", as the only person who could review it" if alone else ""
+    only = ", without a second person who could review it or agreed to that" if alone else ""
     approval = {
         "id": new_id("apr"),
         "requestId": request_id,

@@ -98,7 +98,8 @@ class Approval:
     at: datetime = column("When it was decided.")
     attested_by: str | None = column("Who stated it in the reviewer's place; null where the reviewer did.")
     alone: bool = column(
-        "Whether the reviewer approved its own version or request, because nobody else in the project could review it."
+        "Whether the reviewer approved its own version or request without a second person: nobody else in the project"
+        " could review it, or nobody else agreed to the policy that allows it."
     )
     valid: bool = computed("Whether it still counts.", REVIEW_NEEDS, is_valid, weight=TEXT)
     invalid_reason: str | None = computed(
@@ -130,8 +131,8 @@ class StageTransition:
         "{c}.at, {c}.id",
     )
     alone: bool = expression(
-        "Whether an approval of this step was given by the only person who could review it, for its own version or"
-        " request.",
+        "Whether an approval of this step was given by its author or requester without a second person who could review"
+        " it or agreed to that.",
         "EXISTS (SELECT FROM approvals a WHERE a.version_id = {t}.version_id AND a.target_stage = {t}.to_stage"
         " AND a.stage_position = {t}.after_position AND a.alone)",
     )

@@ -191,5 +191,6 @@ words(
     CARD="The model card, by its revision.",
     DATA="The status of a data set version that the version used, and when it was set.",
     DESCRIPTION="The version's description.",
+    EXPERIMENT="The status, notes and training duration of the experiment that produced the version.",
     TAGS="The version's tags.",
 )

@@ -122,6 +122,12 @@ def export_outcome(file: Path, held: Witnesses) -> Outcome:
     tellings = Tellings()
     verdict, whole, at = verify_export(file, held.evidence.heads if held.evidence else {}, tellings)
     what = f"the whole audit log in {file}" if whole else f"a part of the audit log in {file}"
+    if not whole and held.evidence:
+        known = _count(len(held.evidence.heads), "chain")
+        note = f" The checkpoints know {known}; a part says nothing about those that are not in it."
+        if not tellings.told:
+            note += " The chain `checkpoints` is not in it, so missing checkpoints would not be noticed."
+        held = replace(held, note=held.note + note)
     return _judged(verdict, held, tellings, what, at)
 
 

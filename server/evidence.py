@@ -109,7 +109,7 @@ class Evidence:
                 finding = finding or _wrong(each, f"with another digest than in {series.files[0]}")
             else:
                 series.told.add(each.number)
-        self.problems += [_not_given(each) for each in unknown.values()]
+        (self.notes if self.accept_missing else self.problems).extend(map(_not_given, unknown.values()))
         for series in self.series:
             if series.missing:
                 self._missing(series)

@@ -16,8 +16,8 @@ Row = Mapping[str, Any]
 class ProjectPolicy(SQLModel, table=True):
     """What a project asks of its versions. Its row is the lock under which members, tags and data status change.
 
-    `reviewer_left_at` is when somebody last lost the role REVIEWER or ADMIN: for `loosening_hours` from then, those who
-    are left do not count as alone.
+    `reviewer_left_at` is when somebody last lost the role REVIEWER or ADMIN: for `loosening_hours` from then, a day at
+    least, those who are left do not count as alone.
     """
 
     __tablename__ = "project_policies"
@@ -74,12 +74,13 @@ class PolicyChange(Recorded, table=True):
 
 
 # Whether nobody but this person could review anything in the project: nobody else may, and nobody who could has lost
-# the role within the cooling time, so that nobody becomes alone by removing the others for a moment.
+# the role within the cooling time, a day at least, so that nobody becomes alone by removing the others for a moment.
 IS_ALONE = """
 SELECT NOT EXISTS (
     SELECT FROM members m JOIN principals p ON p.id = m.principal_id
     WHERE m.project_id = y.project_id AND m.role IN ('REVIEWER', 'ADMIN') AND p.kind = 'USER' AND p.email <> :email
-) AND coalesce(y.reviewer_left_at + make_interval(secs => y.loosening_hours * 3600) <= clock_timestamp(), true)
+) AND coalesce(y.reviewer_left_at + make_interval(secs => greatest(y.loosening_hours, 24) * 3600)
+    <= clock_timestamp(), true)
 FROM project_policies y WHERE y.project_id = :project
 """
 

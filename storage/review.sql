@@ -7,7 +7,12 @@ json_build_object(
     'kind', (SELECT p.kind FROM principals p WHERE p.id = {a}.reviewer_id),
     'is_author', (SELECT v.created_by = {a}.reviewer FROM versions v WHERE v.id = {a}.version_id),
     'is_requester', (SELECT r.created_by = {a}.reviewer FROM transition_requests r WHERE r.id = {a}.request_id),
-    'alone', {a}.alone,
+    'has_others', EXISTS (SELECT FROM members o JOIN principals p ON p.id = o.principal_id, versions v, project_policies y
+        WHERE o.project_id = {a}.project_id AND o.role IN ('REVIEWER', 'ADMIN') AND p.kind = 'USER'
+            AND p.email <> {a}.reviewer AND v.id = {a}.version_id AND y.project_id = {a}.project_id
+            AND (p.email <> v.created_by OR y.allow_self_approval))
+        OR (SELECT coalesce(y.reviewer_left_at + make_interval(secs => greatest(y.loosening_hours, 24) * 3600)
+            > clock_timestamp(), false) FROM project_policies y WHERE y.project_id = {a}.project_id),
     'returned', (SELECT m.reviewer_since > {a}.at FROM members m
         WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
     'superseded', EXISTS (SELECT FROM approvals b WHERE b.version_id = {a}.version_id

@@ -1,5 +1,7 @@
 json_build_object(
     'description', {v}.description,
+    'experiment', (SELECT json_build_object('id', x.id, 'status', x.status, 'notes', x.notes,
+            'trainingDurationSecs', x.training_duration_secs) FROM experiments x WHERE x.id = {v}.experiment_id),
     'tags', (SELECT coalesce(json_agg(g.tag ORDER BY g.tag), '[]') FROM tags g WHERE g.version_id = {v}.id),
     'cardRevision', coalesce((SELECT k.revision FROM model_cards k WHERE k.version_id = {v}.id), 0),
     'data', (SELECT coalesce(json_object_agg(d.id, d.status ORDER BY d.id), json_build_object()) FROM dataset_versions d

@@ -115,6 +115,7 @@ class ReviewedPart(StrEnum):
     CARD = "CARD"
     DATA = "DATA"
     DESCRIPTION = "DESCRIPTION"
+    EXPERIMENT = "EXPERIMENT"
     TAGS = "TAGS"
 
 

@@ -199,7 +199,8 @@ class _Governance:
         texts = {id_: at and at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for id_, at in since.items()}
         seen = old | {"description": version["description"], "tags": tags, "dataSince": texts}
         earlier = seen | {"data": dict.fromkeys(data, "ACTIVE")}
-        others: list[Row] = [{"cardRevision": 7}, {"description": "Another."}, {"tags": ["old"]}, {"dataSince": {}}]
+        others: list[Row] = [{"experiment": {"status": "RUNNING"}}, {"cardRevision": 7}, {"description": "Another."}]
+        others += [{"tags": ["old"]}, {"dataSince": {}}]
         return self.pick([old, seen, seen, seen, earlier, *(seen | other for other in others)])
 
     def events(self) -> None:

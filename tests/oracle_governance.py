@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from resolvers.rules import gates
-from resolvers.rules.approvals import Asked, Person, changes, digest, problem
+from resolvers.rules.approvals import Asked, Person, changes, digest, is_reviewer, problem
 from resolvers.rules.gates import Promotion
 from storage.vocabulary import Stage
 from tests import oracle
@@ -99,7 +99,18 @@ def reviewed_now(data: Data, version: Row) -> Any:
         "data": statuses,
         "dataSince": since,
         "description": version["description"],
+        "experiment": experiment_seen(data, version),
         "tags": tags,
+    }
+
+
+def experiment_seen(data: Data, version: Row) -> Row | None:
+    found = data.by_id("experiments", version["experiment_id"])
+    return found and {
+        "id": found["id"],
+        "status": found["status"],
+        "notes": found["notes"],
+        "trainingDurationSecs": found["training_duration_secs"],
     }
 
 
@@ -129,7 +140,7 @@ def review(data: Data, row: Row) -> Any:
         "kind": (principal(data, row["reviewer_id"]) or {})["kind"],
         "is_author": version["created_by"] == row["reviewer"],
         "is_requester": request and request["created_by"] == row["reviewer"],
-        "alone": row["alone"],
+        "has_others": has_others(data, row, version),
         "returned": member and member["reviewer_since"] and member["reviewer_since"] > row["at"],
         "allow_requester": rules["allow_requester_approval"],
         "superseded": any((each["at"], each["id"]) > (row["at"], row["id"]) for each in data.all("approvals", **same)),
@@ -141,6 +152,14 @@ def review(data: Data, row: Row) -> Any:
         "now_position": version["stage_position"],
         "after_position": step and step["after_position"],
     }
+
+
+def has_others(data: Data, row: Row, version: Row) -> bool:
+    rules = policy(data, row["project_id"])
+    people = [person(data, member) for member in data.all("members", project_id=row["project_id"])]
+    barred = {row["reviewer"]} | (set() if rules["allow_self_approval"] else {version["created_by"]})
+    others = [each for each in people if is_reviewer(each["role"], each["kind"]) and each["email"] not in barred]
+    return bool(others) or reviewer_left(rules)
 
 
 def invalid_reason(data: Data, row: Row) -> str | None:
@@ -211,6 +230,10 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         people=people,
         requester=next((each["created_by"] for each in asked if status_of_request(data, each) == "OPEN"), None),
         reviewer_left=reviewer_left(policy(data, version["project_id"])),
+        loosened_alone=[
+            each["field"]
+            for each in data.all("policy_changes", project_id=version["project_id"], status="APPLIED", alone=True)
+        ],
         request=asked[-1]["id"] if asked else None,
         reviews=[review(data, each) for each in decisions(data, **step)],
         experiment=experiment["status"] if experiment else None,
@@ -227,7 +250,7 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
 
 def reviewer_left(rules: Row) -> bool:
     left: datetime | None = rules["reviewer_left_at"]
-    return left is not None and left + timedelta(hours=rules["loosening_hours"]) > datetime.now(UTC)
+    return left is not None and left + timedelta(hours=max(24, rules["loosening_hours"])) > datetime.now(UTC)
 
 
 def changes_of_policy(status: str, **columns: Any) -> Callable[..., list[Row]]:

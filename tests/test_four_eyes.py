@@ -33,6 +33,8 @@ DATA = """mutation($p: ID!, $d: ID!, $v: ID!, $name: String!) {
     createDatasetVersion(input: {id: $v, datasetId: $d, label: "1"}) { datasetVersion { id } } }"""
 STATUS = """mutation($input: SetDatasetVersionStatusInput!) { setDatasetVersionStatus(input: $input) {
     datasetVersion { status } } }"""
+RUN = "mutation($input: CreateExperimentInput!) { createExperiment(input: $input) { experiment { id } } }"
+RAN = "mutation($input: CompleteExperimentInput!) { completeExperiment(input: $input) { experiment { id } } }"
 LOOK = """query($id: ID!) { project(id: $id) { policy {
     allowSelfApproval requiredApprovals approvalValidDays loosenedAlone { field to alone }
     pendingChanges { id field from to requestedBy requestedAt effectiveAt confirmedBy status alone } } } }"""
@@ -101,7 +103,7 @@ async def office(database: Cluster, make_registry: Callable[..., Any], request: 
     staff = {RITA: "REVIEWER", RAVI: "REVIEWER", CAROL: "CONTRIBUTOR", ROBOT: "REVIEWER"}
     for email in staff:
         kind = PrincipalKind.SERVICE if email == ROBOT else PrincipalKind.USER
-        keys[email] = registry.with_key(await make_key(database.app_url, email, kind=kind))
+        keys[email] = registry.with_key(await make_key(database.app_url, email, kind=kind, administers=False))
     office = Office(database, keys, project)
     for email, role in staff.items():
         await office.join(email, role)
@@ -234,7 +236,7 @@ async def test_whoever_is_alone_loosens_at_once_and_every_view_says_so(office: O
     assert done["version"]["stage"] == "PRODUCTION"
     (approval,) = done["transition"]["approvals"]
     assert (done["transition"]["alone"], approval["alone"]) == (True, True)
-    assert approval["meaning"].endswith(", as the only person who could review it.")
+    assert approval["meaning"].endswith(", without a second person who could review it or agreed to that.")
     # Tightening ends what was loosened alone.
     assert (await office.policy(allowSelfApproval=False))["loosenedAlone"] == []
 
@@ -249,6 +251,37 @@ async def test_what_was_loosened_alone_stays_so_while_a_later_change_is_withdraw
         policy = await office.policy(approvalValidDays=days)
         assert [change["to"] for change in policy["pendingChanges"]] == ([] if days == 40 else [days])
         assert policy["loosenedAlone"] == alone
+
+
+async def test_a_cooling_time_that_one_person_switched_off_alone_counts_again_beside_others(office: Office) -> None:
+    await office.leave(RITA, RAVI)
+    await run_sql(office.database.owner_url, "UPDATE project_policies SET reviewer_left_at = NULL")
+    await office.policy(looseningHours=0)
+    await office.join(RITA, "REVIEWER")
+    policy = await office.policy(allowSelfApproval=True)
+    assert (policy["allowSelfApproval"], len(policy["pendingChanges"])) == (False, 1)
+    await office.leave(RITA)
+    assert (await office.policy(allowSelfApproval=True))["allowSelfApproval"] is False, "not for a day"
+
+
+async def test_what_was_allowed_alone_is_marked_also_when_others_have_joined(office: Office) -> None:
+    await office.leave(RITA, RAVI)
+    await run_sql(office.database.owner_url, "UPDATE project_policies SET reviewer_left_at = NULL")
+    await office.policy(allowSelfApproval=True)
+    await office.join(RITA, "REVIEWER")
+    done = await office.by(ADMIN, MOVE, **await office.candidate(by=ADMIN))
+    assert (done["transition"]["alone"], done["transition"]["approvals"][0]["alone"]) == (True, True)
+
+
+async def test_a_requesters_vote_does_not_count_once_somebody_else_can_review(office: Office) -> None:
+    await office.leave(RITA, RAVI)
+    await run_sql(office.database.owner_url, "UPDATE project_policies SET reviewer_left_at = NULL")
+    await office.policy(requiredApprovals=2)
+    request = await office.requested(await office.candidate(), by=ADMIN)
+    assert (await office.vote(ADMIN, request))["approvals"][0]["valid"] is True
+    await office.join(RITA, "REVIEWER")
+    done = await office.vote(RITA, request)
+    assert (done["status"], done["approvals"][0]["valid"]) == ("OPEN", False)
 
 
 @pytest.mark.parametrize("by", ["removing", "demoting"])
@@ -357,6 +390,26 @@ async def test_a_status_that_went_away_and_came_back_makes_a_vote_invalid(office
     assert (done["status"], done["approvals"][0]["valid"]) == ("OPEN", False)
     changed = {"what": "DATA", "subject": data["v"], "before": "ACTIVE", "after": "ACTIVE"}
     assert done["approvals"][0]["changedSince"] == [changed]
+
+
+async def test_what_is_said_of_its_experiment_and_why_data_has_its_status_bind_a_vote(office: Office) -> None:
+    await office.policy(requiredApprovals=2)
+    experiment, data = f"exp_{office.project[5:]}", {"d": f"ds_{office.project[5:]}", "v": f"dsv_{office.project[5:]}"}
+    await office.keys[ADMIN].ask(DATA, p=office.project, name="Rows", **data)
+    await office.by(ADMIN, STATUS, datasetVersionId=data["v"], status="DEPRECATED", reason="Old.")
+    run = {"id": experiment, "projectId": office.project, "name": "Run"}
+    await office.by(CAROL, RUN, **run)
+    request = await office.requested(await office.candidate(experimentId=experiment, datasetVersionId=data["v"]))
+    await office.vote(RITA, request)
+    await office.by(CAROL, RAN, experimentId=experiment, status="COMPLETED", notes="Leaked the test set.")
+    done = await office.vote(RAVI, request)
+    assert (done["status"], [change["what"] for change in done["approvals"][0]["changedSince"]]) == (
+        "OPEN",
+        ["EXPERIMENT"],
+    )
+    await office.by(CAROL, STATUS, datasetVersionId=data["v"], status="DEPRECATED", reason="Labels leak.")
+    done = await office.vote(RITA, request)
+    assert (done["status"], [each["what"] for each in done["approvals"][1]["changedSince"]]) == ("OPEN", ["DATA"])
 
 
 @pytest.mark.parametrize("by", ["removing", "demoting"])

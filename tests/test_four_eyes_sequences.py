@@ -65,7 +65,7 @@ class Vote(NamedTuple):
     saw: Shown
     stay: int  # which stay of the reviewer among the reviewers
     requested: bool  # the reviewer's own request
-    alone: bool
+    alone: bool  # marked so
 
 
 @dataclass
@@ -87,6 +87,8 @@ class World:
         default_factory=lambda: {"requiredApprovals": 1, "allowSelfApproval": False, "allowRequesterApproval": False}
     )
     roles: dict[str, str] = field(default_factory=dict)
+    # What the only reviewer loosened.
+    loosened_alone: set[str] = field(default_factory=set)
     stays: Counter[str] = field(default_factory=Counter)
     somebody_left: bool = False
     data: str = "ACTIVE"
@@ -94,6 +96,7 @@ class World:
     versions: dict[str, Candidate] = field(default_factory=dict)
     promoted: list[tuple[str, frozenset[str], bool]] = field(default_factory=list)
     asked: dict[str, str] = field(default_factory=dict)
+    just_alone: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
 
     def set_data(self, status: str) -> None:
@@ -124,7 +127,11 @@ class World:
     def vote(self, id_: str, who: str, *, approves: bool) -> None:
         version = self.versions[id_]
         own = version.requester == who
-        alone = approves and (own or version.author == who) and self.is_alone(who, version.author)
+        allowed_alone = (version.author == who and "allowSelfApproval" in self.loosened_alone) or (
+            own and "allowRequesterApproval" in self.loosened_alone
+        )
+        alone = (own or version.author == who) and self.is_alone(who, version.author)
+        alone = approves and (alone or allowed_alone)
         version.votes[who] = Vote(approves, self.shown(version), self.stays[who], own, alone)
 
     def approvers(self, version: Candidate) -> frozenset[str]:
@@ -136,7 +143,7 @@ class World:
             and vote.stay == self.stays[who]
             and vote.saw == self.shown(version)
             and (who != version.author or self.policy["allowSelfApproval"])
-            and (not vote.requested or self.policy["allowRequesterApproval"] or vote.alone)
+            and (not vote.requested or self.policy["allowRequesterApproval"] or self.is_alone(who, version.author))
         )
 
     def move(self, id_: str, stage: str) -> None:
@@ -163,8 +170,15 @@ class Replay(World):
     def _member_removed(self, _: str, after: Any, event: Any) -> None:
         self.set_role(event["details"]["before"]["email"], None)
 
+    def _policy_change_applied(self, _: str, after: Any, event: Any) -> None:
+        if after.get("alone"):
+            self.just_alone.add(after["field"])
+
     def _policy_updated(self, _: str, after: Any, event: Any) -> None:
-        self.policy |= {name: after[column] for name, column in FIELDS.items() if column in after}
+        changed = {name: after[column] for name, column in FIELDS.items() if column in after}
+        self.policy |= changed
+        self.loosened_alone = (self.loosened_alone - changed.keys()) | (self.just_alone & changed.keys())
+        self.just_alone = set()
 
     def _version_created(self, id_: str, after: Any, event: Any) -> None:
         self.versions[id_] = Candidate(event["actor"], description=after.get("description"))
@@ -344,6 +358,9 @@ class Play:
             self.pending[name] = (id_, value, ANA)
         else:
             self.pending.pop(name, None)
+            if value != before:
+                self.world.loosened_alone.discard(name)
+                self.world.loosened_alone |= {name} if loosens else set()
             self.world.policy[name] = value
         assert {field: policy[field] for field in FIELDS} == self.world.policy
         assert {change["id"] for change in policy["pendingChanges"]} == {id_ for id_, _, _ in self.pending.values()}
@@ -357,6 +374,7 @@ class Play:
         assert bool(done) is (self.world.reviews(who) and who != by), (name, who, done)
         if done:
             self.world.policy[name] = value
+            self.world.loosened_alone.discard(name)
             del self.pending[name]
 
 
@@ -378,7 +396,7 @@ async def keys(kept: Cluster, make_registry: Callable[..., Any]) -> dict[str, Re
     keys = {ANA: registry}
     for who in STAFF:
         kind = PrincipalKind.SERVICE if who == ROBOT else PrincipalKind.USER
-        keys[who] = registry.with_key(await make_key(kept.app_url, who, kind=kind))
+        keys[who] = registry.with_key(await make_key(kept.app_url, who, kind=kind, administers=False))
     return keys
 
 

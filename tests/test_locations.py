@@ -173,7 +173,7 @@ async def register_as_before(
     await run_sql(database.owner_url, *off)
     data = {"datasetId": dataset, "label": "q1", "uri": f"s3://AKIA:{HIDDEN}@bucket/q1.parquet"}
     with monkeypatch.context() as earlier:
-        earlier.setattr(limits, "credential_in", lambda uri: None, raising=False)
+        earlier.setattr(limits, "hidden_credential_in", lambda uri: None, raising=False)
         made = await registry.ask(DATA, input=data)
         used = made["createDatasetVersion"]["datasetVersion"]["id"]
         artifact = {"uri": f'https://host/m?x="1&sig={HIDDEN}é&se=1'}

@@ -1,7 +1,8 @@
 """When an approval counts, and whose (product description, "Use approval workflows for production transitions").
 
 An approval is a reviewer's word for one step of a version, given for what the reviewer saw: the model card at its
-revision, the description, the tags, and the data sets at their status since when; the training facts never change. It
+revision, the description, the tags, what is said of the experiment, and the data sets at their status since when; the
+training facts never change. It
 no longer counts when any of this has changed, when the reviewer has lost the role since (also after getting it back),
 when it is older than the policy allows, or when the version has gone another way. Services cannot approve. The person
 who registered the version approves only where the policy allows it. The person who requested the step approves where
@@ -26,6 +27,7 @@ class Reviewed(TypedDict):
     data: Mapping[str, str]
     dataSince: NotRequired[Mapping[str, str | None]]
     description: NotRequired[str | None]
+    experiment: NotRequired[Mapping[str, Any] | None]
     tags: NotRequired[Sequence[str]]
 
 
@@ -43,7 +45,7 @@ class Review(TypedDict):
     kind: str
     is_author: bool
     is_requester: bool | None
-    alone: bool
+    has_others: bool
     returned: bool | None
     expired: bool
     superseded: bool
@@ -81,10 +83,15 @@ def _of_reviewer(review: Review) -> Problem | None:
         return Problem("REVIEWER_REMOVED", f"{who} was not a reviewer for a time since. A new review is needed.")
     if review["is_author"] and not review["allow_self"]:
         return Problem("AUTHOR", AUTHOR.format(who=who))
-    is_approval = review["decision"] == Decision.APPROVE
-    if review["is_requester"] and is_approval and not review["allow_requester"] and not review["alone"]:
+    if _needs_another(review):
         return Problem("REQUESTER", REQUESTER.format(who=who))
     return None
+
+
+def _needs_another(review: Review) -> bool:
+    """Whether it is the requester's own approval, while somebody else can review and the step has not been made."""
+    own = review["is_requester"] and review["decision"] == Decision.APPROVE and not review["allow_requester"]
+    return bool(own) and review["has_others"] and review["request_status"] != TransitionRequestStatus.APPLIED
 
 
 def _of_request(review: Review) -> Problem | None:
@@ -108,8 +115,7 @@ def _of_reviewed(review: Review) -> Problem | None:
 
 
 class ReviewedChange(NamedTuple):
-    """What is no longer as a review saw it: `what` is CARD, DATA, DESCRIPTION or TAGS, `subject` the id of the data set
-    version."""
+    """What is no longer as a review saw it: `what` is a ReviewedPart, `subject` the id of the data set version."""
 
     what: str
     subject: str | None
@@ -140,7 +146,7 @@ def _data_changes(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
             sentence = f"The data set version {id_} is {status} now; it was {was} when reviewed."
             yield ReviewedChange("DATA", id_, before, status, sentence)
         elif since is not None and since.get(id_) != since_now.get(id_):
-            sentence = f"The data set version {id_} had another status after the review, and is {status} again."
+            sentence = f"The status of the data set version {id_} was set anew after the review, and is {status}."
             yield ReviewedChange("DATA", id_, before, status, sentence)
 
 
@@ -148,10 +154,19 @@ def _text_changes(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
     if "description" in then and then["description"] != now.get("description"):
         sentence = "The description was changed after the review."
         yield ReviewedChange("DESCRIPTION", None, then["description"], now.get("description"), sentence)
+    if "experiment" in then and then["experiment"] != now.get("experiment"):
+        before, after = (_experiment_text(each.get("experiment")) for each in (then, now))
+        yield ReviewedChange("EXPERIMENT", None, before, after, "The experiment was changed after the review.")
     if "tags" in then and then["tags"] != now.get("tags"):
         before, after = ", ".join(then["tags"]), ", ".join(now.get("tags", ()))
         sentence = f"The tags were changed after the review (reviewed: {before or 'none'}; now: {after or 'none'})."
         yield ReviewedChange("TAGS", None, before, after, sentence)
+
+
+def _experiment_text(experiment: Mapping[str, Any] | None) -> str | None:
+    if experiment is None:
+        return None
+    return ", ".join(f"{name}: {value}" for name, value in experiment.items() if value is not None)
 
 
 def digest(reviewed: Reviewed) -> str:
@@ -182,6 +197,8 @@ class Panel(NamedTuple):
     allow_self: bool
     allow_requester: bool
     reviewer_left: bool
+    # The fields of the policy that one person loosened alone.
+    loosened_alone: Sequence[str] = ()
 
     def is_alone(self, who: str) -> bool:
         """Whether nobody but this person could review the step. Nobody becomes alone by removing the others."""
@@ -206,8 +223,10 @@ class Panel(NamedTuple):
         return None
 
     def approves_alone(self, who: str) -> bool:
-        """Whether an approval by this person has to be marked: it is its own work, and nobody else could review it."""
-        return who in (self.author, self.requester) and self.is_alone(who)
+        """Whether an approval by this person has to be marked: it is its own work, and nobody else could review it, or
+        agreed to the policy that allows it."""
+        permissions = ((self.author, "allow_self_approval"), (self.requester, "allow_requester_approval"))
+        return any(who == own and (self.is_alone(who) or field in self.loosened_alone) for own, field in permissions)
 
 
 class Asked(NamedTuple):

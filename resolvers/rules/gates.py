@@ -38,6 +38,7 @@ class Promotion(NamedTuple):
     people: Sequence[Person]
     requester: str | None
     reviewer_left: bool
+    loosened_alone: Sequence[str]
     request: str | None
     reviews: Sequence[Review]
     experiment: str | None
@@ -55,6 +56,7 @@ class Promotion(NamedTuple):
             self.policy["allow_self_approval"],
             self.policy["allow_requester_approval"],
             self.reviewer_left,
+            self.loosened_alone,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import clean_text, quoted
 from resolvers.rules.ids import RESERVED
-from resolvers.rules.locations import credential_in
+from resolvers.rules.locations import hidden_credential_in
 
 # Under which a field or an argument of the schema holds its limit.
 LIMIT = "limit"
@@ -50,7 +50,7 @@ class Location(Text):
 
     def clean(self, field: str, value: Any) -> str:
         kept = super().clean(field, value)
-        if part := credential_in(kept):
+        if part := hidden_credential_in(kept):
             raise BadUserInput(
                 field,
                 f"holds a credential: {part}. Credentials are never stored, as every reader could use them. Register"

@@ -77,6 +77,10 @@ def loosens(field: str, before: Any, after: Any) -> bool:
     return looser is not None and looser(before, after)
 
 
+# The cooling time that counts where nobody but one person agreed to a shorter one.
+USUAL_HOURS = 24.0
+
+
 class Decision(NamedTuple):
     """What becomes of the fields that somebody asks to change, by name.
 
@@ -91,14 +95,19 @@ class Decision(NamedTuple):
 
 
 def decide(
-    policy: Mapping[str, Any], asked: Mapping[str, Any], pending: Mapping[str, Any], *, confirmable: bool
+    policy: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    pending: Mapping[str, Any],
+    *,
+    confirmable: bool,
+    hours: float | None = None,
 ) -> Decision:
     """`pending` holds the values that wait, by field. Asking again for the same one lets it wait on; any other value,
-    the one in force too, withdraws it."""
+    the one in force too, withdraws it. `hours` is the cooling time that counts, by default the policy's."""
     new = {field: value for field, value in asked.items() if field not in pending or pending[field] != value}
     changed = {field: value for field, value in new.items() if value != policy[field]}
     # Without a cooling time nobody has to be waited for.
-    waits = confirmable and policy["loosening_hours"] > 0
+    waits = confirmable and (policy["loosening_hours"] if hours is None else hours) > 0
     loosened = {field for field, value in changed.items() if loosens(field, policy[field], value)}
     waiting = {field: changed[field] for field in loosened} if waits else {}
     at_once = {field: value for field, value in changed.items() if field not in waiting}

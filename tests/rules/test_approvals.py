@@ -11,14 +11,14 @@ from resolvers.rules.approvals import Asked, Panel, Person, Review, changes, dig
 NAMES = ["ana", "bo", "cy", "robot"]
 REVIEWED: Any = {
     "cardRevision": 1, "data": {"dsv_a": "ACTIVE"}, "dataSince": {"dsv_a": None}, "description": "As it was.",
-    "tags": ["a", "b"],
+    "tags": ["a", "b"], "experiment": {"id": "exp_a", "status": "COMPLETED", "notes": None},
 }  # fmt: skip
 SOUND: Review = {
     "reviewer": "ana", "decision": "APPROVE", "target": "PRODUCTION", "position": 5, "reviewed": REVIEWED,
     "request": None, "request_status": None, "role": "REVIEWER", "kind": "USER", "is_author": False, "expired": False,
     "superseded": False, "valid_days": 30, "allow_self": False, "now": REVIEWED, "stage": "STAGING", "now_position": 5,
     "after_position": 4,
-    "is_requester": None, "alone": False, "returned": None, "allow_requester": False,
+    "is_requester": None, "has_others": True, "returned": None, "allow_requester": False,
 }  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def test_an_approval_counts_while_nothing_has_changed() -> None:
         ({"now": REVIEWED | {"description": "Another."}}, "DESCRIPTION_CHANGED"),
         ({"now": REVIEWED | {"description": None}}, "DESCRIPTION_CHANGED"),
         ({"now": REVIEWED | {"tags": ["a"]}}, "TAGS_CHANGED"),
+        ({"now": REVIEWED | {"experiment": {"id": "exp_a", "notes": "Leaks."}}}, "EXPERIMENT_CHANGED"),
         ({"expired": True}, "EXPIRED"),
     ],
 )
@@ -67,7 +68,8 @@ def test_it_no_longer_counts_and_says_why(changes: Any, reason: str) -> None:
         {"role": "ADMIN"},
         {"is_author": True, "allow_self": True},
         {"is_requester": True, "allow_requester": True},
-        {"is_requester": True, "alone": True},
+        {"is_requester": True, "has_others": False},
+        {"is_requester": True, "request_status": "APPLIED"},
         {"is_requester": True, "decision": "REJECT"},
         # An approval from before schema revision 0009 is bound to what it recorded.
         {"reviewed": {"cardRevision": 1, "data": {"dsv_a": "ACTIVE"}}, "now": REVIEWED | {"tags": []}},
@@ -164,7 +166,7 @@ def test_a_dry_run_counts_what_is_recorded_and_nothing_else(case: Any) -> None:
 def test_all_that_has_changed_since_a_review_is_listed() -> None:
     now = {
         "cardRevision": 2, "data": {"dsv_a": "INVALID", "dsv_b": "ACTIVE"}, "dataSince": {"dsv_a": "t", "dsv_b": None},
-        "description": None, "tags": ["b", "c"],
+        "description": None, "tags": ["b", "c"], "experiment": {"id": "exp_a", "status": "FAILED", "notes": "Leaks."},
     }  # fmt: skip
     found = [change[:4] for change in changes(review(now=now))]
     assert found == [
@@ -172,6 +174,7 @@ def test_all_that_has_changed_since_a_review_is_listed() -> None:
         ("DATA", "dsv_a", "ACTIVE", "INVALID"),
         ("DATA", "dsv_b", None, "ACTIVE"),
         ("DESCRIPTION", None, "As it was.", None),
+        ("EXPERIMENT", None, "id: exp_a, status: COMPLETED", "id: exp_a, status: FAILED, notes: Leaks."),
         ("TAGS", None, "a, b", "b, c"),
     ]
     back = changes(review(now=REVIEWED | {"dataSince": {"dsv_a": "t"}}))

@@ -14,7 +14,8 @@ POLICY = {
 }  # fmt: skip
 PROMOTION = Promotion(
     stage="STAGING", position=2, author="bo", number=[1, 1, 0], policy=POLICY, card={},
-    reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], requester=None, reviewer_left=False, request=None,
+    reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], requester=None, reviewer_left=False, loosened_alone=[],
+    request=None,
     reviews=[], experiment=None, metrics={"auc": 0.9}, incumbent=None, parent=None, child={},
 )  # fmt: skip
 ALL = ["transition", "approvals", "card", "metrics", "data", "experiment", "bump", "incumbent"]

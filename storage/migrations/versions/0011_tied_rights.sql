@@ -126,6 +126,7 @@ BEGIN
         -- It gave way to another change, which the event of the policy tells of.
         told := told_of(NEW.project_id, NEW.project_id, 'policy.updated');
     ELSIF asked ->> 'status' IS DISTINCT FROM now_is.status
+        OR TG_OP = 'UPDATE' AND OLD.effective_at <> now_is.effective_at AND now_is.status <> 'APPLIED'
         OR asked ->> 'confirmedBy' IS DISTINCT FROM now_is.confirmed_by
         OR TG_OP = 'INSERT' AND (told ->> 'actor', lower(asked ->> 'field'), asked -> 'from', asked -> 'to',
                 (asked ->> 'effectiveAt')::timestamptz, asked -> 'alone')
