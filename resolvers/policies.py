@@ -16,7 +16,7 @@ from storage import load, policies
 from storage.engine import Database
 from storage.ids import new_id
 from storage.policies import PolicyChange, ProjectPolicy
-from storage.vocabulary import PolicyChangeStatus, PolicyMode, PrincipalKind
+from storage.vocabulary import PolicyChangeStatus, PolicyMode, PrincipalKind, Role
 
 CLOCK = Caller("lineal policies", None, "policies")
 
@@ -127,8 +127,21 @@ async def _one_due(database: Database) -> bool:
         policy = await tx.lock_project(due["project_id"])
         row = await policies.locked_change(session, due["id"])
         if row["status"] == PENDING:  # nobody was faster
-            await tx.append(due["project_id"], *await _take_effect(tx, policy, row, "policy.changeApplied", None))
+            in_office = await _is_in_office(tx, row)
+            events = await (
+                _take_effect(tx, policy, row, "policy.changeApplied", None) if in_office else _end(tx, [row])
+            )
+            await tx.append(due["project_id"], *events)
         return True
+
+
+async def _is_in_office(tx: Transaction, row: Mapping[str, Any]) -> bool:
+    """Whether whoever requested a change could still do so; otherwise it is withdrawn."""
+    requester = await load.principal(tx.session, row["created_by"])
+    if requester is None or requester["administers"]:
+        return requester is not None
+    member = await load.member(tx.session, row["project_id"], requester["id"])
+    return member is not None and member["role"] == Role.ADMIN
 
 
 async def _take_effect(

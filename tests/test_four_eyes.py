@@ -201,6 +201,19 @@ async def test_it_takes_effect_when_its_time_has_come(office: Office) -> None:
     assert [event["action"] for event in log] == ["policy.updated", "policy.changeApplied"], "once"
 
 
+async def test_it_is_withdrawn_when_whoever_requested_it_is_no_administrator_then(office: Office) -> None:
+    await office.join(RITA, "ADMIN")
+    (change,) = (await office.policy(RITA, approvalValidDays=60))["pendingChanges"]
+    await office.join(RITA, "REVIEWER")
+    due = f"UPDATE policy_changes SET effective_at = clock_timestamp() WHERE id = '{change['id']}'"
+    await run_sql(office.database.owner_url, due)
+    await run_due_changes(office.keys[ADMIN].client._transport.app.app.state.database)  # type: ignore[attr-defined]
+    policy = await office.look()
+    assert (policy["approvalValidDays"], policy["pendingChanges"]) == (30, [])
+    log = (await office.keys[ADMIN].ask(EVENTS, id=office.project, n=1))["auditEvents"]["nodes"]
+    assert [event["action"] for event in log] == ["policy.changeWithdrawn"]
+
+
 async def test_a_policy_may_do_without_a_cooling_time_once_somebody_has_agreed(office: Office) -> None:
     (change,) = (await office.policy(looseningHours=0))["pendingChanges"]
     await office.by(RAVI, CONFIRM, changeId=change["id"])
