@@ -59,7 +59,7 @@ def _require_public(tx: Transaction, url: str) -> None:
         raise BadUserInput(
             "input.url",
             f"is {quoted(url)}; its host must be a public address, or a name of one. Use the receiver's public address,"
-            " or ask who runs the server to set LINEAL_WEBHOOK_PRIVATE.",
+            " or ask the operator of the server to set LINEAL_WEBHOOK_PRIVATE.",
         )
 
 

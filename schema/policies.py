@@ -72,7 +72,7 @@ class ProjectPolicy:
     approval_valid_days: int = column("For how many days an approval counts, and a request stays open.")
     loosening_hours: float = column(
         "The cooling time in hours, 0 to 8,760: how long a change that loosens this policy waits if nobody confirms it."
-        " 0: it takes effect at once. Default: 24."
+        " 0: it takes effect at once. Default: 24. If one person shortened it alone, 24 counts once others can confirm."
     )
     pending_changes: list[PolicyChange] = many(
         "The changes that loosen this policy and are not in force yet, the oldest first. At most one for each field.",

@@ -106,8 +106,8 @@ class Approval:
         "Why it no longer counts; null while it does.", REVIEW_NEEDS, invalid_reason, weight=TEXT
     )
     changed_since: list[ReviewedChange] = computed(
-        "What has changed since the decision, of what the review showed: the model card, the data, the description and"
-        " the tags. Any of it makes an approval invalid.",
+        "What has changed since the decision, of what the review showed: the model card, the data, the description, the"
+        " experiment and the tags. Any of it makes an approval invalid.",
         REVIEW_NEEDS,
         changed_since,
         weight=TEXT,
@@ -163,8 +163,8 @@ class TransitionRequest(Node):
 
 EXPECTED_REVISION = "The revision of the model card that the caller has seen. CONFLICT if it is another now."
 EXPECTED_DIGEST = (
-    "The `reviewDigest` of the version that the caller has seen. CONFLICT if its card, description, tags or data have"
-    " changed since."
+    "The `reviewDigest` of the version that the caller has seen. CONFLICT if its card, description, tags,"
+    " experiment or data have changed since."
 )
 
 

@@ -162,8 +162,9 @@ class ModelVersion(Node):
         "The steps that were asked for, the newest first.", "{c}.version_id = {t}.id", NEWEST_FIRST
     )
     review_digest: str = computed(
-        "Stands for all that a review shows: the card's revision, the description, the tags, and the status of the"
-        " data. It changes when any of these does. Send it as `expectedReviewDigest`. 64 hexadecimal digits.",
+        "Stands for all that a review shows: the card's revision, the description, the tags, the experiment's status"
+        " and notes, and the status of the data. It changes when any of these does. Send it as `expectedReviewDigest`."
+        " 64 hexadecimal digits.",
         REVIEWED_NEEDS,
         review_digest,
         weight=TEXT,

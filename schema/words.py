@@ -183,7 +183,7 @@ words(
     PENDING="Waits for a confirmation or for its time. The policy is still the stricter one.",
     APPLIED="In force.",
     REPLACED="Was in force until a later change of the same field.",
-    WITHDRAWN="Never took effect: the field was changed to another value first.",
+    WITHDRAWN="Never took effect: the field was given another value first, or its requester was no longer an ADMIN.",
 )
 words(
     ReviewedPart,
