@@ -28,7 +28,7 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
         insert = upsert(Member).values(row | now)
         await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_=now))
         if could and not can:
-            await policies.reviewer_left(tx.session, project_id)
+            await policies.note_that_reviewer_left(tx.session, project_id)
         change = {
             "before": before and {"email": email, "role": before["role"]},
             "after": {"email": email, "role": role},
@@ -46,7 +46,7 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
     those = (Member.project_id == project_id, Member.principal_id == principal["id"])
     await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
     if at_least(before["role"], Role.REVIEWER):
-        await policies.reviewer_left(tx.session, project_id)
+        await policies.note_that_reviewer_left(tx.session, project_id)
     change = {"before": {"email": email, "role": before["role"]}, "after": None}
     await tx.record("member.removed", project_id, project_id, chain=project_id, **change)
     return {"project_id": project_id}

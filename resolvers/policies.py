@@ -53,9 +53,7 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     hours = _hours(policy, known)
     decision = rules.decide(policy, asked, pending, confirmable=confirmable, hours=hours)
 
-    # What is in force stays so while only something pending is withdrawn.
-    ending = {PENDING: decision.withdrawn, APPLIED: decision.at_once}
-    events = await _end(tx, [row for row in known if row["field"] in ending[row["status"]]])
+    events = await _end(tx, [row for row in known if _is_ended(row, decision)])
     alone = {field: decision.at_once[field] for field in decision.alone}
     events += await _begin(tx, policy, alone, APPLIED, timedelta())
     events += await _begin(tx, policy, decision.waiting, PENDING, timedelta(hours=hours))
@@ -63,6 +61,15 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     if events:
         await tx.append(project_id, *events)
     return {"project_id": project_id}
+
+
+def _is_ended(row: Mapping[str, Any], decision: rules.Decision) -> bool:
+    """Whether a decision withdraws a pending change, or takes back one in force. A value that is still looser than the
+    one before the change does not take it back."""
+    field = row["field"]
+    if row["status"] == PENDING:
+        return field in decision.withdrawn
+    return field in decision.at_once and not rules.loosens(field, row["from_value"], decision.at_once[field])
 
 
 def _hours(policy: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> float:

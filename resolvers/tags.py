@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from resolvers.errors import Conflict
 from resolvers.transaction import Transaction
 from storage import load
-from storage.tags import TagAlias, TagDefinition
+from storage.tags import TagAlias, TagDefinition, tag_definition
 
 
 async def define_tag(
@@ -22,7 +22,7 @@ async def define_tag(
     """Define a tag, or change what is stated of one."""
     await tx.lock_project(project_id)
     rules = await load.registration_rules(tx.session, project_id)
-    before = await load.tag_definition(tx.session, project_id, name)
+    before = await tag_definition(tx.session, project_id, name)
     _refuse_taken(name, aliases or (), rules["deprecated"], rules["aliases"])
 
     after: dict[str, Any] = dict(before or {"description": None, "deprecated": False, "aliases": []})

@@ -107,7 +107,7 @@ def require_seen(promotion: Promotion, revision: int | None, seen: str | None) -
         )
     if seen is not None and seen != (digest := approvals.digest(promotion.reviewed)):
         raise Conflict(
-            "expectedReviewDigest is not that of the version as it is now: its card, description, tags,"
+            "expectedReviewDigest does not match the version: its card, description, tags,"
             " experiment or data have changed. Read them again.",
             field="input.expectedReviewDigest",
             current=digest,

@@ -49,7 +49,7 @@ async def _require_place(tx: Transaction, project_id: str) -> None:
     if await load.webhooks_of(tx.session, project_id) >= most:
         raise Conflict(
             f"{project_id} has {most} webhooks, which is the maximum. Change one of them with updateWebhook, or ask"
-            " who runs the server to raise LINEAL_WEBHOOKS_PER_PROJECT.",
+            " the operator of the server to raise LINEAL_WEBHOOKS_PER_PROJECT.",
             limit=most,
         )
 

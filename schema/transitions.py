@@ -168,7 +168,7 @@ EXPECTED_DIGEST = (
 )
 
 
-@strawberry.input(description="A version and the stage that it shall go to.")
+@strawberry.input(description="A version, and the stage to move it to.")
 class TransitionStageInput:
     model_id: strawberry.ID = given("The model.", limits.Id("model"))
     version: SemVer = given("The version's number.")

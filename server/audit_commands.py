@@ -144,7 +144,7 @@ def rotate_audit_key(lost: bool, **given: Any) -> None:
         ) from error
     how = "without an endorsement, because the old key is lost" if lost else "endorsed by the old key"
     click.echo(f"The key {new} replaces the key {old}, {how}.")
-    click.echo(f"Give {settings.data_dir / 'audit-public-key.pem'} to whoever verifies.")
+    click.echo(f"Give {settings.data_dir / 'audit-public-key.pem'} to everybody who verifies the log.")
 
 
 @audit.command("export")

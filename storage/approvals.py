@@ -64,5 +64,6 @@ class Approval(SQLModel, table=True):
     notes: str | None = None
     at: datetime = Field(sa_type=DateTime(timezone=True))
     reviewed: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    # The reviewer is the version's author or requested the step, and nobody else could have reviewed it.
+    # The reviewer is the version's author or requested the step, and no second person could have reviewed it, or agreed
+    # to the policy that allows it.
     alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

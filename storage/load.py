@@ -37,6 +37,13 @@ def request_status(request: str) -> str:
     return f"CASE WHEN {over} THEN 'EXPIRED' ELSE {request}.status END"
 
 
+def reviewer_left(policy: str) -> str:
+    """Whether somebody has lost the role of a reviewer lately, for the policy of this name: within the cooling time, a
+    day at least. Those who are left do not count as alone, so that nobody becomes so by removing the others."""
+    until = f"{policy}.reviewer_left_at + make_interval(secs => greatest({policy}.loosening_hours, 24) * 3600)"
+    return f"coalesce({until} > clock_timestamp(), false)"
+
+
 def reviewed(version: str) -> str:
     """All that a review of the version of this name shows, as JSON."""
     return REVIEWED.format(v=version)
@@ -44,7 +51,9 @@ def reviewed(version: str) -> str:
 
 def review(approval: str) -> str:
     """A recorded decision beside what holds now, as JSON, for the row of this name."""
-    return REVIEW.format(a=approval, reviewed_now=reviewed("v"), request_status=request_status("r"))
+    return REVIEW.format(
+        a=approval, reviewed_now=reviewed("v"), request_status=request_status("r"), reviewer_left=reviewer_left("y")
+    )
 
 
 def promotion_facts(version: str, target: str) -> str:
@@ -55,6 +64,7 @@ def promotion_facts(version: str, target: str) -> str:
         target=target,
         review=review("a"),
         reviewed=reviewed(version),
+        reviewer_left=reviewer_left("y"),
         parent=parent,
         child=VERSION_FACTS.format(v=version),
     )
@@ -335,15 +345,3 @@ async def administrators(session: AsyncSession) -> int:
     """How many administer the instance; their rows are locked."""
     statement = "SELECT id FROM principals WHERE administers ORDER BY id FOR NO KEY UPDATE"
     return len((await session.execute(text(statement))).all())
-
-
-async def tag_definition(session: AsyncSession, project_id: str, name: str) -> Row | None:
-    """A defined tag with its aliases; the project's policy is locked."""
-    return await one(session, TAG_DEFINITION, project=project_id, name=name)
-
-
-TAG_DEFINITION = """
-SELECT t.description, t.deprecated, (SELECT coalesce(array_agg(a.alias ORDER BY a.alias), '{}') FROM tag_aliases a
-    WHERE a.project_id = t.project_id AND a.name = t.name) AS aliases
-FROM tag_definitions t WHERE t.project_id = :project AND t.name = :name
-"""

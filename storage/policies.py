@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, words
-from storage.load import Who, one, role_in
+from storage.load import Who, one, reviewer_left, role_in
 from storage.vocabulary import PolicyChangeStatus, PolicyMode
 
 Row = Mapping[str, Any]
@@ -73,14 +73,12 @@ class PolicyChange(Recorded, table=True):
     alone: bool = False
 
 
-# Whether nobody but this person could review anything in the project: nobody else may, and nobody who could has lost
-# the role within the cooling time, a day at least, so that nobody becomes alone by removing the others for a moment.
-IS_ALONE = """
+# Whether nobody but this person could review anything in the project.
+IS_ALONE = f"""
 SELECT NOT EXISTS (
     SELECT FROM members m JOIN principals p ON p.id = m.principal_id
     WHERE m.project_id = y.project_id AND m.role IN ('REVIEWER', 'ADMIN') AND p.kind = 'USER' AND p.email <> :email
-) AND coalesce(y.reviewer_left_at + make_interval(secs => greatest(y.loosening_hours, 24) * 3600)
-    <= clock_timestamp(), true)
+) AND NOT {reviewer_left("y")}
 FROM project_policies y WHERE y.project_id = :project
 """
 
@@ -118,7 +116,7 @@ async def locked_change(session: AsyncSession, id_: str) -> Row:
     return row
 
 
-async def reviewer_left(session: AsyncSession, project_id: str) -> None:
-    """Somebody who could review in this project no longer can."""
+async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> None:
+    """Note that somebody who could review in this project no longer can."""
     statement = "UPDATE project_policies SET reviewer_left_at = clock_timestamp() WHERE project_id = :project"
     await session.execute(text(statement), {"project": project_id})

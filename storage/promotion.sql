@@ -8,8 +8,7 @@ json_build_object(
         FROM members m JOIN principals p ON p.id = m.principal_id WHERE m.project_id = {v}.project_id),
     'requester', (SELECT q.created_by FROM transition_requests q WHERE q.version_id = {v}.id
         AND q.target_stage = {target} AND q.status = 'OPEN' AND q.expires_at > clock_timestamp()),
-    'reviewer_left', (SELECT coalesce(y.reviewer_left_at + make_interval(secs => greatest(y.loosening_hours, 24) * 3600)
-            > clock_timestamp(), false) FROM project_policies y WHERE y.project_id = {v}.project_id),
+    'reviewer_left', (SELECT {reviewer_left} FROM project_policies y WHERE y.project_id = {v}.project_id),
     'loosened_alone', (SELECT coalesce(json_agg(c.field), '[]') FROM policy_changes c
         WHERE c.project_id = {v}.project_id AND c.status = 'APPLIED' AND c.alone),
     'request', (SELECT q.id FROM transition_requests q WHERE q.version_id = {v}.id AND q.target_stage = {target}

@@ -11,8 +11,7 @@ json_build_object(
         WHERE o.project_id = {a}.project_id AND o.role IN ('REVIEWER', 'ADMIN') AND p.kind = 'USER'
             AND p.email <> {a}.reviewer AND v.id = {a}.version_id AND y.project_id = {a}.project_id
             AND (p.email <> v.created_by OR y.allow_self_approval))
-        OR (SELECT coalesce(y.reviewer_left_at + make_interval(secs => greatest(y.loosening_hours, 24) * 3600)
-            > clock_timestamp(), false) FROM project_policies y WHERE y.project_id = {a}.project_id),
+        OR (SELECT {reviewer_left} FROM project_policies y WHERE y.project_id = {a}.project_id),
     'returned', (SELECT m.reviewer_since > {a}.at FROM members m
         WHERE m.project_id = {a}.project_id AND m.principal_id = {a}.reviewer_id),
     'superseded', EXISTS (SELECT FROM approvals b WHERE b.version_id = {a}.version_id

@@ -1,6 +1,8 @@
 from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
+from storage import load
 from storage.base import Recorded
 
 
@@ -26,3 +28,15 @@ class TagAlias(Recorded, table=True):
     project_id: str = Field(primary_key=True)
     alias: str = Field(primary_key=True)
     name: str
+
+
+async def tag_definition(session: AsyncSession, project_id: str, name: str) -> load.Row | None:
+    """A defined tag with its aliases; the project's policy is locked."""
+    return await load.one(session, TAG_DEFINITION, project=project_id, name=name)
+
+
+TAG_DEFINITION = """
+SELECT t.description, t.deprecated, (SELECT coalesce(array_agg(a.alias ORDER BY a.alias), '{}') FROM tag_aliases a
+    WHERE a.project_id = t.project_id AND a.name = t.name) AS aliases
+FROM tag_definitions t WHERE t.project_id = :project AND t.name = :name
+"""

@@ -270,6 +270,9 @@ async def test_a_cooling_time_that_one_person_switched_off_alone_counts_again_be
     await office.leave(RITA, RAVI)
     await run_sql(office.database.owner_url, "UPDATE project_policies SET reviewer_left_at = NULL")
     await office.policy(looseningHours=0)
+    # Longer than 0, and still shorter than what somebody else ever agreed to.
+    marked = (await office.policy(looseningHours=0.001))["loosenedAlone"]
+    assert [change["field"] for change in marked] == ["looseningHours"]
     await office.join(RITA, "REVIEWER")
     policy = await office.policy(allowSelfApproval=True)
     assert (policy["allowSelfApproval"], len(policy["pendingChanges"])) == (False, 1)

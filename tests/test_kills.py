@@ -236,9 +236,15 @@ async def assert_all_kept(live: Live, ledger: Ledger) -> int:
 
 
 async def assert_chains_intact(connection: asyncpg.Connection) -> None:
-    """Compute every hash of the audit log anew, from the text that was hashed."""
+    """Compute every hash of the audit log anew, from the text that was hashed.
+
+    Events and heads are read in one snapshot: the server goes on signing its checkpoints meanwhile.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        events = await connection.fetch("SELECT * FROM audit_events ORDER BY chain, seq")
+        kept = {row["chain"]: (row["seq"], row["hash"]) for row in await connection.fetch("TABLE audit_chains")}
     heads: dict[str, tuple[int, bytes]] = {}
-    for event in await connection.fetch("SELECT * FROM audit_events ORDER BY chain, seq"):
+    for event in events:
         chain = event["chain"]
         seq, previous = heads.get(chain, (0, hashlib.sha256(chain.encode()).digest()))
         at = f"{event['at']:%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -246,7 +252,7 @@ async def assert_chains_intact(connection: asyncpg.Connection) -> None:
         found = hashlib.sha256(text.encode()).digest()
         assert (event["seq"], event["previous_hash"], event["hash"]) == (seq + 1, previous, found)
         heads[chain] = (seq + 1, found)
-    assert heads == {row["chain"]: (row["seq"], row["hash"]) for row in await connection.fetch("TABLE audit_chains")}
+    assert heads == kept
 
 
 async def assert_answered(live: Live, ledger: Ledger) -> None:

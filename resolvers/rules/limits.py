@@ -54,7 +54,7 @@ class Location(Text):
             raise BadUserInput(
                 field,
                 f"holds a credential: {part}. Credentials are never stored, as every reader could use them. Register"
-                " the address without it; whoever reads the file authenticates as themselves.",
+                " the address without it; readers of the file use credentials of their own.",
             )
         return kept
 

@@ -100,14 +100,14 @@ def decide(
     pending: Mapping[str, Any],
     *,
     confirmable: bool,
-    hours: float | None = None,
+    hours: float,
 ) -> Decision:
     """`pending` holds the values that wait, by field. Asking again for the same one lets it wait on; any other value,
-    the one in force too, withdraws it. `hours` is the cooling time that counts, by default the policy's."""
+    the one in force too, withdraws it. `hours` is the cooling time that counts."""
     new = {field: value for field, value in asked.items() if field not in pending or pending[field] != value}
     changed = {field: value for field, value in new.items() if value != policy[field]}
     # Without a cooling time nobody has to be waited for.
-    waits = confirmable and (policy["loosening_hours"] if hours is None else hours) > 0
+    waits = confirmable and hours > 0
     loosened = {field for field, value in changed.items() if loosens(field, policy[field], value)}
     waiting = {field: changed[field] for field in loosened} if waits else {}
     at_once = {field: value for field, value in changed.items() if field not in waiting}
