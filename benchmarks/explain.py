@@ -16,7 +16,7 @@ from benchmarks.place import Place
 from benchmarks.reads import Effort
 from resolvers.transaction import Caller
 from schema import schema
-from server.documents import Documents
+from server.http.documents import Documents
 from storage.connections import Connection, connect
 from storage.reads import read_options
 

@@ -5,8 +5,8 @@ import sys
 
 import uvicorn
 
-from server.parent import connections, die_with_parent
-from server.protocols import protocols
+from server.http.protocols import protocols
+from server.ops.processes import connections, die_with_parent
 from server.settings import Settings
 
 

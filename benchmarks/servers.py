@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data import ACTOR
-from server.accounts import make_key
-from server.parent import PARENT
+from server.ops.key_commands import make_key
+from server.ops.processes import PARENT
 from storage.vocabulary import PrincipalKind
 
 ROOT = Path(__file__).parent.parent

@@ -6,8 +6,8 @@ from sqlalchemy import func, update
 from resolvers.claims import claimed_id, keep_new
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict
-from resolvers.registration import NewVersion, register
 from resolvers.transaction import Transaction
+from resolvers.version_creation import NewVersion, register
 from resolvers.versions import models_of
 from storage import load
 from storage.experiments import Experiment

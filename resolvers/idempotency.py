@@ -30,7 +30,7 @@ class Repeatable:
         progress. CONFLICT for another request under the same key."""
         values = {"actor": self.actor, "key": self.key, "place": self.place}
         await tx.session.execute(LOCK, {"lock": f"{self.actor}\n{self.key}\n{self.place}"})
-        found = (await tx.session.execute(RECALL, values | {"hours": tx.terms.keep_answer_hours})).one_or_none()
+        found = (await tx.session.execute(RECALL, values | {"hours": tx.settings.keep_answer_hours})).one_or_none()
         if found is None:
             return None
         if found.body_hash != self.body_hash:

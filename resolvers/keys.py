@@ -4,7 +4,7 @@ from typing import Any
 from sqlalchemy import update
 
 from resolvers.errors import BadUserInput, Conflict, Forbidden, NotFound
-from resolvers.members import known_principal
+from resolvers.principals import known_principal
 from resolvers.transaction import REGISTRY, Transaction
 from storage import load
 from storage.ids import new_id

@@ -18,7 +18,7 @@ from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.limits import LIMIT
-from resolvers.terms import Terms
+from resolvers.settings import MutationSettings
 from resolvers.transaction import Caller, Transaction
 from storage.engine import Database, driver_connection
 
@@ -59,7 +59,7 @@ async def run_mutation(
     caller: Caller,
     repeat: Repeatable | None,
     reading: Reading,
-    terms: Terms,
+    settings: MutationSettings,
 ) -> bytes:
     """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
     takes at most the seconds of `reading`.
@@ -74,7 +74,7 @@ async def run_mutation(
         raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
     with refused():
         async with database.session(reading.within) as session:
-            tx = Transaction(session, caller, need_of(field.name), terms)
+            tx = Transaction(session, caller, need_of(field.name), settings)
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
                 return kept

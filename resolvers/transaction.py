@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
-from resolvers.terms import Terms
+from resolvers.settings import MutationSettings
 from storage import audit, load, policies, rollouts
 from storage.ids import new_id
 from storage.vocabulary import PrincipalKind
@@ -48,7 +48,7 @@ class Transaction:
     session: AsyncSession
     caller: Caller
     need: Need
-    terms: Terms = field(default_factory=Terms)
+    settings: MutationSettings = field(default_factory=MutationSettings)
     _allowed: set[str] = field(default_factory=set)
 
     @property

@@ -5,11 +5,11 @@ from sqlalchemy import delete, func, update
 
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.models import lock_or_make_models
-from resolvers.registration import NewVersion, register, vocabulary_of
 from resolvers.rules.limits import TAGS
 from resolvers.rules.semver import Number
 from resolvers.rules.tags import shared_tags
 from resolvers.transaction import Transaction
+from resolvers.version_creation import NewVersion, register, vocabulary_of
 from storage import load
 from storage.versions import Tag, Version
 

@@ -45,7 +45,7 @@ async def create_webhook(
 
 
 async def _require_place(tx: Transaction, project_id: str) -> None:
-    most = tx.terms.webhooks_per_project
+    most = tx.settings.webhooks_per_project
     if await load.webhooks_of(tx.session, project_id) >= most:
         raise Conflict(
             f"{project_id} has {most} webhooks, which is the maximum. Change one of them with updateWebhook, or ask"
@@ -55,7 +55,7 @@ async def _require_place(tx: Transaction, project_id: str) -> None:
 
 
 def _require_public(tx: Transaction, url: str) -> None:
-    if not tx.terms.private_webhooks and not may_be_public(url):
+    if not tx.settings.private_webhooks and not may_be_public(url):
         raise BadUserInput(
             "input.url",
             f"is {quoted(url)}; its host must be a public address, or a name of one. Use the receiver's public address,"
@@ -65,7 +65,7 @@ def _require_public(tx: Transaction, url: str) -> None:
 
 def _sealed(tx: Transaction, secret: str, webhook_id: str) -> str:
     try:
-        return tx.terms.sealing.seal(secret, bound_to(webhook_id))
+        return tx.settings.sealing.seal(secret, bound_to(webhook_id))
     except (SealingUnusable, OSError) as error:
         raise Unavailable(
             "This server has no usable key to encrypt the secret with; nothing was kept. /readyz says what is wrong.",

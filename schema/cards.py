@@ -5,10 +5,10 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.types import HEAVY, WRITTEN
+from resolvers.renderings.card_cyclone_dx import card_cyclone_dx
+from resolvers.renderings.card_hugging_face import card_hugging_face
+from resolvers.renderings.card_markdown import card_markdown
 from resolvers.rules import limits, objects
-from resolvers.rules.card_cyclone_dx import card_cyclone_dx
-from resolvers.rules.card_hugging_face import card_hugging_face
-from resolvers.rules.card_markdown import card_markdown
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
 from schema.fields import TEXT, column, computed, given, many, one, optional

@@ -4,9 +4,9 @@ from strawberry.scalars import JSON
 from resolvers.reads.bindings import Each, OnePerRow
 from resolvers.reads.comparison import ANCESTOR, PARAMETERS, VERSIONS
 from resolvers.reads.types import HEAVY, WRITTEN
+from resolvers.renderings.comparison_markdown import markdown
 from resolvers.rules import comparison
-from resolvers.rules.comparison_markdown import markdown
-from schema import links, words
+from schema import enums, links
 from schema.fields import argument, bound, column, computed, one
 
 IN_ORDER = "unnest({t}.ids) WITH ORDINALITY a (id, place) JOIN versions %s ON %s.id = a.id"
@@ -72,7 +72,7 @@ class VersionComparison:
     segment_diffs: list[SegmentDiff] = computed(
         "The segments of their cards by name.", VERSIONS, comparison.segment_diffs, weight=HEAVY
     )
-    required_bump: words.Bump | None = computed(
+    required_bump: enums.Bump | None = computed(
         "The part of the number that the difference requires to be raised; null between models.",
         VERSIONS,
         comparison.required_bump,

@@ -6,7 +6,7 @@ import strawberry
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import TEXT, column, connection, expression, given, many, one, optional
 from schema.impact import Impact, impact_of_data
@@ -47,7 +47,7 @@ class DatasetVersion(Node):
     digest: str | None = column("A digest of its contents, such as `sha256:...`.")
     features: list[str] = column("The names of its columns that models may use.", weight=HEAVY)
     created_at: datetime = column("When it was made known to the registry.")
-    status: words.DatasetVersionStatus = column("Whether it may be relied on.")
+    status: enums.DatasetVersionStatus = column("Whether it may be relied on.")
     status_reason: str | None = column("Why it has this status; null while it is ACTIVE.", weight=TEXT)
     parents: list[links.DatasetVersion] = many(
         "The data set versions that it was derived from.",
@@ -100,7 +100,7 @@ class CreateDatasetVersionPayload:
 @strawberry.input(description="Whether a data set version may be relied on.")
 class SetDatasetVersionStatusInput:
     dataset_version_id: strawberry.ID = given("The data set version.", limits.Id("dsv"))
-    status: words.DatasetVersionStatus = given("Whether it may be relied on.")
+    status: enums.DatasetVersionStatus = given("Whether it may be relied on.")
     reason: str = given("Why; kept in the history, and with the status unless that is ACTIVE.", limits.NOTES)
 
 

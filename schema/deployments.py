@@ -10,7 +10,7 @@ from resolvers.reads.bindings import Each
 from resolvers.reads.deployments import CANARY, EVENTS, NEXT_ADVANCE, REPORTS, SERVING
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import canary, limits, objects
-from schema import links, words
+from schema import enums, links
 from schema.fields import OBJECT, TEXT, argument, bound, column, connection, embedded, expression, given, one, optional
 from schema.nodes import Node
 from schema.scalars import SemVer
@@ -69,8 +69,8 @@ class Deployment(Node):
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
     version: links.ModelVersion = one("The version that it serves.", "{c}.id = {t}.version_id")
     environment: str = column("Where, such as `production`.")
-    strategy: words.DeploymentStrategy = column("How it takes over.")
-    status: words.DeploymentStatus = column("How far it has come.")
+    strategy: enums.DeploymentStrategy = column("How it takes over.")
+    status: enums.DeploymentStatus = column("How far it has come.")
     traffic_percentage: int = column("The share of the environment's traffic that it serves, in percent.")
     current_stage: int | None = expression(
         "The place of its stage in the plan, from 0; null but for a canary.",
@@ -112,7 +112,7 @@ def serving() -> Any:
 
 
 STATUS = argument(
-    "status", list[words.DeploymentStatus] | None, "With one of these; absent: all.", default=strawberry.UNSET
+    "status", list[enums.DeploymentStatus] | None, "With one of these; absent: all.", default=strawberry.UNSET
 )
 
 
@@ -127,7 +127,7 @@ class DeploymentFilter:
     project_id: strawberry.ID | None = optional("Of this project.")
     model_id: strawberry.ID | None = optional("Of this model.")
     environment: str | None = optional("In this environment.")
-    status: list[words.DeploymentStatus] | None = optional("With one of these.")
+    status: list[enums.DeploymentStatus] | None = optional("With one of these.")
 
 
 FILTER = argument("filter", DeploymentFilter | None, "Which deployments; absent: all.", default=strawberry.UNSET)
@@ -173,7 +173,7 @@ class CreateDeploymentInput:
     registry_version: RegistryVersionInput = given("The version.")
     name: str = given("What people call the deployment.", limits.NAME)
     environment: str | None = optional("Where; absent: `production`.", limits.ENVIRONMENT)
-    strategy: words.DeploymentStrategy = given("How it takes over.")
+    strategy: enums.DeploymentStrategy = given("How it takes over.")
     canary_config: CanaryConfigInput | None = optional("The stages of a CANARY, which needs them; of no other.")
 
 

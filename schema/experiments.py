@@ -6,7 +6,7 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits, objects
-from schema import links, words
+from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
 from schema.impact import Impact, impact_of_experiment
@@ -23,7 +23,7 @@ class Experiment(Node):
 
     name: str = column("What people call it.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
-    status: words.ExperimentStatus = column("How far it has come.")
+    status: enums.ExperimentStatus = column("How far it has come.")
     algorithm: str | None = column("The algorithm that was trained, as the pipeline names it.")
     training_duration_secs: float | None = column("How long training took, in seconds.")
     max_models: int | None = column("How many candidate models were to be evaluated at most.")
@@ -50,7 +50,7 @@ class CreateExperimentInput:
     max_models: int | None = optional("How many candidate models are evaluated at most.", limits.Whole(2**31 - 1))
     parameters: JSON | None = optional("The settings of the run.", objects.JsonObject())
     dataset_version_id: strawberry.ID | None = optional("The data that it is trained on.", limits.Id("dsv"))
-    status: words.ExperimentStatus | None = optional("How far it has come; absent: RUNNING.")
+    status: enums.ExperimentStatus | None = optional("How far it has come; absent: RUNNING.")
     training_duration_secs: float | None = optional("How long training took.", limits.Seconds())
     notes: str | None = optional("What is tried and what was learned.", limits.NOTES)
 
@@ -63,7 +63,7 @@ class CreateExperimentPayload:
 @strawberry.input(description="How an experiment ended, and every model that it produced.")
 class CompleteExperimentInput:
     experiment_id: strawberry.ID = given("A RUNNING experiment.", limits.Id("exp"))
-    status: words.ExperimentStatus = given("COMPLETED or FAILED.")
+    status: enums.ExperimentStatus = given("COMPLETED or FAILED.")
     training_duration_secs: float | None = optional("How long training took.", limits.Seconds())
     notes: str | None = optional("What was learned.", limits.NOTES)
     versions: list[CreateVersionInput] | None = optional(

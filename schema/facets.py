@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.reads.bindings import Each
 from resolvers.reads.facets import OfMatched
-from schema import links, words
+from schema import enums, links
 from schema.fields import argument, bound, column
 from schema.nodes import Connection
 
@@ -27,7 +27,7 @@ def _most_frequent(description: str, values: str) -> Any:
 
 @strawberry.type(description="How many versions of a list are in a stage.")
 class StageCount:
-    stage: words.Stage = column("The stage, of which there is at least one.", "value")
+    stage: enums.Stage = column("The stage, of which there is at least one.", "value")
     count: int = column("How many versions are in it.")
 
 

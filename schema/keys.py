@@ -4,7 +4,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.fields import column, expression, given, one, optional, payload
 from schema.nodes import Node
 from schema.principals import Principal
@@ -21,7 +21,7 @@ class ApiKey(Node):
     project: links.Project | None = one("The only project that it reaches; null: all of its owner's.",
                                         "{c}.id = {t}.project_id")  # fmt: skip
     may_attest: bool = column("Whether it may state that somebody else has approved a transition.")
-    status: words.ApiKeyStatus = expression(
+    status: enums.ApiKeyStatus = expression(
         "Whether it works.",
         "CASE WHEN {t}.revoked_at IS NOT NULL THEN 'REVOKED' WHEN {t}.expires_at <= clock_timestamp() THEN 'EXPIRED'"
         " ELSE 'VALID' END",
@@ -37,8 +37,8 @@ class ApiKey(Node):
 class CreateApiKeyInput:
     name: str = given("What it is for, such as the pipeline that uses it.", limits.NAME)
     email: str = given("Whose it shall be; a principal that is not known yet is made known.", limits.EMAIL)
-    kind: words.PrincipalKind | None = given(
-        "Whether the owner is a person; must agree with what is known.", default=words.PrincipalKind.SERVICE
+    kind: enums.PrincipalKind | None = given(
+        "Whether the owner is a person; must agree with what is known.", default=enums.PrincipalKind.SERVICE
     )
     expires_at: datetime | None = optional("When it shall stop by itself; absent: never.")
     project_id: strawberry.ID | None = optional("The only project that it shall reach.", limits.Id("proj"))

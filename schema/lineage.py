@@ -5,8 +5,8 @@ import strawberry
 from resolvers.reads.bindings import Each
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
 from resolvers.reads.types import WRITTEN
-from resolvers.rules.mermaid import draw
-from schema import links, words
+from resolvers.renderings.mermaid import draw
+from schema import enums, links
 from schema.fields import argument, bound, column, computed, expression
 
 LineageNode = Annotated[
@@ -19,7 +19,7 @@ LineageNode = Annotated[
 class LineageEdge:
     from_: strawberry.ID = column("The id of the later thing.", "from_id", name="from")
     to: strawberry.ID = column("The id of what it came from.", "to_id")
-    kind: words.LineageEdgeKind = column("How they relate.")
+    kind: enums.LineageEdgeKind = column("How they relate.")
 
 
 @strawberry.type(description="What something came from and what came from it.")
@@ -43,7 +43,7 @@ def lineage_graph() -> Any:
         "What it came from, or what came from it, as a graph of at most 500 nodes.",
         Lineage(),
         (
-            argument("direction", words.LineageDirection | None, "Which way.", default=words.LineageDirection.UPSTREAM),
+            argument("direction", enums.LineageDirection | None, "Which way.", default=enums.LineageDirection.UPSTREAM),
             argument("depth", int | None, "How many steps away at most: 1 to 100.", default=DEFAULT_DEPTH),
         ),
     )

@@ -5,13 +5,13 @@ from resolvers import datasets as write_datasets
 from resolvers import deployments as write_deployments
 from resolvers import experiments as write_experiments
 from resolvers import keys as write_keys
-from resolvers import members as write_members
 from resolvers import models as write_models
 from resolvers import policies as write_policies
+from resolvers import principals as write_members
 from resolvers import projects as write_projects
-from resolvers import requests as write_requests
 from resolvers import retention as write_retention
 from resolvers import tags as write_tags
+from resolvers import transition_requests as write_requests
 from resolvers import transitions as write_transitions
 from resolvers import versions as write_versions
 from resolvers import webhooks as write_webhooks

@@ -6,7 +6,7 @@ from pydantic.alias_generators import to_camel
 from strawberry.scalars import JSON
 
 from resolvers.rules import limits, objects
-from schema import links, words
+from schema import enums, links
 from schema.fields import OBJECT, column, computed, given, many, one, optional
 from schema.nodes import Node
 from schema.versions import MetricCondition
@@ -38,7 +38,7 @@ class PolicyChange(Node):
     effective_at: datetime = column(
         "While PENDING: when it takes effect without a confirmation. Otherwise: when it took effect, or would have."
     )
-    status: words.PolicyChangeStatus = column("Its state.")
+    status: enums.PolicyChangeStatus = column("Its state.")
     confirmed_by: str | None = column(
         "The email address of the person who confirmed it; null if nobody did, or if it was not necessary."
     )
@@ -58,8 +58,8 @@ class ProjectPolicy:
     )
     require_complete_card: bool = column("Whether a version needs a complete model card.")
     block_invalid_data: bool = column("Whether a version may not have used an INVALID data set version.")
-    semver: words.PolicyMode = column("What becomes of a number that says less than what changed.")
-    tags: words.PolicyMode = column("What becomes of tags outside the shared vocabulary.")
+    semver: enums.PolicyMode = column("What becomes of a number that says less than what changed.")
+    tags: enums.PolicyMode = column("What becomes of tags outside the shared vocabulary.")
     retention_days: int | None = column(
         "After how many days without a touch a version in DEVELOPMENT is archived; null: never."
     )
@@ -94,8 +94,8 @@ class UpdateProjectPolicyInput:
     allow_requester_approval: bool | None = optional("Whether the person who requested a transition may approve it.")
     require_complete_card: bool | None = optional("Whether a version needs a complete model card.")
     block_invalid_data: bool | None = optional("Whether a version may not have used INVALID data.")
-    semver: words.PolicyMode | None = optional("What becomes of a number that says less than what changed.")
-    tags: words.PolicyMode | None = optional("What becomes of tags outside the shared vocabulary.")
+    semver: enums.PolicyMode | None = optional("What becomes of a number that says less than what changed.")
+    tags: enums.PolicyMode | None = optional("What becomes of tags outside the shared vocabulary.")
     retention_days: int | None = optional(
         "After how many days without a touch a version in DEVELOPMENT is archived.", limits.Whole(36_500, 1),
         null="never",

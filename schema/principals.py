@@ -4,7 +4,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.fields import column, expression, given, many, one
 from schema.nodes import Node
 from storage.principals import Member as MemberRow
@@ -20,7 +20,7 @@ class Membership:
     table: ClassVar = MemberRow
 
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")
-    role: words.Role = column("What the principal may do there.")
+    role: enums.Role = column("What the principal may do there.")
 
 
 @strawberry.type(description="A person or a service that may ask, known by an email address.")
@@ -29,7 +29,7 @@ class Principal(Node):
     prefix: ClassVar = "prin"
 
     email: str = column("Its address, in lower case: what the history calls it.")
-    kind: words.PrincipalKind = column("Whether it is a person; only people approve.")
+    kind: enums.PrincipalKind = column("Whether it is a person; only people approve.")
     administers: bool = column("Whether it administers the instance: projects, principals and keys.")
     memberships: list[Membership] = many(
         "Its roles in projects, as far as the caller sees them.", "{c}.principal_id = {t}.id", BY_PROJECT
@@ -47,7 +47,7 @@ class Viewer:
     principal: str = expression("Its id, or its address where it has none yet.",
                                 "coalesce({caller[principal_id]}::text, {caller[actor]}::text)")  # fmt: skip
     email: str | None = expression("Its address.", "{caller[actor]}::text")
-    kind: words.PrincipalKind = expression("Whether it is a person; only people approve.", "{caller[kind]}::text")
+    kind: enums.PrincipalKind = expression("Whether it is a person; only people approve.", "{caller[kind]}::text")
     administers: bool = expression("Whether it administers the instance.", "{caller[administers]}::boolean")
     may_attest: bool = expression(
         "Whether its key may attest the approvals of others.", "{caller[may_attest]}::boolean"
@@ -62,8 +62,8 @@ class Member:
     table: ClassVar = MemberRow
 
     email: str = expression("Its address, in lower case.", EMAIL)
-    role: words.Role = column("What it may do in the project.")
-    kind: words.PrincipalKind = expression("Whether it is a person; only people approve.", KIND)
+    role: enums.Role = column("What it may do in the project.")
+    kind: enums.PrincipalKind = expression("Whether it is a person; only people approve.", KIND)
     created_at: datetime = column("When it became a member.")
     created_by: str = column("Who made it a member.")
 
@@ -72,7 +72,7 @@ class Member:
 class SetMemberInput:
     project_id: strawberry.ID = given("The project.", limits.Id("proj"))
     email: str = given("Whose role; a person who is not known yet is made known.", limits.EMAIL)
-    role: words.Role = given("The role, in the place of the one before.")
+    role: enums.Role = given("The role, in the place of the one before.")
 
 
 @strawberry.type(description="What `setMember` changed.")

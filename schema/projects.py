@@ -5,7 +5,7 @@ import strawberry
 
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.fields import TEXT, argument, column, connection, given, many, one, optional
 from schema.nodes import Connection, Node
 from schema.policies import ProjectPolicy
@@ -47,7 +47,7 @@ class Project(Node):
         f" {request_status('{c}')} = ANY ({{args[status]}}::text[]))",
         NEWEST_FIRST,
         argument(
-            "status", list[words.TransitionRequestStatus] | None, "With one of these; absent: all.",
+            "status", list[enums.TransitionRequestStatus] | None, "With one of these; absent: all.",
             default=strawberry.UNSET,
         ),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from resolvers.reads.reviews import (
 )
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.fields import TEXT, column, computed, expression, given, many, one, optional
 from schema.nodes import Node
 from schema.scalars import SemVer
@@ -70,7 +70,7 @@ class PromotionCheck:
 
 @strawberry.type(description="Something that is no longer as a review saw it.")
 class ReviewedChange:
-    what: words.ReviewedPart = column("The part that has changed.")
+    what: enums.ReviewedPart = column("The part that has changed.")
     subject: str | None = column("The id of the data set version, for DATA; otherwise null.")
     before: str | None = column(
         "What the review saw: a card's revision, a data set version's status, the description, or the tags,"
@@ -90,9 +90,9 @@ class Approval:
     request: links.TransitionRequest | None = one(
         "The request that it answers; null where it came with the step itself.", "{c}.id = {t}.request_id"
     )
-    target_stage: words.Stage = column("The stage that it is about.")
+    target_stage: enums.Stage = column("The stage that it is about.")
     reviewer: str = column("Who decided.")
-    decision: words.Decision = column("What was decided.")
+    decision: enums.Decision = column("What was decided.")
     meaning: str = column("What the decision means, in a sentence.")
     notes: str | None = column("Why.", weight=TEXT)
     at: datetime = column("When it was decided.")
@@ -119,8 +119,8 @@ class StageTransition:
     table: ClassVar = StageTransitionRow
 
     id: strawberry.ID = column("Its id.")
-    from_stage: words.Stage | None = column("The stage before; null for the registration.")
-    to_stage: words.Stage = column("The stage after.")
+    from_stage: enums.Stage | None = column("The stage before; null for the registration.")
+    to_stage: enums.Stage = column("The stage after.")
     at: datetime = column("When it happened, by the database's clock.")
     actor: str = column("Who did it: the owner of the API key.")
     approved_by: str | None = column("Who approved it: by name where one was given, else all whose approval counted.")
@@ -148,12 +148,12 @@ class TransitionRequest(Node):
     prefix: ClassVar = "req"
 
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.version_id")
-    target_stage: words.Stage = column("The stage asked for.")
+    target_stage: enums.Stage = column("The stage asked for.")
     requested_by: str = column("Who asks.", "created_by")
     notes: str | None = column("Why.", weight=TEXT)
     at: datetime = column("When it was asked for.", "created_at")
     expires_at: datetime = column("When its time is over.")
-    status: words.TransitionRequestStatus = expression("What became of it.", request_status("{t}"))
+    status: enums.TransitionRequestStatus = expression("What became of it.", request_status("{t}"))
     approvals: list[Approval] = many("Its reviews, the oldest first.", "{c}.request_id = {t}.id", "{c}.at, {c}.id")
     required_approvals: int = expression(
         "How many reviewers must approve.",
@@ -172,14 +172,14 @@ EXPECTED_DIGEST = (
 class TransitionStageInput:
     model_id: strawberry.ID = given("The model.", limits.Id("model"))
     version: SemVer = given("The version's number.")
-    target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
+    target_stage: enums.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
     notes: str | None = optional("Why; kept in the history.", limits.NOTES)
     approved_by: str | None = optional(
         "Who approved it: the caller, a reviewer whose approval is recorded, or, where the caller's key may attest, any"
         " reviewer. APPROVAL_REQUIRED where it is nobody of these.",
         limits.Name(),
     )
-    expected_stage: words.Stage | None = optional(
+    expected_stage: enums.Stage | None = optional(
         "The stage that the caller believes the version to be in; CONFLICT if it is not."
     )
     expected_revision: int | None = optional(EXPECTED_REVISION, limits.Whole(2**31 - 1))
@@ -204,7 +204,7 @@ class TransitionStagePayload:
 class RequestTransitionInput:
     model_id: strawberry.ID = given("The model.", limits.Id("model"))
     version: SemVer = given("The version's number.")
-    target_stage: words.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
+    target_stage: enums.Stage = given("The stage to go to; `allowedTransitions` lists those that are open.")
     notes: str | None = optional("Why; kept in the history when it comes to it.", limits.NOTES)
 
 
@@ -216,7 +216,7 @@ class RequestTransitionPayload:
 @strawberry.input(description="A decision on a request.")
 class ReviewTransitionInput:
     request_id: strawberry.ID = given("An OPEN request.", limits.Id("req"))
-    decision: words.Decision = given("What is decided.")
+    decision: enums.Decision = given("What is decided.")
     notes: str | None = optional("Why; kept with the decision.", limits.NOTES)
     expected_revision: int | None = optional(EXPECTED_REVISION, limits.Whole(2**31 - 1))
     expected_review_digest: str | None = optional(EXPECTED_DIGEST, limits.Text(64))

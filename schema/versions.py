@@ -14,7 +14,7 @@ from resolvers.reads.types import HEAVY
 from resolvers.rules import limits, objects
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
-from schema import links, words
+from schema import enums, links
 from schema.comparison import ONLY_CHANGED, VersionComparison
 from schema.deployments import deployments_of
 from schema.facets import VersionConnection
@@ -69,7 +69,7 @@ class Artifact:
 class DatasetUse:
     table: ClassVar = DatasetUseRow
 
-    role: words.DatasetRole = column("What for.")
+    role: enums.DatasetRole = column("What for.")
     dataset_version: links.DatasetVersion = one("The data.", "{c}.id = {t}.dataset_version_id")
 
 
@@ -78,9 +78,9 @@ class DatasetUse:
     " semantic versioning: see the values of Bump. Facts that either side does not state are not compared."
 )
 class VersionChange:
-    required_bump: words.Bump = column("The least bump that the change calls for.")
+    required_bump: enums.Bump = column("The least bump that the change calls for.")
     reasons: list[str] = column("Why, one sentence for each difference, the weightiest first.")
-    declared_bump: words.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
+    declared_bump: enums.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
     sufficient: bool = column("Whether the declared bump is at least the required one.")
 
 
@@ -93,7 +93,7 @@ class ModelVersion(Node):
 
     model: links.Model = one("The model that this is a version of.", "{c}.id = {t}.model_id")
     version: SemVer = expression("Its number, unique in the model for ever.", "array_to_string({t}.number, '.')")
-    stage: words.Stage = column("Where it is in its life.")
+    stage: enums.Stage = column("Where it is in its life.")
     description: str | None = column("What is new in it.", weight=TEXT)
     tags: list[str] = expression(
         "Its labels, in alphabetical order.",
@@ -139,7 +139,7 @@ class ModelVersion(Node):
     stage_history: list[StageTransition] = many(
         "Its steps, the oldest first.", "{c}.version_id = {t}.id", "{c}.position"
     )
-    allowed_transitions: list[words.Stage] = computed(
+    allowed_transitions: list[enums.Stage] = computed(
         "The stages that it may go to next.", {"stage": "{t}.stage"}, allowed
     )
     created_at: datetime = column("When it was registered.")
@@ -172,7 +172,7 @@ class ModelVersion(Node):
     promotion: links.PromotionCheck = bound(
         "A dry run of the step to a stage, for the caller.",
         FromQuery(DRY_RUN, "dry"),
-        (argument("targetStage", words.Stage, "The stage to go to."),),
+        (argument("targetStage", enums.Stage, "The stage to go to."),),
         weight=HEAVY,
     )
 
@@ -194,7 +194,7 @@ class VersionFilter:
     )
     project_id: strawberry.ID | None = optional("Of this project.")
     model_id: strawberry.ID | None = optional("Of this model.")
-    stage: list[words.Stage] | None = optional("In one of these stages.", limits.Several(20))
+    stage: list[enums.Stage] | None = optional("In one of these stages.", limits.Several(20))
     tags: list[str] | None = optional("With all of these tags.", limits.Several(20))
     any_tag: list[str] | None = optional("With at least one of these tags.", limits.Several(20))
     metrics: list[MetricCondition] | None = optional("With all of these metrics in their ranges.", limits.Several(20))
@@ -207,9 +207,9 @@ class VersionFilter:
 
 @strawberry.input(description="How versions are ordered; equal ones by id.")
 class VersionOrder:
-    by: words.VersionOrderField = given("What by.")
+    by: enums.VersionOrderField = given("What by.")
     metric: str | None = optional("The metric's name; only for METRIC, and needed there.")
-    direction: words.OrderDirection | None = given("Which way.", default=words.OrderDirection.DESC)
+    direction: enums.OrderDirection | None = given("Which way.", default=enums.OrderDirection.DESC)
 
 
 FILTER = argument("filter", VersionFilter | None, "Which versions; absent: all.", default=strawberry.UNSET)
@@ -218,7 +218,7 @@ ORDER_BY = argument("orderBy", VersionOrder | None, "In which order.", default=s
 
 @strawberry.input(description="That a version used a data set version, and what for.")
 class DatasetUseInput:
-    role: words.DatasetRole = given("What for.")
+    role: enums.DatasetRole = given("What for.")
     dataset_version_id: strawberry.ID = given("The data, of the same project.", limits.Id("dsv"))
 
 
@@ -238,7 +238,7 @@ class CreateVersionInput:
         "The number it shall have. Absent: `bump` decides it, or else the bump that the change requires; a model's"
         " first is 1.0.0."
     )
-    bump: words.Bump | None = optional("Which part of the parent's number to raise. Not together with `version`.")
+    bump: enums.Bump | None = optional("Which part of the parent's number to raise. Not together with `version`.")
     parent_version: SemVer | None = optional(
         "The version of this model that it was derived from. Absent: the highest below the new number.",
         null="it has no parent",

@@ -5,7 +5,7 @@ import strawberry
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
-from schema import links, words
+from schema import enums, links
 from schema.audit import AuditEvent
 from schema.fields import TEXT, argument, column, connection, expression, given, one, optional, payload
 from schema.nodes import Connection
@@ -19,7 +19,7 @@ class WebhookDelivery:
 
     id: strawberry.ID = column("Its id; what is sent carries the event's.")
     event: AuditEvent = one("The event.", "{c}.id = {t}.event_id")
-    status: words.DeliveryStatus = column("What became of it.")
+    status: enums.DeliveryStatus = column("What became of it.")
     attempts: int = column("How often it was sent.")
     next_at: datetime | None = column("When it is sent next; null where it is not.")
     attempted_at: datetime | None = column("When it was sent last.")
@@ -58,7 +58,7 @@ class Webhook:
         NEWEST_FIRST,
         argument(
             "status",
-            list[words.DeliveryStatus] | None,
+            list[enums.DeliveryStatus] | None,
             "Only deliveries with one of these statuses. Default: all.",
             default=strawberry.UNSET,
         ),
@@ -118,7 +118,7 @@ class ReplayDeliveryPayload:
 class ReplayDeliveriesInput:
     webhook_id: strawberry.ID = given("The webhook.", limits.Id("whk"))
     since: datetime | None = optional("Only deliveries that were due at this time or later. Default: all.")
-    status: list[words.DeliveryStatus] | None = optional(
+    status: list[enums.DeliveryStatus] | None = optional(
         "Only deliveries with one of these statuses. Default: FAILED.", limits.Several(3)
     )
 

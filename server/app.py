@@ -15,29 +15,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.errors import Refusal
 from schema import schema
-from server import graphiql
-from server.admission import Admission
-from server.callers import Callers
-from server.deadlines import Deadlines
-from server.documents import Documents
-from server.feed import Feed
-from server.gate import Gate, wants_page
-from server.health import healthz, readyz
-from server.housekeeping import housekeeping
-from server.http import JSON, GraphQLEndpoint, Refused, defect, over_http
-from server.keyring import Keyring
+from server.events.feed import Feed
+from server.events.sse import Streams, wants_events
+from server.events.subscriptions import Subscriptions
+from server.events.websockets import Sockets
+from server.http import graphiql
+from server.http.admission import Admission
+from server.http.deadlines import Deadlines
+from server.http.documents import Documents
+from server.http.endpoint import JSON, GraphQLEndpoint, Refused, defect, over_http
+from server.http.gate import Gate, wants_page
+from server.http.health import healthz, readyz
+from server.http.operations import Operations
+from server.http.pictures import Pictures
+from server.http.rates import Buckets
+from server.http.traffic import Routes
+from server.identity.callers import Callers
+from server.identity.keyring import Keyring
+from server.identity.oidc import Tokens
 from server.logs import configure_logs
-from server.oidc import Tokens
-from server.operations import Operations
-from server.parent import die_with_parent
-from server.pictures import Pictures
-from server.rates import Buckets
-from server.routes import Routes
-from server.settings import Settings
-from server.sockets import Sockets
-from server.streams import Streams, wants_events
-from server.subscriptions import Subscriptions
-from server.terms import terms_of
+from server.ops.background import housekeeping
+from server.ops.processes import die_with_parent
+from server.settings import Settings, mutation_settings_of
 from storage.engine import Database
 
 SWITCH_SECONDS = 0.0005
@@ -72,10 +71,10 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             await database.close()
 
     buckets = Buckets(settings.rate_per_second, settings.rate_burst)
-    terms = terms_of(settings)
+    mutation_settings = mutation_settings_of(settings)
     documents = Documents(schema._schema, settings.max_answer_bytes)  # noqa: SLF001 - Strawberry has no public name for it
     admission = Admission(settings)
-    operations = Operations(documents, database, buckets, admission, terms)
+    operations = Operations(documents, database, buckets, admission, mutation_settings)
     feed = Feed(database)
     endpoint = GraphQLEndpoint(
         operations, admission, Deadlines(settings.request_timeout), settings.max_body_bytes, settings.body_timeout
@@ -95,7 +94,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         middleware=[Middleware(ExceptionMiddleware, handlers={Exception: masked})],
         lifespan=lifespan,
     )
-    app.state.database, app.state.sealing = database, terms.sealing
+    app.state.database, app.state.sealing = database, mutation_settings.sealing
     tokens = Tokens(settings) if settings.oidc_issuer else None
     subscriptions = Subscriptions(operations, database, feed)
     streams = Streams(endpoint, subscriptions)

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resolvers.settings import MutationSettings
+from storage.sealing import Sealing, key_file
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # Verified with a public key. With a shared secret (HS256 and its like) whoever can verify a token could forge one.
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -230,3 +233,16 @@ def is_safe(address: str) -> bool:
 
 def _listed(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def sealing_of(settings: Settings) -> Sealing:
+    return Sealing(settings.secrets_key, key_file(settings.data_dir))
+
+
+def mutation_settings_of(settings: Settings) -> MutationSettings:
+    return MutationSettings(
+        sealing=sealing_of(settings),
+        webhooks_per_project=settings.webhooks_per_project,
+        private_webhooks=settings.webhook_private,
+        keep_answer_hours=settings.keep_answer_hours,
+    )

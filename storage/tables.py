@@ -2,13 +2,13 @@
 
 from storage.approvals import Approval, TransitionRequest
 from storage.audit import AuditChain, AuditEvent, AuditFed, AuditUnfed
+from storage.background import DailyRun, IdempotentAnswer
 from storage.base import metadata
 from storage.cards import ModelCard, ModelCardRevision
 from storage.checkpoints import CheckpointReport
 from storage.datasets import Dataset, DatasetParent, DatasetVersion
 from storage.deployments import Deployment, HealthReport
 from storage.experiments import Experiment
-from storage.housekeeping import DailyRun, IdempotentAnswer
 from storage.keys import ApiKey
 from storage.models import Model
 from storage.policies import PolicyChange, ProjectPolicy

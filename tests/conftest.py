@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
 
-from server import accounts
 from server.app import make_app
+from server.ops import key_commands
 from server.settings import Settings
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
@@ -132,7 +132,7 @@ async def database(make_database: Callable[[], Any]) -> Cluster:
 async def make_key(app_url: str, email: str = "ana@example.com", **wanted: Any) -> str:
     """A person's key: of one who administers the instance, or who has a `role` in a `project`."""
     known: dict[str, Any] = {"kind": PrincipalKind.USER, "administers": "role" not in wanted}
-    return await accounts.make_key(app_url, "test", email, **(known | wanted))
+    return await key_commands.make_key(app_url, "test", email, **(known | wanted))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from resolvers.rules import access
 from resolvers.rules.access import MUTATIONS, READS, ROUTES, SCOPES, Need
 from schema import schema
 from tests.conftest import Cluster, Registry, connect
-from tests.filled import INPUTS, mutation_of
+from tests.support.filled import INPUTS, mutation_of
 from tests.test_http import app_of
 
 SCHEMA = schema._schema

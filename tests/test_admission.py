@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from resolvers.errors import RateLimited, Unavailable
-from server.admission import Places, Turns
-from server.operations import POINTS_PER_SECOND
+from server.http.admission import Places, Turns
+from server.http.operations import POINTS_PER_SECOND
 from tests.conftest import Cluster, Registry, make_key, make_project
 from tests.test_gate import READ, SLOW
 from tests.test_http import app_of, asked, call, locked_projects
@@ -102,7 +102,7 @@ async def test_the_payload_of_a_mutation_is_charged_as_a_query_is_and_a_dear_one
 ) -> None:
     registry = await make_registry(database, rate_per_second=0.001, rate_burst=500_000)
     project = await make_project(registry)
-    monkeypatch.setattr("server.operations.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("server.http.operations.FREE_SECONDS", 0.0)
     bucket = app_of(registry).api.endpoint.operations.buckets
     spent: list[int] = []
     monkeypatch.setattr(bucket, "spend", lambda who, cost: spent.append(cost))

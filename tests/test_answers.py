@@ -11,11 +11,11 @@ import pytest
 from graphql import get_introspection_query, strip_ignored_characters
 
 from resolvers.reads.finishing import Finishing, Repeat
-from resolvers.rules import comparison_markdown
+from resolvers.renderings import comparison_markdown
 from schema import schema
-from server import introspection
-from server.documents import Documents, Prepared
-from server.introspection import POINTS_PER_FIELD, is_usual
+from server.http import introspection
+from server.http.documents import Documents, Prepared
+from server.http.introspection import POINTS_PER_FIELD, is_usual
 from tests.conftest import Cluster, Registry, make_project
 from tests.test_http import app_of, times
 
@@ -316,7 +316,7 @@ def counting_introspection(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return result, taken
 
     original = introspection.introspect
-    monkeypatch.setattr("server.operations.introspect", introspect)
+    monkeypatch.setattr("server.http.operations.introspect", introspect)
     return asked
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from resolvers.errors import RateLimited
-from server import attempts
-from server.attempts import Attempts, network_of
+from server.identity import attempts
+from server.identity.attempts import Attempts, network_of
 from storage.secrets import new_secret
 from tests.conftest import Cluster, Registry
 

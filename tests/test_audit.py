@@ -20,18 +20,19 @@ import pytest_asyncio
 import rfc8785
 from click.testing import CliRunner
 
-from server import checkpointing, command
-from server import options as settings_options
-from server.audit import database_outcome
-from server.checkpointing import AuditContradiction, Checkpoints
-from server.checkpoints import Checkpoint, CheckpointsBroken, Trust, read_checkpoints
-from server.demo import CHURN, DEMAND, PROJECT, fill
+from server.audit import checkpointing
+from server.audit.checkpointing import AuditContradiction, Checkpoints
+from server.audit.checkpoints import Checkpoint, CheckpointsBroken, Trust, read_checkpoints
+from server.audit.signing import KeyUnusable, public_key, signing_key
+from server.audit.verify import database_outcome
+from server.ops import cli
+from server.ops import options as settings_options
+from server.ops.demo import CHURN, DEMAND, PROJECT, fill
 from server.settings import Settings
-from server.signing import KeyUnusable, public_key, signing_key
 from storage import chains
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
-from tests.live import LINEAL
+from tests.support.live import LINEAL
 
 SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
 
@@ -90,7 +91,7 @@ class Kept:
 
     def lineal(self, *arguments: str | Path) -> tuple[int, str]:
         given = ["audit", *map(str, arguments)]
-        result = CliRunner().invoke(command.main, given)
+        result = CliRunner().invoke(cli.main, given)
         return result.exit_code, result.output
 
     def verify(self, data_dir: Path | None = None) -> tuple[int, str]:
@@ -558,7 +559,7 @@ async def test_a_checkpoint_given_up_while_it_waits_for_its_turn_leaves_nothing_
 REPEATEDLY = """
 import asyncio, sys
 from pathlib import Path
-from server.checkpointing import Checkpoints
+from server.audit.checkpointing import Checkpoints
 from storage import chains
 from storage.engine import short_engine
 async def main(url, folder, times):

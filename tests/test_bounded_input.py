@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from server.limits import check_variables
+from server.http.query_limits import check_variables
 from tests.conftest import Registry
 from tests.test_http import READ, asked, call, cost_of, first_time
 from tests.test_versions import CREATE

@@ -19,11 +19,11 @@ from resolvers.rules.actions import ACTIONS
 from schema import schema
 from server.app import make_app
 from server.settings import Settings
-from tests import oracle
-from tests.canaries import Neighbours, leaked, two_projects
 from tests.conftest import connect
-from tests.generated import Generated, operations
-from tests.live import at_full_length
+from tests.support import oracle
+from tests.support.canaries import Neighbours, leaked, two_projects
+from tests.support.generated import Generated, operations
+from tests.support.live import at_full_length
 
 IN_THE_SUITE, AT_FULL_LENGTH = 300, 5_000
 SCHEMA = schema._schema

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.conftest import Registry
-from tests.live import at_full_length
+from tests.support.live import at_full_length
 from tests.test_versions import CREATE
 
 UPDATE = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard {

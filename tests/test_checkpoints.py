@@ -11,7 +11,15 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resolvers.rules.chains import Head
-from server.checkpoints import Checkpoint, CheckpointsBroken, History, Trust, read_checkpoints, read_line, signed_line
+from server.audit.checkpoints import (
+    Checkpoint,
+    CheckpointsBroken,
+    History,
+    Trust,
+    read_checkpoints,
+    read_line,
+    signed_line,
+)
 
 KEY = Ed25519PrivateKey.generate()
 AT = "2026-11-03T10:00:00.000000Z"

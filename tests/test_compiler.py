@@ -25,20 +25,20 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from resolvers.rules.search import tsquery
 from schema import schema
-from server.admission import Admission
-from server.documents import Documents
-from server.operations import Operations, Request
-from server.rates import Buckets
+from server.http.admission import Admission
+from server.http.documents import Documents
+from server.http.operations import Operations, Request
+from server.http.rates import Buckets
 from server.settings import Settings
 from storage.engine import Database
-from tests import oracle
 from tests.conftest import Cluster, connect
-from tests.generated import Generated, operations
-from tests.generated_deployments import deploy, feed, hook
-from tests.generated_governance import govern
-from tests.generated_rows import Rows, insert, registry_rows, wide_rows
-from tests.live import at_full_length
-from tests.oracle import Oracle, Row
+from tests.support import oracle
+from tests.support.generated import Generated, operations
+from tests.support.generated_deployments import deploy, feed, hook
+from tests.support.generated_governance import govern
+from tests.support.generated_rows import Rows, insert, registry_rows, wide_rows
+from tests.support.live import at_full_length
+from tests.support.oracle import Oracle, Row
 
 IN_THE_SUITE, AT_FULL_LENGTH = 500, 10_000
 ALPHA = ["proj_alpha"]

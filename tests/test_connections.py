@@ -17,9 +17,9 @@ from unittest.mock import Mock
 import pytest
 import pytest_asyncio
 
-from server.connections import Connections, Counted
+from server.http.connections import Connections, Counted
 from tests.conftest import make_key
-from tests.live import Live, eventually, lineal
+from tests.support.live import Live, eventually, lineal
 
 LIMIT = 40
 BODIES = 5

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server.signing import public_key_file, signing_key
-from server.start import key_file, write_secret
+from server.audit.signing import public_key_file, signing_key
+from server.ops.bootstrap import key_file, write_secret
 from storage import data_folder
 from storage.data_folder import database_passwords, keep_small, make_private, private, socket_folder
-from tests.live import Live, eventually, lineal
+from tests.support.live import Live, eventually, lineal
 
 OPEN_TO_ALL = ("sh", "-c", 'umask 0; exec "$@"', "sh")
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.deadlines import Deadlines
+from server.http.deadlines import Deadlines
 
 
 async def test_what_takes_too_long_is_given_up_and_the_task_goes_on() -> None:

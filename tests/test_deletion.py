@@ -13,13 +13,13 @@ import pytest_asyncio
 
 from resolvers.rollouts import DONE
 from resolvers.rules.actions import ACTIONS
-from server import deletion
-from server.deletion import delete_by_age
+from server.ops import deletion
+from server.ops.deletion import delete_by_age
 from server.settings import Settings
 from storage.engine import Database
 from storage.vocabulary import TransitionRequestStatus
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
-from tests.receivers import happen, listen
+from tests.support.receivers import happen, listen
 
 ROOT = Path(__file__).parent.parent
 NOBODY = "http://127.0.0.1:9/nobody"
@@ -203,7 +203,7 @@ def _nouns(node: ast.AST) -> list[str]:
 
 
 def test_every_action_that_is_recorded_is_listed() -> None:
-    files = [file for floor in ("storage", "resolvers", "server") for file in (ROOT / floor).glob("*.py")]
+    files = [file for floor in ("storage", "resolvers", "server") for file in (ROOT / floor).rglob("*.py")]
     recorded = {action for file in files for action in actions_in(file.read_text())} - NO_ACTIONS
     assert len(recorded) > 35
     assert recorded <= set(ACTIONS)

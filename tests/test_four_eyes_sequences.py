@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from storage.vocabulary import PrincipalKind
 from tests.conftest import CONFIRM, Cluster, Registry, connect, make_key
-from tests.live import at_full_length
+from tests.support.live import at_full_length
 
 pytestmark = pytest.mark.long
 

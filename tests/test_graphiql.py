@@ -25,8 +25,8 @@ from graphql.language import OperationDefinitionNode
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from server import graphiql
-from tests.browser import CHROMIUM, WITHOUT_CHROMIUM, Page, browser
+from server.http import graphiql
+from tests.support.browser import CHROMIUM, WITHOUT_CHROMIUM, Page, browser
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "schema.graphql"
@@ -203,13 +203,13 @@ def test_set_up_goes_on_with_one_sentence_where_npm_is(npm: str | None, tmp_path
     assert answer.returncode == 0
     assert answer.stdout == ""
     assert re.fullmatch(r"GraphiQL will load its files from a CDN, because .+\.\n", answer.stderr)
-    assert list((tmp_path / "server").iterdir()) == []
+    assert list((tmp_path / "server" / "http").iterdir()) == []
 
 
 def set_up(root: Path, npm: str | None) -> subprocess.CompletedProcess[str]:
     """Runs a copy of the script where the only commands are those that it needs, and the given npm."""
-    for name in ("bin", "scripts", "server"):
-        (root / name).mkdir()
+    for name in ("bin", "scripts", "server/http"):
+        (root / name).mkdir(parents=True)
     for name in ("package.json", "package-lock.json", ".npmrc", "scripts/setup-graphiql"):
         shutil.copy(ROOT / name, root / name)
     for command in ("sh", "dirname", "cat", "cksum", "mktemp", "rm", "cp", "mkdir", "mv"):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-AUDITS = Path(__file__).with_name("graphql_over_http.mjs")
+AUDITS = Path(__file__).parent / "support" / "graphql_over_http.mjs"
 PACKAGES = ("graphql-http@1.23.1", "graphql@16.11.0")
 needs_npm = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs node and npm")
 

@@ -17,7 +17,7 @@ import pytest
 
 from resolvers.rules.cards import SECTIONS
 from tests.conftest import Cluster, Registry, connect, make_key
-from tests.live import at_full_length
+from tests.support.live import at_full_length
 
 BEGIN, MONTH = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=31)
 TICK = timedelta(microseconds=1)

@@ -36,8 +36,14 @@ NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os",
 # The one way of a server process to its database, and what has a connection of its own: commands, set-up, the server.
 DOOR = {f"storage/{name}.py" for name in ("connections", "engine", "outages", "reads")}
 ON_THEIR_OWN = {
-    *("server/accounts.py", "server/audit.py", "server/demo.py", "server/exports.py", "server/start.py"),
-    "server/sealed.py",
+    *(
+        "server/ops/key_commands.py",
+        "server/audit/verify.py",
+        "server/ops/demo.py",
+        "server/audit/exports.py",
+        "server/ops/bootstrap.py",
+    ),
+    "server/ops/sealed_secrets.py",
     *("storage/embedded.py", "storage/migrate.py"),
 }
 WAYS = {"connect", "create_pool", "create_async_engine", "create_engine", "make_engine", "short_engine", "AsyncSession"}

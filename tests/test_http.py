@@ -17,10 +17,10 @@ from graphql import get_introspection_query
 from sqlalchemy import make_url
 
 from schema import schema
-from server.documents import Documents, RequestError
-from server.http import answer_in
+from server.http.documents import Documents, RequestError
+from server.http.endpoint import answer_in
 from tests.conftest import Cluster, Registry, connect, make_key, run_sql
-from tests.relay import Relay
+from tests.support.relay import Relay
 
 GRAPHQL = "application/graphql-response+json"
 PROMISE = 0.1  # seconds of processor time for whatever is refused
@@ -224,7 +224,7 @@ WRONG = {
 @pytest.fixture
 def first_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Documents are not known already, and what the suite has on its heap is not for the server's collector to walk."""
-    monkeypatch.setattr("server.documents.MAX_KEPT_LENGTH", -1)
+    monkeypatch.setattr("server.http.documents.MAX_KEPT_LENGTH", -1)
     gc.collect()
     gc.freeze()
     yield
@@ -475,7 +475,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     log = Log()
-    monkeypatch.setattr("server.operations.log", log)
+    monkeypatch.setattr("server.http.operations.log", log)
     return log
 
 
@@ -483,7 +483,9 @@ async def broken(*_: Any, **__: Any) -> Any:
     raise ZeroDivisionError("the word is xyzzy")
 
 
-@pytest.mark.parametrize("place", ["server.operations.Operations._read", "server.operations.Operations.answer"])
+@pytest.mark.parametrize(
+    "place", ["server.http.operations.Operations._read", "server.http.operations.Operations.answer"]
+)
 async def test_a_defect_is_masked_and_found_in_the_log_by_its_request_id(
     registry: Registry, log: Log, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -512,7 +514,7 @@ async def test_a_defect_in_one_mutation_leaves_the_others(
 async def test_a_defect_in_finding_the_caller_is_masked(
     registry: Registry, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.keyring.Keyring.principal", broken)
+    monkeypatch.setattr("server.identity.keyring.Keyring.principal", broken)
     reply = await call(registry, asked(READ))
     assert (reply.status, reply.error()["code"]) == (500, "INTERNAL")
     assert reply.error()["requestId"] == reply.headers["x-request-id"] == log.events[0]["request_id"]

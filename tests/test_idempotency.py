@@ -17,10 +17,10 @@ import pytest
 import pytest_asyncio
 
 from resolvers.idempotency import FORGET
-from resolvers.terms import Terms
+from resolvers.settings import MutationSettings
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
-from tests.live import Live, at_full_length, eventually, has_ended, lineal
+from tests.support.live import Live, at_full_length, eventually, has_ended, lineal
 from tests.test_kills import (
     Kill,
     assert_chains_intact,
@@ -37,7 +37,7 @@ mutation($input: CreateVersionInput!) { createVersion(input: $input) { warnings 
 """
 SET_MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
 
-KEPT_HOURS = Terms().keep_answer_hours
+KEPT_HOURS = MutationSettings().keep_answer_hours
 
 
 def new_key() -> str:

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from resolvers.errors import Unavailable
-from server import keyring as keys
-from server.accounts import all_keys, end_key
-from server.keyring import Keyring
-from server.rejections import Rejected
+from server.identity import keyring as keys
+from server.identity.keyring import Keyring
+from server.identity.rejections import Rejected
+from server.ops.key_commands import all_keys, end_key
 from storage.engine import Database
 from storage.secrets import hash_of, is_well_formed, new_secret
 from storage.vocabulary import PrincipalKind, Role

@@ -23,11 +23,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server.parent import PortTaken, listen
+from server.ops.processes import PortTaken, listen
 from server.settings import Settings
 from storage.data_folder import SUPERUSER, database_passwords, database_url
 from tests.conftest import POLICY
-from tests.live import (
+from tests.support.live import (
     LINEAL,
     OK,
     UNREACHABLE,

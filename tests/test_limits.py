@@ -10,8 +10,8 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from resolvers.errors import QueryTooComplex
 from schema import schema
-from server.costs import cost_of
-from server.limits import check_document, check_text, check_variables
+from server.http.costs import cost_of
+from server.http.query_limits import check_document, check_text, check_variables
 from tests.conftest import Registry
 
 SCHEMA = schema._schema

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import POLICY
-from tests.live import Live, at_full_length, eventually, lineal
+from tests.support.live import Live, at_full_length, eventually, lineal
 from tests.test_kills import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
 
 pytestmark = pytest.mark.long

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from resolvers.rules import limits
 from resolvers.rules.locations import credential_in, without_credentials
-from server.audit import database_outcome
+from server.audit.verify import database_outcome
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
-from tests.receivers import fine, listen, receiving, send_due, sending
+from tests.support.receivers import fine, listen, receiving, send_due, sending
 from tests.test_subscriptions import served as served  # noqa: PLC0414 - a fixture
 from tests.test_subscriptions import subscribed
 from tests.test_versions import CREATE

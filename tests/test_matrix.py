@@ -16,12 +16,12 @@ from graphql import get_named_type, get_nullable_type, is_input_object_type, is_
 
 from resolvers.rules.access import MUTATIONS, ROUTES, SCOPES, Need
 from schema import schema
-from server.keyring import Keyring
-from server.rejections import Rejected
+from server.identity.keyring import Keyring
+from server.identity.rejections import Rejected
 from storage.engine import Database
-from tests import oracle
 from tests.conftest import Registry, connect
-from tests.filled import INPUTS, LEFT_OUT, Filled, Input, assert_well_formed, mutation_of, write
+from tests.support import oracle
+from tests.support.filled import INPUTS, LEFT_OUT, Filled, Input, assert_well_formed, mutation_of, write
 from tests.test_compiler import everything
 
 QUERY: Any = schema._schema.query_type

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.floods import Connection
-from tests.live import OK, Live, at_full_length, descendants, lineal, name_of
+from tests.support.floods import Connection
+from tests.support.live import OK, Live, at_full_length, descendants, lineal, name_of
 from tests.test_http import times
 
 MOST = 512  # MiB

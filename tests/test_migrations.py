@@ -8,7 +8,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import make_url
 
-from server.audit import database_outcome
+from server.audit.verify import database_outcome
 from storage.engine import short_engine
 from storage.migrate import _config, migrate
 from tests.conftest import EXTERNAL, Cluster, Registry, connect, make_key, run_sql

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from tests.floods import Connection
-from tests.live import Live, at_full_length, lineal
+from tests.support.floods import Connection
+from tests.support.live import Live, at_full_length, lineal
 
 FLOODS = [
     "introspection",
@@ -99,7 +99,7 @@ async def serve(scene: Scene, seconds: float) -> Served:
 
 
 def flooding(scene: Scene, kind: str, seconds: float) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.floods", kind, str(scene.port), scene.flood, str(seconds)]
+    command = [sys.executable, "-m", "tests.support.floods", kind, str(scene.port), scene.flood, str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 from jwt.algorithms import get_default_algorithms
 from pydantic import ValidationError
 
-from server import issuer, oidc
-from server.issuer import KeysUnavailable
-from server.oidc import Tokens, Verified
-from server.rejections import Reason, Rejected
+from server.identity import issuer, oidc
+from server.identity.issuer import KeysUnavailable
+from server.identity.oidc import Tokens, Verified
+from server.identity.rejections import Reason, Rejected
 from server.settings import ASYMMETRIC, Settings
 from storage.vocabulary import PrincipalKind
 from tests.conftest import Cluster, Registry, make_key, make_project
@@ -870,7 +870,7 @@ def test_an_issuer_has_no_query_and_no_fragment(end: str) -> None:
 def test_the_command_names_the_option_that_is_wrong() -> None:
     from click.testing import CliRunner
 
-    from server.command import main
+    from server.ops.cli import main
 
     told = CliRunner().invoke(main, ["serve", "--oidc-algorithms", "HS256"])
     assert told.exit_code == 2

@@ -25,18 +25,18 @@ from websockets.asyncio.client import connect as open_socket
 
 from resolvers.errors import Unavailable
 from resolvers.refusals import DRIVER_ERRORS, meaning
-from server import sockets
 from server.app import make_app
-from server.housekeeping import LAST_SECONDS, every, housekeeping
-from server.outside import new_client
+from server.events import websockets
+from server.events.receivers import new_client
+from server.events.webhooks import Sender
+from server.ops.background import LAST_SECONDS, every, housekeeping
 from server.settings import Settings
-from server.webhooks import Sender
 from storage.data_folder import urls_of_running
 from storage.engine import Database
 from storage.outages import DatabaseAway
 from tests.conftest import SEALING, Cluster, Registry, connect, make_key, make_project
-from tests.live import Live, at_full_length, children, eventually, has_ended, lineal
-from tests.relay import Relay
+from tests.support.live import Live, at_full_length, children, eventually, has_ended, lineal
+from tests.support.relay import Relay
 from tests.test_subscriptions import EVENTS, Stream, subscribed, tell
 from tests.test_versions import CREATE
 
@@ -370,7 +370,7 @@ async def test_whoever_is_cancelled_does_not_wait_for_the_server(database: Clust
 async def test_a_socket_whose_key_cannot_be_looked_up_is_told_so(
     asker: Asker, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "INIT_SECONDS", 0.3)
+    monkeypatch.setattr(websockets, "INIT_SECONDS", 0.3)
     relay.fall_silent()
     answer = await replace(asker, registry=asker.registry.with_key(asker.unknown.pop())).socket()
     assert answer.seconds < IN_TIME and "cannot be reached" in answer.message

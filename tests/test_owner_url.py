@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from server.owner_url import without_owner_url
+from server.ops.owner_url import without_owner_url
 from storage.data_folder import OWNER, SUPERUSER, database_passwords
 from tests.conftest import Cluster
-from tests.live import OK, Live, eventually, lineal
+from tests.support.live import OK, Live, eventually, lineal
 
 KNOWN_TO_OWNER = "only-the-owner-knows-this"
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from resolvers.rules import lineage_picture
+from resolvers.renderings import lineage_picture
 from tests.conftest import Cluster, Registry
-from tests.filled import Filled
+from tests.support.filled import Filled
 
 SVG = "{http://www.w3.org/2000/svg}"
 CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 import rfc8785
 
-from server import checkpointing
-from server.checkpointing import Checkpoints, checkpoint
-from server.demo import PROJECT
-from server.signing import KeyUnusable, key_id, public_key, signing_key
+from server.audit import checkpointing
+from server.audit.checkpointing import Checkpoints, checkpoint
+from server.audit.signing import KeyUnusable, key_id, public_key, signing_key
+from server.ops.demo import PROJECT
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, make_key, run_sql
-from tests.live import LINEAL, lineal
+from tests.support.live import LINEAL, lineal
 from tests.test_audit import BEHIND, NO_VERDICT, SOUND, TAMPERED, Kept, copied, empty, kept, sample
 
 __all__ = ["empty", "kept", "sample"]  # fixtures

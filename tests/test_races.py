@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import EXTERNAL, POLICY
-from tests.live import OK, Live, Reply, at_full_length, at_once, codes, eventually, lineal
+from tests.support.live import OK, Live, Reply, at_full_length, at_once, codes, eventually, lineal
 
 pytestmark = pytest.mark.long
 

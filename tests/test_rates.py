@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resolvers.errors import RateLimited
-from server.rates import Buckets
+from server.http.rates import Buckets
 from tests.conftest import Cluster, make_key
 
 ALL = "{ projects(first: 50) { nodes { models(first: 100) { nodes { id } } } } }"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from server.demo import fill
+from server.ops.bootstrap import ADMIN
+from server.ops.demo import fill
 from server.settings import Settings
-from server.start import ADMIN
 from tests.conftest import make_key
 
 TOUR = re.compile(r"```graphql\n(.*?)```\n```json\n(.*?)```", re.DOTALL)

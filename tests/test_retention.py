@@ -22,8 +22,8 @@ from resolvers.versions import create_version
 from storage import retention as stored
 from storage.engine import Database
 from tests.conftest import POLICY, Cluster, Registry, connect, run_sql
-from tests.generated_old_versions import OldVersions, insert, old_versions
-from tests.live import at_full_length, eventually
+from tests.support.generated_old_versions import OldVersions, insert, old_versions
+from tests.support.live import at_full_length, eventually
 from tests.test_kills import assert_chains_intact
 
 CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id parent { id } } } }"

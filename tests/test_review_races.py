@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import CONFIRM, EXTERNAL, PENDING, POLICY
-from tests.live import OK, Live, Reply, at_full_length, at_once, codes, lineal, reply_in
+from tests.support.live import OK, Live, Reply, at_full_length, at_once, codes, lineal, reply_in
 from tests.test_kills import assert_chains_intact
 
 pytestmark = pytest.mark.long

@@ -17,10 +17,10 @@ import pytest
 from websockets import ConnectionClosed, Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.accounts import make_key
+from server.ops.key_commands import make_key
 from storage.data_folder import urls_of_running
 from storage.vocabulary import PrincipalKind, Role
-from tests.live import Live, at_full_length, lineal, open_files
+from tests.support.live import Live, at_full_length, lineal, open_files
 from tests.test_kills import CREATE_PROJECT, CREATE_VERSION
 
 pytestmark = pytest.mark.long

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from server.audit import database_outcome
+from server.audit.verify import database_outcome
 from storage.data_folder import urls_of_running
-from tests.live import OK, UNREACHABLE, Live, at_full_length, eventually, has_ended, lineal, spread
+from tests.support.live import OK, UNREACHABLE, Live, at_full_length, eventually, has_ended, lineal, spread
 from tests.test_deployments import DEPLOY, REPORT
 from tests.test_kills import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
 

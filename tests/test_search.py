@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from storage.vocabulary import Stage
-from tests import oracle_knowledge
 from tests.conftest import Cluster, Registry
-from tests.generated_rows import registry_rows
-from tests.live import at_full_length
-from tests.oracle import Data, Row
+from tests.support import oracle_knowledge
+from tests.support.generated_rows import registry_rows
+from tests.support.live import at_full_length
+from tests.support.oracle import Data, Row
 from tests.test_compiler import Compared, compare, filled
 from tests.test_tags import ADD, REMOVE
 from tests.test_versions import CREATE

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from standardwebhooks import Webhook as Verifier
 
 from resolvers.webhooks import bound_to
-from server.sealed import seal_anew, seal_clear_secrets
+from server.ops.bootstrap import prepare
+from server.ops.sealed_secrets import seal_anew, seal_clear_secrets
 from server.settings import Settings
-from server.start import prepare
 from storage.engine import short_engine
 from storage.sealing import Sealing, SealingUnusable, id_in, key_file, new_key
 from tests.conftest import SECRETS_KEY, Cluster, Registry, connect, make_project, run_sql
-from tests.live import LINEAL
-from tests.receivers import MAKE, fine, happen, listen, receiving, send_due, sending
+from tests.support.live import LINEAL
+from tests.support.receivers import MAKE, fine, happen, listen, receiving, send_due, sending
 
 CLEAR = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOBODY = "http://127.0.0.1:9/nobody"

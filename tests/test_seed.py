@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from server.demo import fill
+from server.ops.demo import fill
 from server.settings import Settings
 from storage.vocabulary import PrincipalKind
 from tests.conftest import Registry, make_key

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from server import callers, keyring, sockets, subscriptions
-from server.accounts import all_keys, end_key
+from server.events import subscriptions, websockets
+from server.identity import callers, keyring
+from server.ops.key_commands import all_keys, end_key
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
 from tests.test_http import app_of
 from tests.test_subscriptions import EVENTS, new
@@ -24,7 +25,7 @@ PROJECT = "query($id: ID!) { project(id: $id) { id name } }"
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is looked at again at once: what is to be seen is whether it is."""
     monkeypatch.setattr(keyring, "TRUSTED_SECONDS", 0.0)
-    for module in (callers, sockets, subscriptions):
+    for module in (callers, websockets, subscriptions):
         monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
 
 

@@ -9,12 +9,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server.audit import database_outcome
-from server.demo import MARIA, PROJECT, fill
+from server.audit.verify import database_outcome
+from server.ops.demo import MARIA, PROJECT, fill
 from server.settings import Settings
 from storage.migrate import OUTSIDE
 from tests.conftest import Cluster, Registry, connect, make_key, run_sql
-from tests.receivers import MAKE
+from tests.support.receivers import MAKE
 from tests.test_tied_rights import APPEND, event
 from tests.test_versions import CREATE
 

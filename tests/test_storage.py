@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server.demo import fill
+from server.ops.demo import fill
 from server.settings import Settings
 from storage.migrate import SchemaTooNew, migrate
 from tests.conftest import Cluster, connect

@@ -17,13 +17,14 @@ from websockets import ConnectionClosed, InvalidStatus, NegotiationError, Subpro
 from websockets.asyncio.client import ClientConnection, connect
 
 from resolvers.errors import RateLimited
-from server import attempts, keyring, sockets, subscriptions
 from server.app import make_app
-from server.connections import Connections
-from server.feed import QUEUE, Listener
-from server.gate import Gate
-from server.protocols import protocols
-from server.rates import Buckets
+from server.events import subscriptions, websockets
+from server.events.feed import QUEUE, Listener
+from server.http.connections import Connections
+from server.http.gate import Gate
+from server.http.protocols import protocols
+from server.http.rates import Buckets
+from server.identity import attempts, keyring
 from server.settings import Settings
 from storage.feed import BATCH, Event
 from storage.secrets import hash_of
@@ -359,7 +360,7 @@ async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: 
     project = await make_project(served)
     long = {**new(project), "parameters": {"text": "x" * 20_000}}
     query = EVENTS.replace("seq }", "seq subject { ... on ModelVersion { parameters } } }")
-    kept = served.app.sockets.subscriptions._shared  # type: ignore[attr-defined]
+    kept = served.app.websockets.subscriptions._shared  # type: ignore[attr-defined]
     async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
         await asyncio.sleep(0.1)
         before = len(kept)
@@ -511,7 +512,7 @@ async def test_a_caller_is_identified_anew_at_each_subscription(
     served: Registry, database: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing but subscribing looks.
-    monkeypatch.setattr(sockets, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(websockets, "CHECK_SECONDS", 60.0)
     monkeypatch.setattr(keyring, "TRUSTED_SECONDS", 0.0)
     project, email = await make_project(served), f"{secrets.token_hex(6)}@example.com"
     member = await make_key(database.app_url, email, project=project, role="VIEWER")

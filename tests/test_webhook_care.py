@@ -10,10 +10,10 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from resolvers import webhooks as write_webhooks
-from server.outside import new_client
-from server.webhooks import Sender
+from server.events.receivers import new_client
+from server.events.webhooks import Sender
 from tests.conftest import SEALING, Cluster, Registry, connect, make_key, run_sql
-from tests.receivers import (
+from tests.support.receivers import (
     MAKE,
     REPLAY,
     Receiver,

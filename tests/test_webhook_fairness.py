@@ -14,7 +14,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.live import OK, Live, at_full_length, eventually, lineal, spread
+from tests.support.live import OK, Live, at_full_length, eventually, lineal, spread
 
 pytestmark = pytest.mark.long
 

@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from server import webhooks
-from server.webhooks import PER_FAILING, PER_PROJECT, Sender
+from server.events import webhooks
+from server.events.webhooks import PER_FAILING, PER_PROJECT, Sender
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
-from tests.live import eventually
-from tests.receivers import MAKE, REPLAY, Receiver, deliveries, fine, happen, listen, receiving, send_due, sending
+from tests.support.live import eventually
+from tests.support.receivers import (
+    MAKE,
+    REPLAY,
+    Receiver,
+    deliveries,
+    fine,
+    happen,
+    listen,
+    receiving,
+    send_due,
+    sending,
+)
 
 NOBODY = "http://127.0.0.1:9/nobody"
 

@@ -9,10 +9,21 @@ import pytest_asyncio
 from standardwebhooks import Webhook as Verifier
 
 from resolvers.rules.webhooks import WAITS, outcome
-from server import webhooks
-from server.webhooks import Sender
+from server.events import webhooks
+from server.events.webhooks import Sender
 from tests.conftest import Cluster, Registry, connect, make_project
-from tests.receivers import MAKE, REPLAY, deliveries, fine, happen, listen, now_due, receiving, send_due, sending
+from tests.support.receivers import (
+    MAKE,
+    REPLAY,
+    deliveries,
+    fine,
+    happen,
+    listen,
+    now_due,
+    receiving,
+    send_due,
+    sending,
+)
 
 
 @pytest_asyncio.fixture

@@ -11,14 +11,14 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
-from resolvers.rules.card_cyclone_dx import card_cyclone_dx
-from resolvers.rules.card_hugging_face import card_hugging_face
-from resolvers.rules.card_markdown import card_markdown
+from resolvers.renderings.card_cyclone_dx import card_cyclone_dx
+from resolvers.renderings.card_hugging_face import card_hugging_face
+from resolvers.renderings.card_markdown import card_markdown
+from resolvers.renderings.markdown import escaped, paragraphs, table
 from resolvers.rules.cards import completeness, generated, missing
-from resolvers.rules.markdown import escaped, paragraphs, table
 from resolvers.rules.references import is_iri_reference, known_digest
-from tests.generated_cards import cards
-from tests.oracle import Row
+from tests.support.generated_cards import cards
+from tests.support.oracle import Row
 
 VERSIONS = list(cards(seed=1, count=1_000))
 EMPTY: tuple[Any, ...] = (None, "", [], {})

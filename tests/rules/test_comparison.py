@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from resolvers.renderings.comparison_markdown import markdown
 from resolvers.rules import comparison
-from resolvers.rules.comparison_markdown import markdown
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.same import same
 

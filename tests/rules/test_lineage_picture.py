@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from resolvers.rules.lineage_picture import HEIGHT, MOST_DRAWN, MOST_EDGES, draw
+from resolvers.renderings.lineage_picture import HEIGHT, MOST_DRAWN, MOST_EDGES, draw
 from storage.vocabulary import LineageDirection
 
 BOTH = LineageDirection.BOTH

@@ -1,4 +1,4 @@
-from resolvers.rules.mermaid import draw
+from resolvers.renderings.mermaid import draw
 
 
 def test_a_graph_is_drawn_from_its_sources_down_with_stages_marked() -> None:

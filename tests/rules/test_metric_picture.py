@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.rules.metric_picture import FEW, WIDTH, Scale, draw
-from resolvers.rules.svg import MARGIN, width_of
+from resolvers.renderings.metric_picture import FEW, WIDTH, Scale, draw
+from resolvers.renderings.svg import MARGIN, width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.rules.svg import Key, add, cut, sheet, width_of
+from resolvers.renderings.svg import Key, add, cut, sheet, width_of
 
 ODD = st.text(st.characters(exclude_categories=()), max_size=200)
 

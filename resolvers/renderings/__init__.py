@@ -1,0 +1,1 @@
+"""Pure renderings: values in, text or pictures out. They decide nothing."""

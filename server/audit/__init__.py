@@ -1,0 +1,1 @@
+"""Proof of the audit log: checkpoints, signatures, verification and exports."""

@@ -1,0 +1,164 @@
+"""The audit log as a file of JSON Lines, which can be verified where there is no database.
+
+The first line says what the export holds; then one event a line, with the exact text that was hashed; then one head a
+line. Hashes are in hex. Beside an export lie the checkpoints that it covers, and the public keys:
+`<export>.checkpoints.jsonl` and `<export>.keys.pem`.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Row
+
+from resolvers.rules.chains import TAMPERED, Event, Head, Verdict, Verification
+from server.audit.recorded_checkpoints import Tellings
+from server.audit.signing import checkpoint_file, public_key_files
+from storage import chains
+from storage.engine import short_engine
+
+KIND = "audit export"
+KEYS = {
+    "chain": "chain",
+    "seq": "seq",
+    "id": "id",
+    "at": "at",
+    "projectId": "project_id",
+    "actor": "actor",
+    "action": "action",
+    "subjectId": "subject_id",
+    "entry": "entry",
+    "previousHash": "previous_hash",
+    "hash": "hash",
+}
+
+
+class Exported(NamedTuple):
+    """How many chains and events an export holds, and what it tells of checkpoints."""
+
+    chains: int
+    events: int
+    tellings: Tellings
+
+
+async def export(url: str, write: Callable[[bytes], object], project: str | None, chain: str | None) -> Exported:
+    """Write one snapshot of the log, or of a project's chains, or of one chain."""
+
+    def line(content: Mapping[str, Any]) -> None:
+        write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+
+    chosen = {"project": project, "chain": chain}
+    counts, tellings = [0, 0], Tellings()
+    async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
+        at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        line({"lineal": KIND, "whole": not project and not chain, "at": at, **chosen})
+        async for row in chains.events(connection, **chosen):
+            line(exported(event := event_of(row)))
+            tellings.take(event)
+            counts[1] += 1
+        async for row in chains.heads(connection, **chosen):
+            line({"head": row.chain, "seq": row.seq, "hash": row.hash.hex()})
+            counts[0] += 1
+    return Exported(counts[0], counts[1], tellings)
+
+
+def checkpoints_beside(export: Path) -> Path:
+    return export.with_name(f"{export.name}.checkpoints.jsonl")
+
+
+def keys_beside(export: Path) -> Path:
+    return export.with_name(f"{export.name}.keys.pem")
+
+
+def last_line(file: Path) -> int:
+    """How many lines a checkpoint file has."""
+    with suppress(OSError), file.open("rb") as opened:
+        return sum(line.endswith(b"\n") for line in opened)
+    return 0
+
+
+def keep_beside(export: Path, data_dir: Path, before: int, tellings: Tellings) -> list[Path]:
+    """Copy the checkpoints that an export covers, and the public keys; the files made.
+
+    Covered are the lines that were there before the export began, `before`, and those that it tells of: an export
+    under writes is never behind a checkpoint that lies beside it.
+    """
+    file, keys = checkpoint_file(data_dir), public_key_files(data_dir)
+    if not file.is_file() or not keys:
+        return []
+    told = {each.digest for each in tellings.told}
+    lines = [line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    covered = max([before, *(place for place, line in enumerate(lines, 1) if sha256(line).hexdigest() in told)])
+    checkpoints_beside(export).write_bytes(b"".join(lines[:covered]))
+    keys_beside(export).write_bytes(b"".join(key.read_bytes() for key in keys))
+    return [checkpoints_beside(export), keys_beside(export)]
+
+
+def event_of(row: Row[Any]) -> Event:
+    columns: tuple[Any, ...] = tuple(row)  # in the order of the event's own
+    return Event(*columns)
+
+
+def exported(event: Event) -> dict[str, Any]:
+    values = asdict(event)
+    shown = {key: values[name] for key, name in KEYS.items()}
+    return shown | {"previousHash": event.previous_hash.hex(), "hash": event.hash.hex()}
+
+
+def verify_export(file: Path, checkpointed: Mapping[str, Head], tellings: Tellings) -> tuple[Verdict, bool, str]:
+    """The verdict on an export, whether it is of the whole log, and its time; one of a part may lack chains."""
+    with file.open("rb") as opened:
+        first = opened.readline()
+        whole = _is_whole(first)
+        verification = Verification(checkpointed, whole=bool(whole))
+        if whole is None:
+            verification.find(TAMPERED, f"Line 1 of {file} is not the first line of an audit export.")
+        for number, line in enumerate(opened, start=2):
+            try:
+                _take(orjson.loads(line), verification, tellings)
+            except (KeyError, TypeError, ValueError):
+                verification.find(TAMPERED, f"Line {number} of {file} is neither an event nor a head.")
+    return verification.verdict(), bool(whole), str(orjson.loads(first).get("at")) if whole is not None else ""
+
+
+def _is_whole(line: bytes) -> bool | None:
+    try:
+        header = orjson.loads(line)
+        return bool(header["whole"]) if header["lineal"] == KIND else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _take(content: dict[str, Any], verification: Verification, tellings: Tellings) -> None:
+    if content.keys() == {"head", "seq", "hash"}:
+        verification.head(_text(content["head"]), Head(_number(content["seq"]), bytes.fromhex(content["hash"])))
+    elif content.keys() == KEYS.keys():
+        verification.event(event := _event({name: content[key] for key, name in KEYS.items()}))
+        tellings.take(event)
+    else:
+        raise KeyError
+
+
+def _event(values: dict[str, Any]) -> Event:
+    _number(values["seq"])
+    for name in ("chain", "id", "at", "actor", "action", "subject_id", "entry"):
+        _text(values[name])
+    hashes = {name: bytes.fromhex(values[name]) for name in ("previous_hash", "hash")}
+    return Event(**(values | hashes))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value

@@ -1,0 +1,206 @@
+"""What `lineal audit verify` does: the verdict on the audit log, and the sentences that tell it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from resolvers.rules.chains import BEHIND, NO_VERDICT, SOUND, TAMPERED, Finding, Head, Verdict, Verification
+from server.audit.checkpointing import Checkpoints
+from server.audit.checkpoints import CheckpointsBroken, History, Trust
+from server.audit.cross_check import disagreement
+from server.audit.evidence import Evidence, read
+from server.audit.exports import checkpoints_beside, event_of, keys_beside, verify_export
+from server.audit.recorded_checkpoints import Tellings
+from server.audit.signing import checkpoint_file, public_key_files, public_keys
+from storage import chains
+from storage.engine import short_engine
+
+# A log is said to be far ahead of its last checkpoint when its oldest event without one is older than so many times the
+# interval between checkpoints, or with so many events without one.
+LATE_INTERVALS, LATE_EVENTS = 3, 10_000
+
+
+class CannotVerify(Exception):
+    """What the verification was told to use is not there."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, and all that is to be said about it."""
+
+    code: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """Which checkpoints and public keys a log is to be held against; `evidence` is None where none are wanted."""
+
+    evidence: Evidence | None
+    histories: Sequence[History] = ()
+    interval: float = 300.0
+    note: str = ""
+
+    def catch_up(self) -> None:
+        """Read on: servers may have written checkpoints, which the log tells of, since the files were read."""
+        if self.evidence is None:
+            return
+        for history in self.histories:
+            with suppress(CheckpointsBroken, OSError), history.file.open("rb") as opened:
+                history.follow(opened)
+        self.evidence.catch_up(self.histories)
+
+
+@dataclass
+class Named:
+    """The files that a caller named; those not named are looked for."""
+
+    checkpoints: Sequence[Path] = ()
+    keys: Sequence[Path] = ()
+    export: Path | None = None
+    without: bool = False
+    accept_missing: bool = False
+
+
+def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
+    """The checkpoints that were named, else those beside the export, else those of the data folder."""
+    if named.without:
+        return Witnesses(None)
+    beside = _beside(named)
+    files = named.checkpoints or ([checkpoints_beside(beside)] if beside else [checkpoint_file(data_dir)])
+    keys = named.keys or ([keys_beside(beside)] if beside else public_key_files(data_dir))
+    for file in files:
+        if not file.exists():
+            raise CannotVerify(_no_checkpoints(file, bool(named.checkpoints)))
+    for key in keys or [data_dir / "audit-public-key.pem"]:
+        if not key.exists():
+            raise CannotVerify(f"{key} is not there; name the public keys with --public-key.")
+    evidence, histories = read(
+        files, Trust(public_keys(keys), explicit=bool(named.keys)), accept_missing=named.accept_missing
+    )
+    note = " The public keys are those beside the export; compare their ids with ones from elsewhere." if beside else ""
+    return Witnesses(evidence, histories, interval, "" if named.keys else note)
+
+
+def _beside(named: Named) -> Path | None:
+    if named.export and not named.checkpoints and checkpoints_beside(named.export).exists():
+        return named.export
+    return None
+
+
+def _no_checkpoints(file: Path, named: bool) -> str:
+    if named:
+        return f"{file} is not there; name the files of checkpoints with --checkpoints."
+    return (
+        f"There is no checkpoint file {file}. A running server writes it when it starts, and after changes. If it was"
+        " moved, name it with --checkpoints; to check the chains alone, use --without-checkpoints."
+    )
+
+
+async def database_outcome(url: str, held: Witnesses | None = None) -> Outcome:
+    """The checkpoints must have been read before: the database may only be newer than they are."""
+    held = held or Witnesses(None)
+    tellings = Tellings()
+    async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
+        verification = Verification(held.evidence.heads if held.evidence else {})
+        async for row in chains.events(connection):
+            event = event_of(row)
+            verification.event(event)
+            tellings.take(event)
+        async for row in chains.heads(connection):
+            verification.head(row.chain, Head(row.seq, row.hash))
+        verdict = verification.verdict()
+        if verdict.code != TAMPERED and (found := await disagreement(connection)):
+            verdict = _with(verdict, found)
+    held.catch_up()
+    return _judged(verdict, held, tellings, "the audit log", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+
+
+def export_outcome(file: Path, held: Witnesses) -> Outcome:
+    tellings = Tellings()
+    verdict, whole, at = verify_export(file, held.evidence.heads if held.evidence else {}, tellings)
+    what = f"the whole audit log in {file}" if whole else f"a part of the audit log in {file}"
+    if not whole and held.evidence:
+        known = _count(len(held.evidence.heads), "chain")
+        note = f" The checkpoints know {known}; a part says nothing about those that are not in it."
+        if not tellings.told:
+            note += " The chain `checkpoints` is not in it, so missing checkpoints would not be noticed."
+        held = replace(held, note=held.note + note)
+    return _judged(verdict, held, tellings, what, at)
+
+
+async def rotate(url: str, data_dir: Path, *, lost: bool) -> tuple[str, str]:
+    """Replace the signing key, whether servers run or not; the ids of the old and the new one."""
+    async with short_engine(url) as engine:
+        return await Checkpoints(data_dir).succeed(engine.connect, lost=lost)
+
+
+def _judged(verdict: Verdict, held: Witnesses, tellings: Tellings, what: str, at: str) -> Outcome:
+    """The verdict of the chains, unless what the log tells of checkpoints contradicts or lacks the files."""
+    if held.evidence and (found := held.evidence.hear(tellings.told)) and verdict.code != TAMPERED:
+        verdict = _with(verdict, found)
+    counts = f"{_count(verdict.events, 'event')} in {_count(verdict.chains, 'chain')}"
+    problems = list(held.evidence.problems) if held.evidence else []
+    if not verdict.events:
+        problems.append(f"{what[0].upper()}{what[1:]} holds no events, so there is nothing to verify.")
+    against = " ".join(filter(None, [_against(held.evidence), _late(verdict, held, at)])) + held.note
+    if verdict.first is None and problems:
+        told = " ".join(problems)
+        return Outcome(NO_VERDICT, f"No verdict: {told} In {what}, {counts}, nothing else is wrong. {against}")
+    if verdict.first is None:
+        return Outcome(SOUND, f"Sound: {what}, {counts}, is as it was written. {against}")
+    word = {TAMPERED: "Tampered with", BEHIND: "Behind its checkpoints"}[verdict.code]
+    others = f" There is more like this: {_count(verdict.others, 'finding')}." if verdict.others else ""
+    also = "".join(f" {problem}" for problem in problems)
+    return Outcome(verdict.code, f"{word}: {what}, {counts}. {verdict.first.sentence}{others}{also} {against}")
+
+
+def _with(verdict: Verdict, found: Finding) -> Verdict:
+    return replace(verdict, code=found.code, first=found, others=verdict.others + bool(verdict.first))
+
+
+def _against(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return (
+            "Checkpoints were not used (--without-checkpoints), so a log that was rewritten or cut off as a whole would"
+            " not be noticed."
+        )
+    if not evidence.count:
+        return "No checkpoint was used."
+    return " ".join([_held(evidence), *evidence.notes])
+
+
+def _held(evidence: Evidence) -> str:
+    latest = max(evidence.series, key=lambda each: each.at)
+    number = max(latest.digests, default=0)
+    files = ", ".join(str(file) for series in evidence.series for file in series.files)
+    keys = ", ".join(sorted({key for series in evidence.series for key in series.keys}))
+    last = f"the last of {latest.at} with the digest {latest.digests.get(number)}"
+    return f"It was held against {_count(evidence.count, 'checkpoint')} in {files}, {last}, signed by {keys}."
+
+
+def _late(verdict: Verdict, held: Witnesses, at: str) -> str:
+    """A warning where much of the log, or old events, are not covered by a checkpoint."""
+    if held.evidence is None or not held.evidence.count or not verdict.uncovered:
+        return ""
+    limit = LATE_INTERVALS * held.interval
+    seconds = _seconds(verdict.uncovered_since, at)
+    if seconds <= limit and verdict.uncovered <= LATE_EVENTS:
+        return ""
+    return (
+        f"Warning: the last checkpoint is far behind. {_count(verdict.uncovered, 'event')} since"
+        f" {verdict.uncovered_since} are not covered by any. Look at auditStatus and the log of the server."
+    )
+
+
+def _seconds(since: str, at: str) -> float:
+    try:
+        return (datetime.fromisoformat(at) - datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

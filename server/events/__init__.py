@@ -1,0 +1,1 @@
+"""Events as they happen: subscriptions over two transports, and webhooks."""

@@ -1,0 +1,205 @@
+"""Sends events to webhooks, by the Standard Webhooks specification (standardwebhooks.com).
+
+Each process sends what is due and nobody else is sending. Sends are independent of each other: one that ends frees its
+place at once. How many are in flight is bounded for each webhook, project and process (storage/take_deliveries.sql), so
+that a receiver that does not answer delays nobody else's events. What is not answered with 2xx is tried again, after a
+growing while; redirects are not followed.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Any
+
+import httpx
+import orjson
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.rules.webhooks import Outcome, outcome
+from resolvers.webhooks import disable_dead, secret_of
+from server.events.receivers import NoPublicAddress
+from storage.engine import Database
+from storage.feed import give_places
+from storage.outages import DatabaseAway
+from storage.sealing import Sealing, SealingUnusable
+from storage.webhooks import EXPAND, FAILED, FINISH, LOCK, SUCCEEDED, TAKE, TAKING
+
+log = structlog.get_logger("lineal")
+
+# How many sends are in flight: of a project, of those the ones to receivers that failed last time, and of a process.
+PER_PROJECT, PER_FAILING, PER_PROCESS = 8, 4, 200
+TIMEOUT_SECONDS = 15.0
+# Longer than a request may take: who took a delivery and is gone has not sent it.
+LEASE_SECONDS = 60.0
+# Between two looks at what is due; what this process frees is used at once.
+LOOK_SECONDS = 0.5
+
+Row = Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class Sender:
+    database: Database
+    client: httpx.AsyncClient
+    sealing: Sealing
+    dead_seconds: float = 5 * 86_400.0
+    # What is in flight, by webhook.
+    sending: dict[asyncio.Task[None], str] = field(default_factory=dict)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
+    _looked: float = 0.0
+
+    async def work(self) -> None:
+        """Wait until a place is free or some time has passed, then send what is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._freed.wait()
+        is_time = time.monotonic() - self._looked >= LOOK_SECONDS
+        await self.start_due(look=is_time)
+
+    async def start_due(self, look: bool = True) -> int:
+        """Start to send what is due, as far as there are places: how many that is. `look` for what is new first."""
+        self._freed.clear()
+        if not (keys := self._keys()):
+            return 0
+        if look:
+            self._looked = time.monotonic()
+            async with self.database.transaction() as session:
+                await give_places(session)
+                await session.execute(text(EXPAND))
+        taken = await self._take(keys)
+        for delivery in taken:
+            task = asyncio.create_task(self._send(delivery))
+            self.sending[task] = delivery["webhook_id"]
+            task.add_done_callback(self._free)
+        return len(taken)
+
+    def _keys(self) -> list[str]:
+        """Of which keys secrets can be opened: what others sealed waits."""
+        try:
+            return list(self.sealing.keys)
+        except (SealingUnusable, OSError):
+            return []  # readyz says so
+
+    def _free(self, task: asyncio.Task[None]) -> None:
+        del self.sending[task]
+        self._freed.set()
+
+    async def _take(self, keys: list[str]) -> list[Row]:
+        most = PER_PROCESS - len(self.sending)
+        if most <= 0:
+            return []
+        values = {"most": most, "per_project": PER_PROJECT, "per_failing": PER_FAILING, "seconds": LEASE_SECONDS}
+        async with self.database.transaction() as session:
+            await session.execute(text(TAKING))
+            rows = await session.execute(text(TAKE), values | {"keys": keys, "busy": list(self.sending.values())})
+            return [dict(row) for row in rows.mappings()]
+
+    async def _send(self, delivery: Row) -> None:
+        try:
+            status, error = await self._post(delivery)
+            await self._finish(delivery, outcome(status, error, delivery["attempts"]))
+        except DatabaseAway:
+            pass  # that is in the log already; the lease runs out
+        except Exception:
+            log.exception("webhook failed", delivery=delivery["id"])
+
+    async def _post(self, delivery: Row) -> tuple[int | None, str | None]:
+        """The status of the answer, or what went wrong before one."""
+        body = body_of(delivery)
+        try:
+            secrets = [secret_of(self.sealing, delivery, name) for name in ("secret", "previous_secret")]
+            headers = signed(filter(None, secrets), delivery["event_id"], int(time.time()), body)
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self.client.stream("POST", delivery["url"], content=body, headers=headers) as response,
+            ):
+                return response.status_code, None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, SealingUnusable) as error:
+            return None, sentence_for(error)
+
+    async def _finish(self, delivery: Row, result: Outcome) -> None:
+        """Keep the outcome, unless the delivery is no longer this attempt's: its lease ran out, or it is replayed."""
+        values = result._asdict() | {"id": delivery["id"], "lease": delivery["lease"]}
+        webhook = {"webhook": delivery["webhook_id"]}
+        async with self.database.transaction() as session:
+            await session.execute(text(LOCK), webhook)
+            kept = await session.execute(text(FINISH), values)
+            if kept.rowcount:  # type: ignore[attr-defined]
+                await self._judge(session, webhook, result.is_success)
+
+    async def _judge(self, session: AsyncSession, webhook: Mapping[str, str], is_success: bool) -> None:
+        if is_success:
+            await session.execute(text(SUCCEEDED), webhook)
+            return
+        project_id = await session.scalar(text(FAILED), {**webhook, "dead": self.dead_seconds})
+        if project_id is not None:
+            await disable_dead(session, webhook["webhook"], project_id, self.dead_seconds / 86_400)
+
+    async def close(self) -> None:
+        """What is in flight is given up, and sent again when its lease has run out."""
+        tasks = list(self.sending)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+NO_ADDRESS = "The receiver has no public address."
+NO_CONNECTION = "No connection to the receiver."
+NOT_SECURE = "No secure connection to the receiver: its certificate or TLS version was not accepted."
+UNSEALED = "The secret of this webhook cannot be decrypted; rotate it with rotateWebhookSecret."
+BAD_URL = "The URL cannot be used; change it with updateWebhook."
+CUT_OFF = "The connection was closed before a valid HTTP response."
+
+
+def sentence_for(error: BaseException) -> str:
+    """One of a few sentences: what a driver says could tell what a name resolves to."""
+    meanings: list[tuple[type[BaseException] | UnionType, str]] = [
+        (NoPublicAddress, NO_ADDRESS),
+        (TimeoutError | httpx.TimeoutException, f"No answer within {TIMEOUT_SECONDS:g} seconds."),
+        (ssl.SSLError, NOT_SECURE),
+        (httpx.ConnectError, NO_CONNECTION),
+        (SealingUnusable, UNSEALED),
+        (httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError, BAD_URL),
+    ]
+    causes = list(_causes(error))
+    return next((told for kind, told in meanings if any(isinstance(cause, kind) for cause in causes)), CUT_OFF)
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def body_of(delivery: Row) -> bytes:
+    """What is sent: the event as the audit log has it."""
+    entry = orjson.loads(delivery["entry"])
+    data = {name: entry[name] for name in ("id", "actor", "action", "subjectId", "projectId", "notes", "details")}
+    data |= {"at": delivery["at"], "chain": delivery["chain"], "seq": delivery["seq"]}
+    return orjson.dumps({"type": delivery["action"], "timestamp": delivery["at"], "data": data})
+
+
+def signed(secrets: Iterable[str], id_: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers; one signature for each secret, as the specification has it while a secret is rotated."""
+    signatures = (_signature(secret, b"%b.%d.%b" % (id_.encode(), timestamp, body)) for secret in secrets)
+    return {
+        "content-type": "application/json",
+        "user-agent": "Lineal",
+        "webhook-id": id_,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _signature(secret: str, content: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return f"v1,{base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()}"

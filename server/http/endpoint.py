@@ -1,0 +1,308 @@
+"""GraphQL over HTTP (graphql.github.io/graphql-over-http): what is asked for, in which form, and what is answered."""
+
+import asyncio
+import hashlib
+import re
+import types
+from collections.abc import Awaitable, Coroutine, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Message, Receive, Scope, Send
+
+from resolvers.errors import RateLimited, Refusal, Unavailable
+from resolvers.transaction import Caller
+from server.http.admission import Admission
+from server.http.deadlines import Deadlines
+from server.http.operations import Answer, Operations, Request, WriteOverGet, report
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+# What a JSON body may consist of: to parse more takes long, whatever is in it. Operations take 50,000 values.
+MOST_JSON_PARTS = 120_000
+T = TypeVar("T")
+# Accept headers that need no reading.
+USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
+# Of the parts of a header that offers several; and of a name in a request.
+MOST_PARTS, LONGEST_NAME = 50, 1_000
+Headers = Iterable[tuple[bytes, bytes]]
+CLOSE = [(b"connection", b"close")]
+# A larger answer is sent in pieces, so that its request keeps its place until the reader has taken nearly all of it.
+PIECE_BYTES = 131_072
+
+
+class Refused(Exception):
+    """The request is answered by this alone, before or beside GraphQL."""
+
+    def __init__(
+        self, status: int, sentence: str, code: str = "BAD_USER_INPUT", headers: Headers = (), **facts: str | int
+    ):
+        super().__init__(sentence)
+        self.status, self.headers, self.extensions = status, tuple(headers), {"code": code, **facts}
+
+    def body(self) -> bytes:
+        return orjson.dumps({"errors": [{"message": str(self), "extensions": self.extensions}]})
+
+
+def busy(sentence: str, seconds: int) -> Refused:
+    return Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"%d" % seconds)], retryAfter=seconds)
+
+
+STATUSES: Mapping[type[Refusal], int] = {RateLimited: 429, Unavailable: 503}
+
+
+def over_http(refusal: Refusal) -> Refused:
+    """A refusal as the answer to a whole request."""
+    facts = {name: value for name, value in refusal.extensions.items() if name != "code"}
+    headers = [(b"retry-after", b"%d" % facts["retryAfter"])] if "retryAfter" in facts else ()
+    return Refused(STATUSES.get(type(refusal), 400), str(refusal), refusal.code, headers, **facts)
+
+
+def defect(error: Exception, request_id: str) -> Refused:
+    return Refused(500, report(error, request_id), "INTERNAL", requestId=request_id)
+
+
+@dataclass(frozen=True)
+class GraphQLEndpoint:
+    """POST with a JSON body, or GET with a query string for what only reads."""
+
+    operations: Operations
+    admission: Admission
+    deadlines: Deadlines
+    max_body: int
+    body_timeout: float
+
+    @property
+    def timeout(self) -> float:
+        return self.deadlines.seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller: Caller = scope["state"]["caller"]
+        media = JSON
+        try:
+            media = answer_in(scope["state"]["headers"].get(b"accept", b""))
+            request = await self.request(scope, receive)
+            # The body may have taken its time: as the caller is now.
+            caller = await scope["state"]["standing"].require()
+            # Only now: a body that is still on its way is not being worked on.
+            self.admission.requests.take(caller.actor)
+            try:
+                answer = await self._answer(request, caller, scope["method"])
+                status = 200 if answer.lenient and media == JSON else answer.status
+                more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
+                await respond(send, status, answer.body, media, more)
+            finally:
+                self.admission.requests.leave(caller.actor)
+        except Refused as refusal:
+            await refuse(send, refusal, media)
+        except (RateLimited, Unavailable) as full:
+            await refuse(send, over_http(full), media)
+
+    async def _answer(self, request: Request, caller: Caller, method: str) -> Answer:
+        try:
+            answer = self.operations.answer(request, caller, may_write=method == "POST")
+            return await self.deadlines.within(answer)
+        except WriteOverGet:
+            raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
+        except TimeoutError:
+            sentence = f"The request took longer than {self.timeout:g} seconds and was given up."
+            raise busy(f"{sentence} If it was to write, look whether it did before you try again.", 5) from None
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001 - operations mask their own; this is for what is around them
+            raise defect(error, caller.request_id) from None
+
+    async def request(self, scope: Scope, receive: Receive) -> Request:
+        if scope["method"] == "POST":
+            headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+            body = await self._body(headers, receive, scope["state"]["caller"].actor)
+            key = headers.get(b"idempotency-key")
+            return posted(headers.get(b"content-type", b""), body, None if key is None else repeat_of(key, body))
+        if scope["method"] == "GET":
+            return queried(scope["query_string"])
+        raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, who: str) -> bytes:
+        announced = headers.get(b"content-length", b"0")
+        self._check_size(int(announced[:18]) if announced.isdigit() else 0)
+        first = self._piece(receive)
+        try:
+            # Most bodies are there already, and need no timer and no place among those on their way.
+            awaited = first.send(None)
+        except StopIteration as done:
+            piece, more = done.value
+            if not more:
+                whole: bytes = piece
+                return whole
+            with self.admission.bodies.place(who):
+                return await self._rest(receive, piece)
+        rest = resumed(first, awaited)
+        try:
+            with self.admission.bodies.place(who):
+                return await self._rest(receive, b"", rest)
+        finally:
+            first.close()
+
+    async def _rest(self, receive: Receive, piece: bytes, coming: Awaitable[tuple[bytes, bool]] | None = None) -> bytes:
+        """All pieces of a body, of which the first has come, or is coming."""
+        loop = asyncio.get_running_loop()
+        whole, more = loop.time() + self.timeout, True
+        try:
+            async with asyncio.timeout(min(self.timeout, self.body_timeout)) as patience:
+                if coming:
+                    piece, more = await coming
+                body = bytearray(piece)  # not a list of pieces: each might be a single byte
+                while more:
+                    patience.reschedule(min(whole, loop.time() + self.body_timeout))
+                    piece, more = await self._piece(receive)
+                    body += piece
+                    self._check_size(len(body))
+                return bytes(body)
+        except TimeoutError:
+            if loop.time() >= whole:
+                raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
+            sentence = f"The body paused for more than {self.body_timeout:g} seconds; send it without pauses."
+            raise Refused(408, sentence, headers=CLOSE) from None
+
+    async def _piece(self, receive: Receive) -> tuple[bytes, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The body was not sent to its end.")
+        piece: bytes = message.get("body", b"")
+        self._check_size(len(piece))
+        return piece, message.get("more_body", False)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_body:
+            raise Refused(413, f"The body is larger than {self.max_body} bytes; send less at once.", headers=CLOSE)
+
+
+@types.coroutine
+def resumed(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """The rest of a coroutine that has been begun by hand and awaits something."""
+    while True:
+        try:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - such as a cancellation: it is the coroutine's to handle
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(sent)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+
+def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
+    """An Idempotency-Key and the digest of the body that it stands for."""
+    if not re.fullmatch(rb"[!-~]{1,255}", key):
+        raise Refused(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
+    return key.decode(), hashlib.sha256(body).digest()
+
+
+async def refuse(send: Send, refusal: Refused, media: str = JSON) -> None:
+    await respond(send, refusal.status, refusal.body(), media, refusal.headers)
+
+
+async def respond(send: Send, status: int, body: bytes, media: str, more: Headers = ()) -> None:
+    headers = [
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_in_pieces(send: Send, message: Message) -> None:
+    body = message["body"]
+    *starts, last = range(0, len(body), PIECE_BYTES)
+    for start in starts:
+        await send({**message, "body": body[start : start + PIECE_BYTES], "more_body": True})
+    await send({**message, "body": body[last:]})
+
+
+def answer_in(accept: bytes) -> str:
+    """The media type to answer in: the first of ours that the Accept header prefers, application/json by default."""
+    if accept in USUAL:
+        return USUAL[accept]
+    best, best_weight = None, 0.0
+    for part in accept.decode("latin-1").split(",", MOST_PARTS)[:MOST_PARTS]:
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = _weight(parameters)
+        offered = {"*/*": JSON, "application/*": JSON}.get(media, media)
+        if offered in (JSON, GRAPHQL) and weight > best_weight and _is_utf8(parameters):
+            best, best_weight = offered, weight
+    if best is None:
+        raise Refused(406, f"Lineal answers in {GRAPHQL} or {JSON}; accept one of them.")
+    return best
+
+
+def _weight(parameters: Iterable[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _is_utf8(parameters: Iterable[str]) -> bool:
+    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def _is_json(content_type: bytes) -> bool:
+    pieces = content_type.decode("latin-1").split(";", MOST_PARTS)[:MOST_PARTS]
+    media, *parameters = (piece.strip().lower() for piece in pieces)
+    return media == JSON and _is_utf8(parameters)
+
+
+def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = None) -> Request:
+    if content_type != b"application/json" and not _is_json(content_type):
+        raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
+    parts = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if parts > MOST_JSON_PARTS:
+        raise Refused(
+            413, f"The body has {parts} commas and brackets; the limit is {MOST_JSON_PARTS}. Split the request."
+        )
+    try:
+        sent = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"The body is not JSON: {error}.") from None
+    if not isinstance(sent, dict):
+        raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not taken.')
+    return requested(sent, repeat, len(body))
+
+
+def queried(query_string: bytes) -> Request:
+    sent: dict[str, Any] = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    for name in ("variables", "extensions"):
+        if sent.get(name):
+            try:
+                sent[name] = orjson.loads(sent[name])
+            except orjson.JSONDecodeError:
+                raise Refused(400, f"{name} must be a JSON object.") from None
+        else:
+            sent.pop(name, None)
+    return requested(sent)
+
+
+def requested(sent: Mapping[str, Any], repeat: tuple[str, bytes] | None = None, size: int = 0) -> Request:
+    query, name, variables = sent.get("query"), sent.get("operationName"), sent.get("variables")
+    if not isinstance(query, str) or not query:
+        raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
+    if not (name is None or isinstance(name, str)):
+        raise Refused(400, "operationName must be text.")
+    if name and len(name) > LONGEST_NAME:
+        raise Refused(400, f"operationName has {len(name)} characters; at most {LONGEST_NAME} are allowed.")
+    if not (variables is None or isinstance(variables, dict)):
+        raise Refused(400, "variables must be an object by their names.")
+    if not isinstance(sent.get("extensions", {}), dict | None):
+        raise Refused(400, "extensions must be an object.")
+    return Request(query, name or None, variables or {}, repeat, size)

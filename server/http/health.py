@@ -1,0 +1,82 @@
+"""Whether the process is up, and whether it can serve."""
+
+import asyncio
+import json
+from functools import cache
+from typing import Any
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from resolvers.errors import Refusal
+from resolvers.refusals import refused
+from server.ops.sealed_secrets import problem_now
+from storage.checkpoints import PULSE
+from storage.engine import Database
+from storage.migrate import newest_revision
+from storage.sealing import Sealing
+
+# Probes ask every few seconds and give up soon.
+ANSWER_SECONDS = 2.0
+needed_revision = cache(newest_revision)
+
+
+async def healthz(request: Request) -> Response:
+    return JSONResponse({"status": "up"})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready when the database answers and has this code's schema; `details` says what does not work all the same.
+
+    Those who ask at the same time share one look."""
+    state = request.app.state
+    looking = getattr(state, "looking", None)
+    if looking is None or looking.done():
+        looking = state.looking = asyncio.ensure_future(_look(state.database, state.sealing))
+    response: Response = await asyncio.shield(looking)
+    return response
+
+
+async def _look(database: Database, sealing: Sealing) -> Response:
+    try:
+        with refused():
+            found = await _revision(database)
+            details = await _details(database, sealing) if found == needed_revision() else {}
+    except Refusal as refusal:
+        return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
+    if found != needed_revision():
+        at = f"at schema revision {found}" if found else "empty"
+        reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
+        return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
+    return JSONResponse({"status": "ready", "details": details})
+
+
+async def _details(database: Database, sealing: Sealing) -> dict[str, Any]:
+    """How the work beside answering goes. Without the reasons why checkpoints fail, which are for administrators
+    (`auditStatus`)."""
+    problem = await problem_now(database, sealing, ANSWER_SECONDS)
+    return {"checkpoints": await _checkpoints(database)} | ({"webhooks": problem} if problem else {})
+
+
+async def _checkpoints(database: Database) -> dict[str, Any]:
+    """Whether the audit log is being checkpointed.
+
+    The process stays ready if it is not: the registry can serve, and taking it away would turn a late proof into an
+    outage.
+    """
+    try:
+        with refused():
+            told = json.loads(await database.fetchval(PULSE, within=ANSWER_SECONDS))
+    except Refusal:
+        return {"status": "unknown"}
+    return {"status": "failing" if told["failing"] else "ok", "lastCheckpointAt": told["at"]}
+
+
+async def _revision(database: Database) -> str | None:
+    """None where nothing was migrated for us."""
+    try:
+        found: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=ANSWER_SECONDS)
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        return None
+    return found

@@ -1,0 +1,333 @@
+"""One request from its document to its answer."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from graphql.execution.values import VariableValues
+
+from resolvers.errors import AnswerTooLarge, RateLimited, Refusal, Unavailable
+from resolvers.idempotency import Repeatable
+from resolvers.mutations import Reading, run_mutation
+from resolvers.reads.compilation import Selected
+from resolvers.reads.plans import Plan, aside, is_introspection
+from resolvers.refusals import refused
+from resolvers.settings import MutationSettings
+from resolvers.transaction import Caller
+from server.http.admission import Admission
+from server.http.documents import Documents, Prepared, RequestError, allowed, coded
+from server.http.introspection import DEPOSIT, POINTS_PER_FIELD, Kept, introspect
+from server.http.query_limits import MAX_CHARACTERS, check_variables
+from server.http.rates import Bill, Buckets
+from storage.engine import Database
+
+log = structlog.get_logger("lineal")
+
+
+@dataclass(frozen=True)
+class Request:
+    query: str
+    operation_name: str | None
+    variables: Mapping[str, Any]
+    # The Idempotency-Key, and the digest of the body.
+    repeat: tuple[str, bytes] | None = None
+    # Of the body, in bytes.
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response as bytes and the HTTP status that says the same.
+
+    `lenient` marks what clients of the older application/json expect as 200: a document that cannot be run.
+    """
+
+    body: bytes
+    status: int = 200
+    lenient: bool = False
+    retry_after: int | None = None
+
+
+# Documents up to the first length are read on the event loop: that takes less than a millisecond. Those beyond
+# the second cost a point for each character, once to read and once for each plan; refused ones cost more.
+SHORT, FREE = 60, 300
+POINTS_REFUSED = 1_000
+# Of a body, beyond what most requests have.
+FREE_BYTES, BYTES_PER_POINT = 20_000, 500
+# A statement may take so long for its cost alone; each second beyond costs points.
+FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
+
+OUT_OF_TIME = "The mutation's other fields used up its time limit. Send fewer fields at once."
+AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
+
+
+class Operations:
+    def __init__(
+        self,
+        documents: Documents,
+        database: Database,
+        buckets: Buckets,
+        admission: Admission,
+        settings: MutationSettings | None = None,
+    ):
+        self.settings = settings or MutationSettings()
+        self.documents, self.database, self.buckets, self.admission = documents, database, buckets, admission
+        self._introspected = Kept()
+
+    async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
+        """Answer a request; WriteOverGet where it would write and may not."""
+        try:
+            bill = Bill(self.buckets, caller.actor)
+            if request.size > FREE_BYTES:
+                bill.take(request.size // BYTES_PER_POINT)
+            kept = None if request.variables else self._introspected.find(request.query, request.operation_name)
+            if kept is not None:
+                bill.take(1)
+                return Answer(b'{"data":%b,%b}' % (kept, bill.told()))
+            prepared = await self.prepare(request, bill)
+            if prepared.writes and not may_write:
+                raise WriteOverGet
+            if prepared.subscribes:
+                raise RequestError([GraphQLError(AS_A_STREAM, extensions={"code": "BAD_USER_INPUT"})])
+            asked = Asked(prepared, self.variables(prepared, request.variables), caller, request, bill)
+            return await (self._write(asked) if prepared.writes else self._read(asked))
+        except WriteOverGet:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place where defects are masked
+            return refused_answer(error, caller)
+
+    async def prepare(self, request: Request, bill: Bill) -> Prepared:
+        """The operation that a request means. Reading a document that is not known costs by its length."""
+        text, name = request.query, request.operation_name
+        known = self.documents.known(text, name)
+        if known is None:
+            # Given back unless it is refused.
+            self.buckets.take(bill.who, POINTS_REFUSED)
+            if SHORT < len(text) <= MAX_CHARACTERS:
+                bill.take(len(text) if len(text) > FREE else 0)
+                async with self.admission.compute(bill.who):
+                    known = await aside(self.documents.read, text, name)
+            else:
+                known = self.documents.read(text, name)
+            self.documents.learn(text, name, known)
+            if isinstance(known, Prepared):
+                self.buckets.give_back(bill.who, POINTS_REFUSED)
+        return allowed(known)
+
+    def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
+        check_variables(raw)
+        found = prepared.operation.variables.read(raw)
+        if isinstance(found, list):
+            raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
+        return found
+
+    async def _plan(self, asked: "Asked") -> Plan:
+        """The plan of a query. Making one costs by the length of its document, as reading it does."""
+        operation, text = asked.prepared.operation, asked.request.query
+        plan = operation.known_plan(asked.variables, asked.caller)
+        if plan is None:
+            if len(text) > FREE:
+                asked.bill.take(len(text))
+                async with self.admission.compute(asked.who):
+                    plan = await aside(operation.compile_query, asked.variables, asked.caller)
+            else:
+                plan = operation.compile_query(asked.variables, asked.caller)
+            operation.learn(plan, asked.variables, asked.caller)
+        return plan
+
+    async def _read(self, asked: "Asked") -> Answer:
+        plan = await self._plan(asked)
+        asked.bill.take(max(1, plan.cost))
+        answer = await (self._with_introspection(asked, plan) if plan.introspects else self._answered(asked, plan))
+        return Answer(b'{"data":%b,%b}' % (answer, asked.bill.told()))
+
+    async def _answered(self, asked: "Asked", plan: Plan) -> bytes:
+        """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
+        try:
+            async with self.admission.read(asked.who, plan.cost) as seconds:
+                began = time.monotonic()
+                arguments = plan.arguments(asked.variables, asked.caller)
+                with refused():
+                    row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
+                # Not what follows: whoever waits for a thread that others use is not charged for that.
+                self._charge_time(asked.who, time.monotonic() - began)
+                return await plan.finish(row, self.admission.compute(asked.who))
+        except AnswerTooLarge as large:
+            raise asked.too_large(large) from None
+
+    def _charge_time(self, who: str, seconds: float) -> None:
+        """The time of a statement beyond what its cost stands for."""
+        if seconds > FREE_SECONDS:
+            self.buckets.spend(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
+
+    async def _with_introspection(self, asked: "Asked", plan: Plan) -> bytes:
+        """The schema's own fields through graphql-core, the others still as one statement."""
+        fields = asked.prepared.operation.compilation(asked.variables).root()
+        if not (plan.answers or asked.request.variables):
+            return await self._introspection_alone(asked, fields)
+        data = orjson.loads(await self._introspection(asked, fields))
+        if plan.answers:
+            data |= orjson.loads(await self._answered(asked, plan))
+        return orjson.dumps({field.key: data[field.key] for field in fields})
+
+    async def _introspection_alone(self, asked: "Asked", fields: list[Selected]) -> bytes:
+        text, name = asked.request.query, asked.request.operation_name
+        async with self.admission.compute(asked.who):
+            answer = await aside(self._introspected.recall, text)
+        if answer is None:
+            answer = await self._introspection(asked, fields)
+            await aside(self._introspected.keep_usual, text, answer)
+        self._introspected.keep(text, name, answer)
+        return answer
+
+    async def _introspection(self, asked: "Asked", fields: list[Selected]) -> bytes:
+        """What the schema's own fields answer. Nobody knows beforehand how much that costs."""
+        wanted = [field for field in fields if is_introspection(field)]
+        async with self.admission.compute(asked.who):
+            self.buckets.take(asked.who, DEPOSIT)
+            result, taken = await aside(introspect, self.documents.schema, asked.prepared, wanted, asked.variables)
+            self.buckets.give_back(asked.who, DEPOSIT)
+            asked.bill.spend(taken * POINTS_PER_FIELD)
+            if result.errors:
+                raise RequestError([coded(error, "BAD_USER_INPUT") for error in result.errors])
+            return await aside(orjson.dumps, result.data)
+
+    async def _write(self, asked: "Asked") -> Answer:
+        """The root fields one after another, each its own transaction; a refused one answers null and an error."""
+        operation, repeat = asked.prepared.operation, asked.request.repeat
+        asked.bill.take(max(1, operation.check(asked.variables)))
+        extensions = asked.bill.told()
+        answers, errors = [], []
+        away, retry_after, kept = False, None, False
+        ends = time.monotonic() + self.admission.seconds
+        for place, field in enumerate(operation.compilation(asked.variables).root()):
+            if field.name == "__typename":
+                answers.append(b'"%b":"Mutation"' % field.key.encode())
+                continue
+            repeatable = repeat and Repeatable(_scope(asked.caller), repeat[0], place, repeat[1], extensions)
+            try:
+                answers.append((await self._write_one(asked, field, repeatable, ends)).strip()[1:-1])
+                if repeatable and not kept:
+                    extensions = repeatable.extensions
+                kept = True
+            except Exception as error:  # noqa: BLE001 - one refused field must not take the others with it
+                answers.append(b'"%b":null' % field.key.encode())
+                errors.append(_at(field, error, asked.caller))
+                away = away or isinstance(error, Unavailable)
+                retry_after = getattr(error, "retry_after", None) or retry_after
+        if away and not kept:
+            return Answer(_errors(errors), status=503, retry_after=retry_after)
+        return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
+
+    async def _write_one(self, asked: "Asked", field: Selected, repeatable: Repeatable | None, ends: float) -> bytes:
+        """Write one root field, of which all together have the time that one may take."""
+        if (seconds := ends - time.monotonic()) <= 0:
+            raise Unavailable(OUT_OF_TIME)
+        operation, text = asked.prepared.operation, asked.request.query
+        if len(text) > FREE and not operation.knows_payload(asked.variables, asked.caller, field.key):
+            self.buckets.take(asked.who, len(text))
+        try:
+            async with self.admission.write(asked.who, operation.check(asked.variables), seconds) as left:
+                reading = Reading(left, self.admission.compute(asked.who))
+                answer = await run_mutation(
+                    self.database, operation, field, asked.variables, asked.caller, repeatable, reading, self.settings
+                )
+        except AnswerTooLarge as large:
+            raise asked.too_large(large) from None
+        self._charge_time(asked.who, reading.seconds)
+        return answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it is answered: its operation with its values, who asks, and what it costs."""
+
+    prepared: Prepared
+    variables: VariableValues
+    caller: Caller
+    request: Request
+    bill: Bill
+
+    @property
+    def who(self) -> str:
+        return self.caller.actor
+
+    def too_large(self, large: AnswerTooLarge) -> AnswerTooLarge:
+        """The refusal of an answer, with the field that costs most of it."""
+        costliest = self.prepared.costliest(self.variables)
+        return AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict())
+
+
+def refused_answer(error: Exception, caller: Caller) -> Answer:
+    """What is answered where nothing of an operation can be; defects are logged, and masked."""
+    if isinstance(error, RequestError):
+        return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
+    if isinstance(error, Refusal):
+        retry_after = getattr(error, "retry_after", None)
+        return Answer(_errors([_refusal(error)]), status=_status(error), retry_after=retry_after)
+    if isinstance(error, GraphQLError):
+        # An argument that only its variable's value makes wrong, such as null where a default promised a value.
+        return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
+    return Answer(_errors([_masked(error, caller)]), status=500)
+
+
+def _scope(caller: Caller) -> str:
+    """Whose idempotency keys are told apart: a principal's, and those of its keys that reach one project only."""
+    return f"{caller.actor} {caller.only}" if caller.only else caller.actor
+
+
+def _status(refusal: Refusal) -> int:
+    if isinstance(refusal, Unavailable):
+        return 503
+    return 429 if isinstance(refusal, RateLimited) else 400
+
+
+class WriteOverGet(Exception):
+    """A GET must not write."""
+
+
+def _is_lenient(error: RequestError) -> bool:
+    return all((each.extensions or {}).get("code") != "QUERY_TOO_COMPLEX" for each in error.errors)
+
+
+def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
+    nodes = [details.node for details in field.details]
+    told = _told(error, caller)
+    return GraphQLError(told.message, nodes, path=[field.key], extensions=told.extensions)
+
+
+def _told(error: Exception, caller: Caller) -> GraphQLError:
+    if isinstance(error, GraphQLError):
+        return coded(error, "BAD_USER_INPUT")
+    return _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
+
+
+def _refusal(refusal: Refusal) -> GraphQLError:
+    return GraphQLError(str(refusal), extensions=refusal.extensions)
+
+
+def _masked(error: Exception, caller: Caller) -> GraphQLError:
+    return GraphQLError(
+        report(error, caller.request_id), extensions={"code": "INTERNAL", "requestId": caller.request_id}
+    )
+
+
+def report(error: Exception, request_id: str) -> str:
+    """Log a defect; what its caller is told instead."""
+    log.error("defect", request_id=request_id, exc_info=error)
+    return f"Something went wrong inside Lineal. Its log says more under the request id {request_id}."
+
+
+def _errors(errors: list[GraphQLError]) -> bytes:
+    return orjson.dumps({"errors": [error.formatted for error in errors]})
+
+
+def _response(data: bytes, errors: list[GraphQLError], extensions: bytes) -> bytes:
+    if not errors:
+        return b'{"data":%b,%b}' % (data, extensions)
+    told = orjson.dumps([error.formatted for error in errors])
+    return b'{"errors":%b,"data":%b,%b}' % (told, data, extensions)

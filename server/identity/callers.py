@@ -1,0 +1,167 @@
+"""Who sends a request: the owner of its API key or token as the database knows it now, or why it is nobody."""
+
+import time
+from dataclasses import dataclass, field
+
+from starlette.types import Message, Send
+
+from resolvers.errors import Refusal, Unavailable
+from resolvers.refusals import refused
+from resolvers.transaction import Caller
+from server.http.endpoint import Refused, busy, defect, refuse
+from server.identity.attempts import Attempts
+from server.identity.issuer import KeysUnavailable
+from server.identity.keyring import Keyring, Principal
+from server.identity.oidc import Tokens
+from server.identity.rejections import Reason, Rejected
+from storage.secrets import PREFIX
+
+EVERYBODY = Principal("open@localhost", None)
+# How old a look at a caller's rights may be when something is answered to it: it is then looked at again. That look may
+# be TRUSTED_SECONDS old itself; together they stay below the 5 seconds after which nothing of a project is answered.
+CHECK_SECONDS = 1.0
+CHALLENGE = ((b"www-authenticate", b'Bearer realm="lineal"'),)
+# Not that nothing was kept: the work may have been done.
+AWAY = (
+    "The database became unavailable before your access was rechecked. If this was a mutation, check whether it was"
+    " applied."
+)
+ENDED = "Your key or role ended during this request. If it was a mutation, check whether it was applied."
+
+
+@dataclass(slots=True)
+class Standing:
+    """A caller and what it may do, looked at again whenever that was some time ago."""
+
+    sender: "Sender"
+    authorization: str
+    caller: Caller
+    looked_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() - self.looked_at > CHECK_SECONDS
+
+    async def now(self) -> Caller | None:
+        """The caller as it is now; None where its key or token is no longer valid."""
+        return await self.look_again() if self.is_old else self.caller
+
+    async def look_again(self) -> Caller | None:
+        began = time.monotonic()
+        caller = await self.sender.recheck(self.authorization)
+        if caller is not None:
+            self.caller, self.looked_at = caller, began
+        return caller
+
+    async def require(self) -> Caller:
+        """The caller as it is now; Refused where it is nobody any more."""
+        caller = await self.look_again() if self.is_old else self.caller
+        if caller is None:
+            raise Refused(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)
+        return caller
+
+
+@dataclass(slots=True)
+class AsAllowed:
+    """Sends an answer; after work that took long, only if the caller still has the rights that it was made with."""
+
+    send: Send
+    standing: Standing
+    _is_refused: bool = False
+
+    async def __call__(self, message: Message) -> None:
+        # Refusals hold nothing of any project, and must not wait for a database that is away.
+        is_answer = message["type"] == "http.response.start" and message["status"] < 400
+        if is_answer and self.standing.is_old and (refusal := await self._refusal()):
+            self._is_refused = True
+            await refuse(self.send, refusal)
+        if not self._is_refused:
+            await self.send(message)
+
+    async def _refusal(self) -> Refused | None:
+        before = self.standing.caller
+        try:
+            now = await self.standing.require()
+        except Refused as refusal:
+            return refusal
+        except Unavailable:
+            return Refused(503, AWAY, "UNAVAILABLE")
+        return None if sees_all_of(now, before) else Refused(403, ENDED, "FORBIDDEN")
+
+
+def sees_all_of(now: Caller, before: Caller) -> bool:
+    if now.visible is None or before.visible is None:
+        return now.visible is None
+    return set(before.visible).issubset(now.visible)
+
+
+@dataclass
+class Callers:
+    keyring: Keyring
+    tokens: Tokens | None = None
+    # Whether everybody may do everything, without a key.
+    open: bool = False
+    attempts: Attempts = field(default_factory=Attempts)
+
+    def sender(self, address: str, request_id: str) -> "Sender":
+        return Sender(self, address, request_id)
+
+    async def principal(self, authorization: str) -> Principal:
+        """Whose an Authorization header is now; Rejected, or a driver's error."""
+        if self.open:
+            return EVERYBODY
+        scheme, _, secret = authorization.partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not secret:
+            raise Rejected(Reason.CREDENTIALS_MISSING)
+        if self.tokens is None or secret.startswith(PREFIX):
+            return await self.keyring.principal(secret)
+        return await self.keyring.with_email((await self.tokens.email(secret)).email)
+
+
+@dataclass(slots=True)
+class Sender:
+    """The other end of one connection, for one request or socket."""
+
+    callers: Callers
+    address: str
+    request_id: str
+
+    async def identify(self, authorization: str) -> Caller:
+        """The caller; Refused with 401, or 503 where that cannot be told now. RateLimited after too many failures."""
+        try:
+            return await self._caller(authorization)
+        except Rejected as rejected:
+            if rejected.reason != Reason.CREDENTIALS_MISSING.name:
+                self.callers.attempts.failed(self.address)
+            raise unauthenticated(rejected) from None
+
+    async def standing(self, authorization: str) -> Standing:
+        """The caller, and how to look at it again; refuses like `identify`."""
+        return Standing(self, authorization, await self.identify(authorization))
+
+    async def recheck(self, authorization: str) -> Caller | None:
+        """The caller as it is now; None where its key or token is no longer valid. No attempt: it was right once."""
+        try:
+            return await self._caller(authorization)
+        except Rejected:
+            return None
+        except Refused as refusal:
+            raise Unavailable(str(refusal)) from None
+
+    async def _caller(self, authorization: str) -> Caller:
+        try:
+            with refused():
+                return (await self.callers.principal(authorization)).caller(self.request_id)
+        except Rejected:
+            raise
+        except Refusal as refusal:
+            raise busy(str(refusal), 1) from refusal
+        except KeysUnavailable as away:
+            raise busy(str(away), 5) from away
+        except Exception as error:  # noqa: BLE001 - before the app, which masks its own
+            raise defect(error, self.request_id) from None
+
+
+def unauthenticated(rejected: Rejected) -> Refused:
+    return Refused(401, str(rejected), "UNAUTHENTICATED", CHALLENGE, reason=rejected.reason)

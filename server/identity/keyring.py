@@ -1,0 +1,205 @@
+"""Whose a key or a token is, and what it reaches: asked of the database at most once in a few seconds."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+from sqlalchemy import Row, text
+
+from resolvers.errors import Unavailable
+from resolvers.transaction import Caller
+from server.identity.rejections import Reason, Rejected
+from storage.engine import Database
+from storage.secrets import hash_of, is_well_formed
+from storage.vocabulary import PrincipalKind
+
+# How long a process trusts what it knows of a key: a revoked one stops within this time. Streams add the second
+# after which they ask again (CHECK_SECONDS), and the promise is 5 seconds.
+TRUSTED_SECONDS = 3.0
+LOOKUP_SECONDS = 5.0
+# Look-ups at once of tokens' addresses that this process does not know: a flood leaves connections to everybody else.
+STRANGERS = 3
+# So many wait for that: whoever waits keeps a connection that others may need.
+STRANGERS_WAITING = 2_000
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The owner of a key or token. `visible` are the projects that it reaches (None: all), `only` the one project that
+    the key is bound to."""
+
+    email: str
+    visible: Sequence[str] | None
+    id: str | None = None
+    kind: PrincipalKind = PrincipalKind.USER
+    may_attest: bool = False
+    only: str | None = None
+
+    def caller(self, request_id: str) -> Caller:
+        return Caller(self.email, self.visible, request_id, self.id, self.kind, self.may_attest, self.only)
+
+
+@dataclass(frozen=True)
+class _Known:
+    principal: Principal | None
+    until: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.until
+
+
+class _Memory:
+    """What was found by a text: asked for once for all who wait for it, and trusted for some seconds."""
+
+    def __init__(self, at_once: int):
+        self._strangers = asyncio.Semaphore(at_once)
+        self._right: LRUCache[str, _Known] = LRUCache(REMEMBERED)
+        # Apart, so that many wrong ones cannot push the right ones out.
+        self._wrong: LRUCache[str, _Known] = LRUCache(REMEMBERED)
+        # Each with the moment from which on nobody joins it.
+        self._coming: dict[str, tuple[asyncio.Task[_Known], float]] = {}
+
+    def fresh(self, name: str) -> _Known | None:
+        known = self._right.get(name) or self._wrong.get(name)
+        return known if known and known.is_fresh else None
+
+    async def ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
+        asking, ends = self._coming.get(name, (None, 0.0))
+        if asking is None or ends <= time.monotonic():
+            if len(self._coming) >= STRANGERS_WAITING and name not in self._right:
+                raise Unavailable("Too many unknown keys and tokens are being looked up; try again in a second.")
+            asking = asyncio.create_task(self._ask(name, ask))
+            asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._coming[name] = asking, time.monotonic() + LOOKUP_SECONDS
+        # A request that is given up does not end the look-up for the others. A look-up that hangs, as while its
+        # connection is given back to a frozen server, keeps nobody for longer than its time.
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return await asyncio.shield(asking)
+
+    async def _ask(self, name: str, ask: Callable[[], Awaitable[_Known]]) -> _Known:
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS), nullcontext() if name in self._right else self._strangers:
+                known = await ask()
+        finally:
+            if self._coming.get(name, (None,))[0] is asyncio.current_task():
+                del self._coming[name]
+        self._right.pop(name, None)
+        self._wrong.pop(name, None)
+        (self._wrong if known.principal is None else self._right)[name] = known
+        return known
+
+
+PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
+    (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
+    AS projects"""
+# The seconds left by the database's own clock: ours may differ.
+FIND_KEYS = text(f"""
+SELECT {PRINCIPAL}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
+    extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
+    coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS use_is_news
+FROM api_keys k JOIN principals p ON p.id = k.principal_id
+WHERE k.secret_hash = ANY (:hashes) AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
+""")
+FIND_PRINCIPAL = text(
+    f"SELECT {PRINCIPAL}, NULL AS project_id, false AS may_attest FROM principals p WHERE email = :email"
+)
+USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = ANY (:ids)")
+
+
+class Keyring:
+    """Who a key belongs to. Forgets after some seconds, so that every process learns of a change by itself."""
+
+    def __init__(self, database: Database):
+        self.database = database
+        # By address, and apart: whoever sends an address as a key must not be taken for its owner.
+        self._keys, self._people = _Memory(STRANGERS_WAITING), _Memory(STRANGERS)
+        self._asked: dict[bytes, asyncio.Future[_Known]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._looks_until = 0.0
+
+    async def principal(self, secret: str) -> Principal:
+        """The owner of a key; Rejected for one that cannot be a key, and for an unknown, revoked or expired one."""
+        known = self._keys.fresh(secret)
+        if known is None:
+            if not is_well_formed(secret):
+                raise Rejected(Reason.KEY_MALFORMED)
+            known = await self._keys.ask(secret, lambda: self._find(hash_of(secret)))
+        if known.principal is None:
+            raise Rejected(Reason.KEY_UNKNOWN)
+        return known.principal
+
+    async def with_email(self, email: str) -> Principal:
+        """Whom an issuer's token names: known by its address, and without any role where nobody gave it one. Rejected
+        for the address of a service."""
+        known = self._people.fresh(email) or await self._people.ask(email, lambda: self._find_person(email))
+        principal = known.principal
+        assert principal is not None
+        if principal.kind is PrincipalKind.SERVICE:
+            raise Rejected(Reason.ADDRESS_OF_SERVICE)
+        return principal
+
+    async def _find_person(self, email: str) -> _Known:
+        asked = time.monotonic()
+        async with self.database.session(LOOKUP_SECONDS) as session:
+            row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
+        principal = Principal(email, ()) if row is None else _principal(row)
+        return _Known(principal, asked + TRUSTED_SECONDS)
+
+    async def _find(self, digest: bytes) -> _Known:
+        """What is known of a key. All that are asked for meanwhile are looked up by one statement, so that a right key
+        does not wait behind a flood of wrong ones."""
+        found = self._asked.get(digest)
+        if found is None:
+            found = self._asked[digest] = asyncio.get_running_loop().create_future()
+        # One that hangs, as while its connection is given back to a frozen server, must not hold up the next.
+        if self._looking is None or self._looking.done() or time.monotonic() > self._looks_until:
+            self._looks_until = time.monotonic() + LOOKUP_SECONDS
+            self._looking = asyncio.create_task(self._look_up())
+        return await asyncio.shield(found)
+
+    async def _look_up(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            self._looks_until = time.monotonic() + LOOKUP_SECONDS
+            try:
+                known = await self._find_all(list(asked))
+            except Exception as error:  # noqa: BLE001 - each who asks is told
+                for future in asked.values():
+                    future.set_exception(error)
+                    future.exception()  # somebody may have left meanwhile
+            else:
+                for digest, future in asked.items():
+                    future.set_result(known[digest])
+
+    async def _find_all(self, digests: Sequence[bytes]) -> dict[bytes, _Known]:
+        began = time.monotonic()
+        # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
+        async with self.database.session(LOOKUP_SECONDS) as session:
+            rows = (await session.execute(FIND_KEYS, {"hashes": list(digests)})).all()
+            if used := [row.key_id for row in rows if row.use_is_news]:
+                await session.execute(USED, {"ids": used})
+                await session.commit()
+        known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
+        for row in rows:
+            trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
+            known[bytes(row.secret_hash)] = _Known(_principal(row), began + trusted)
+        return known
+
+
+def _principal(row: Row[Any]) -> Principal:
+    return Principal(
+        row.email, _visible(row), row.principal_id, PrincipalKind(row.kind), row.may_attest, row.project_id
+    )
+
+
+def _visible(row: Row[Any]) -> Sequence[str] | None:
+    """Who administers the instance sees all; a key that is bound to a project reaches no other."""
+    if row.administers:
+        return None if row.project_id is None else (row.project_id,)
+    return tuple(project for project in row.projects if row.project_id in (None, project))

@@ -1,0 +1,1 @@
+"""What operators run: the `lineal` command, start-up, processes, background jobs."""

@@ -1,0 +1,104 @@
+"""What every server process does beside answering: rollouts and policies that are due, webhooks, checkpoints of the
+audit log, retention, forgetting old answers.
+
+Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import structlog
+
+from resolvers.policies import run_due_changes
+from resolvers.retention import run_retention
+from resolvers.rollouts import run_due
+from server.audit.checkpointing import PATIENCE, Checkpoints, checkpoint
+from server.events.receivers import new_client
+from server.events.webhooks import Sender
+from server.ops.deletion import delete_by_age
+from server.ops.sealed_secrets import seal_clear_secrets
+from server.settings import Settings, sealing_of
+from storage.engine import Database
+from storage.outages import DatabaseAway
+
+log = structlog.get_logger("lineal")
+
+ROLLOUT_SECONDS = 0.5
+POLICY_SECONDS = 1.0
+RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
+FORGET_SECONDS = 600.0
+# How long one round of any task may take: far longer than it does where anything still moves.
+ROUND_SECONDS = 300.0
+LAST_SECONDS = 3.0  # for the last checkpoint: the process is to end soon
+
+
+@asynccontextmanager
+async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """Until the block ends, which takes a last checkpoint."""
+    client = new_client(settings.webhook_private)
+    checkpoints = Checkpoints(settings.data_dir)
+
+    async def take_checkpoint() -> None:
+        await checkpoint(partial(database.connection, PATIENCE), checkpoints)
+
+    sealing = sealing_of(settings)
+
+    async def forget() -> None:
+        await delete_by_age(database, settings)
+
+    async def seal() -> None:
+        # An earlier version that still runs beside this one may have made a webhook.
+        async with database.transaction() as session:
+            await seal_clear_secrets(session, sealing)
+
+    async def archive_old_versions() -> None:
+        if archived := await run_retention(database):
+            log.info("retention", archived=archived)
+
+    async def go_on_with_rollouts() -> None:
+        if steps := await run_due(database):
+            log.info("rollouts", steps=steps)
+
+    async def change_policies() -> None:
+        if changes := await run_due_changes(database):
+            log.info("policies", changes=changes)
+
+    sender = Sender(database, client, sealing, settings.webhook_dead_days * 86_400)
+
+    tasks = [
+        asyncio.create_task(every(0, sender.work)),
+        asyncio.create_task(every(ROLLOUT_SECONDS, go_on_with_rollouts)),
+        asyncio.create_task(every(POLICY_SECONDS, change_policies)),
+        asyncio.create_task(every(settings.checkpoint_seconds, take_checkpoint)),
+        asyncio.create_task(every(RETENTION_SECONDS, archive_old_versions)),
+        asyncio.create_task(every(FORGET_SECONDS, forget)),
+        asyncio.create_task(every(FORGET_SECONDS, seal)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await sender.close()
+        await client.aclose()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await take_checkpoint()
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[object]], within: float = ROUND_SECONDS) -> None:
+    """Work, wait, work again: what goes wrong or takes too long is logged, and tried again next time."""
+    while True:
+        try:
+            async with asyncio.timeout(within):
+                await work()
+        except DatabaseAway:
+            pass  # that is in the log already, once
+        except Exception:
+            log.exception("housekeeping failed", task=getattr(work, "__name__", ""))
+        await asyncio.sleep(seconds)

@@ -1,0 +1,119 @@
+"""From settings to a database that is running, migrated and has a first key."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import structlog
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.keys import create_api_key
+from resolvers.principals import set_administrator
+from resolvers.rules.access import Need
+from resolvers.transaction import Caller, Transaction
+from server.ops.sealed_secrets import seal_at_start
+from server.settings import Settings, sealing_of
+from storage.data_folder import make_private
+from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
+from storage.engine import short_engine
+from storage.migrate import migrate
+from storage.vocabulary import PrincipalKind
+
+log = structlog.get_logger("lineal")
+
+ADMIN = "admin@localhost"
+# Beside the workers' pools: commands, migrations and PostgreSQL's own reserve.
+SPARE_CONNECTIONS = 20
+
+
+@contextmanager
+def running_database(settings: Settings) -> Iterator[Settings]:
+    """The settings with a database that answers: an external one, else the embedded one while the block runs."""
+    if settings.database_url:
+        yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
+        return
+    # Of each worker: reads, writes, the feed and the greetings to a database that was silent.
+    connections = settings.workers * (2 * settings.pool_size + 4) + SPARE_CONNECTIONS
+    with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin, max_connections=connections) as postgres:
+        yield settings.model_copy(update={"database_url": postgres.app_url, "owner_url": postgres.owner_url})
+
+
+@contextmanager
+def reachable_database(settings: Settings) -> Iterator[Settings]:
+    """For commands: the database of the server that runs in the data folder, or else as for a server."""
+    try:
+        with running_database(settings) as ready:
+            yield ready
+    except FolderInUse:
+        owner_url, app_url = urls_of_running(settings.data_dir)
+        yield settings.model_copy(update={"database_url": app_url, "owner_url": owner_url})
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[Settings]:
+    """For commands that only read: as for others, but nothing is made where there is nothing."""
+    if not settings.database_url and not (settings.data_dir / "postgres").exists():
+        raise DatabaseUnusable(f"There is no database in {settings.data_dir}; name one with --data-dir.")
+    with reachable_database(settings) as ready:
+        yield ready
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be reached, or not as this role."""
+
+
+async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
+    """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
+    try:
+        await migrate(settings.owner_url, settings.database_url)
+        async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
+            await _first_key(session, settings.data_dir)
+        if serves:  # a command may run far from the data folder that holds the key
+            await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
+        make_private(settings.data_dir)
+    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        where = make_url(settings.database_url).render_as_string()
+        raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
+    file = key_file(settings.data_dir)
+    return file if file.exists() else None
+
+
+OWNS = text("SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'audit_events'::regclass")
+OWNER_SERVES = """The role of LINEAL_DATABASE_URL owns the tables, so a stolen server process can rewrite the history. \
+Migrate as the owner with LINEAL_OWNER_URL, and serve as another role."""
+
+
+async def warn_of_owner(settings: Settings) -> None:
+    """Log where requests are answered with the rights of the owner, whom no trigger stops."""
+    async with short_engine(settings.database_url) as engine, engine.connect() as connection:
+        if await connection.scalar(OWNS):
+            log.warning(OWNER_SERVES)
+
+
+def key_file(data_dir: Path) -> Path:
+    return data_dir / "admin-key"
+
+
+async def _first_key(session: AsyncSession, data_dir: Path) -> None:
+    """The first principal administers the instance: projects, principals and keys are its to make and to hand on."""
+    # Two processes that start together must not both make one.
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal first key'))"))
+    if await session.scalar(text("SELECT EXISTS (SELECT FROM api_keys)")):
+        return
+    tx = Transaction(session, Caller("lineal", None, "first start"), Need.INSTANCE)
+    made = await create_api_key(tx, name="first key", email=ADMIN, kind=PrincipalKind.USER)
+    await set_administrator(tx, email=ADMIN, administers=True)
+    # Written before the commit: a key that nobody can read would lock everybody out.
+    write_secret(key_file(data_dir), made["secret"])
+
+
+def write_secret(file: Path, secret: str) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(secret + "\n")

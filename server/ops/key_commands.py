@@ -1,0 +1,74 @@
+"""What `lineal keys` does: through the same functions as the API, by whoever has the database at hand."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.keys import create_api_key, revoke_api_key, rotate_api_key
+from resolvers.principals import set_administrator, set_member
+from resolvers.rules import limits
+from resolvers.rules.access import Need
+from resolvers.transaction import Caller, Transaction
+from storage import load
+from storage.engine import short_engine
+from storage.vocabulary import PrincipalKind, Role
+
+COMMAND = Caller("lineal keys", None, "command")
+ALL_KEYS = """
+SELECT k.id, k.name, p.email, p.kind, p.administers, k.project_id, k.may_attest, k.created_at, k.last_used_at,
+    k.revoked_at, coalesce(k.expires_at <= clock_timestamp(), false) AS expired
+FROM api_keys k JOIN principals p ON p.id = k.principal_id ORDER BY k.created_at, k.id
+"""
+
+
+async def run(url: str, write: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """One change in a transaction of its own."""
+    async with short_engine(url) as engine, AsyncSession(engine) as session, session.begin():
+        done: dict[str, Any] = await write(Transaction(session, COMMAND, Need.INSTANCE), **arguments)
+    return done
+
+
+async def make_key(
+    url: str,
+    name: str,
+    email: str,
+    *,
+    kind: PrincipalKind = PrincipalKind.SERVICE,
+    project: str | None = None,
+    role: Role | None = None,
+    days: int | None = None,
+    may_attest: bool = False,
+    administers: bool = False,
+) -> str:
+    """Keep a new key, with the role or right that its owner shall have, and answer its secret."""
+
+    async def write(tx: Transaction) -> dict[str, Any]:
+        expires_at = await load.now(tx.session) + timedelta(days=days) if days else None
+        facts = {"name": limits.NAME.clean("name", name), "email": limits.EMAIL.clean("email", email), "kind": kind}
+        made = await create_api_key(tx, **facts, project_id=project, may_attest=may_attest, expires_at=expires_at)  # type: ignore[arg-type]
+        if project and role:
+            await set_member(tx, project_id=project, email=str(facts["email"]), role=role)
+        if administers:
+            await set_administrator(tx, email=str(facts["email"]), administers=True)
+        return made
+
+    secret: str = (await run(url, write))["secret"]
+    return secret
+
+
+async def all_keys(url: str) -> Sequence[RowMapping]:
+    async with short_engine(url) as engine, engine.connect() as connection:
+        return (await connection.execute(text(ALL_KEYS))).mappings().all()
+
+
+async def end_key(url: str, id_: str) -> None:
+    """Revoke a key; NotFound or Conflict where there is none that still works."""
+    await run(url, revoke_api_key, id=id_)
+
+
+async def replace_key(url: str, id_: str, grace_seconds: int) -> str:
+    secret: str = (await run(url, rotate_api_key, id=id_, grace_seconds=grace_seconds))["secret"]
+    return secret

@@ -1,0 +1,156 @@
+"""The process that `lineal serve` starts: it keeps the database and the workers, and takes them along when it ends."""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from server.http.connections import Connections
+from server.http.protocols import protocols
+from server.ops.owner_url import forget_owner_url
+from server.settings import Settings
+
+if sys.platform != "win32":
+    import resource
+
+log = structlog.get_logger("lineal")
+
+PARENT = "LINEAL_PARENT_PID"
+# What a worker opens beside connections and its pools: pipes, logs, webhooks, and connections that it turns away.
+OWN_DESCRIPTORS = 120
+FEWEST_CONNECTIONS = 10
+PR_SET_PDEATHSIG = 1
+
+
+# After a signal: what requests in flight may take, how long workers live in all, and so when they are killed. What the
+# embedded database takes to stop comes on top.
+REQUESTS_SECONDS, WORKERS_SECONDS = 10, 14
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        # Now, not in the workers: two servers may bind one port as long as neither listens, and who reads the address
+        # below must be able to connect.
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another --port or --host."
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block as an interrupt does, so that what was started is stopped."""
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Workers(Multiprocess):
+    """Ends in time after a signal, whatever a worker hangs on, and whether the parent waits for its answer just now."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]):
+        super().__init__(config, sockets)
+        self._grace: threading.Timer | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._leave)
+
+    def _leave(self, number: int, frame: object) -> None:
+        self.should_exit.set()
+        self._begin_grace()
+
+    def terminate_all(self) -> None:
+        self._begin_grace()
+        super().terminate_all()
+
+    def _begin_grace(self) -> None:
+        if self._grace is None:
+            self._grace = threading.Timer(WORKERS_SECONDS, self._kill_all)
+            self._grace.daemon = True
+            self._grace.start()
+
+    def _kill_all(self) -> None:
+        for worker in self.processes:
+            worker.process.kill()
+
+
+def connections(settings: Settings) -> Connections:
+    """How many connections a worker may have, after raising the limit of its descriptors as far as they need."""
+    most = min(settings.max_connections, room_for(settings.max_connections, OWN_DESCRIPTORS + 2 * settings.pool_size))
+    return Connections(most, settings.header_timeout, settings.body_timeout)
+
+
+def room_for(wanted: int, others: int) -> int:
+    """How many of the connections that are wanted the descriptors suffice for, beside others."""
+    if sys.platform == "win32":
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted + others:
+        return wanted
+    limit = wanted + others if hard == resource.RLIM_INFINITY else min(wanted + others, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    room = max(limit - others, FEWEST_CONNECTIONS)
+    if room < wanted:
+        log.warning(
+            f"The limit of {limit} open files leaves room for {room} of {wanted} connections in each process. "
+            f"Raise it to {wanted + others} (ulimit -n, LimitNOFILE) or lower LINEAL_MAX_CONNECTIONS."
+        )
+    return room
+
+
+def run_workers(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables, except the owner's URL: a process
+    that answers requests must not be able to change what the owner protects."""
+    forget_owner_url()
+    for name, value in settings.model_dump(mode="json", exclude={"owner_url"}).items():
+        os.environ[f"LINEAL_{name.upper()}"] = "" if value is None else str(value)
+    os.environ[PARENT] = str(os.getpid())
+    config = uvicorn.Config(
+        "server.app:application",
+        factory=True,
+        workers=settings.workers,
+        loop="asyncio" if sys.platform == "win32" else "uvloop",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=REQUESTS_SECONDS,
+        **protocols(connections(settings)),
+    )
+    Workers(config, [listener]).run()
+
+
+def die_with_parent() -> None:
+    """A worker whose parent was killed must not keep the port."""
+    parent = os.environ.get(PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,52 @@
+"""`lineal secrets`: encrypts webhook secrets with another key."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import click
+
+from server.ops.sealed_secrets import reencrypt
+from server.settings import Settings, sealing_of
+from storage.sealing import SealingUnusable
+
+
+def secret_commands(
+    options: Callable[[Any], Any], database: Callable[[dict[str, Any]], AbstractContextManager[Settings]]
+) -> click.Group:
+    """The commands, with the options of all that work on a database."""
+
+    @click.group("secrets")
+    def secrets() -> None:
+        """Encrypt webhook secrets with another key."""
+
+    @secrets.command("rotate-key")
+    @options
+    def rotate_key(**given: Any) -> None:
+        """Put a new key first in the file secrets-key, and encrypt all secrets with it; older keys stay in the file."""
+        with database(given) as settings, _keys_usable():
+            sealing_of(settings).add_key()
+            _seal_anew(settings)
+
+    @secrets.command("reencrypt")
+    @options
+    def reencrypt_all(**given: Any) -> None:
+        """Encrypt all secrets with the newest key; older keys are then no longer needed."""
+        with database(given) as settings, _keys_usable():
+            _seal_anew(settings)
+
+    return secrets
+
+
+@contextmanager
+def _keys_usable() -> Iterator[None]:
+    try:
+        yield
+    except (SealingUnusable, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _seal_anew(settings: Settings) -> None:
+    count = asyncio.run(reencrypt(settings.database_url, sealing_of(settings)))
+    click.echo(f"Webhooks whose secrets were encrypted with the newest key: {count}.")

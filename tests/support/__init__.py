@@ -1,0 +1,1 @@
+"""What tests share: servers, generators, the oracle. No tests here."""
