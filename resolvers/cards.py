@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func
@@ -8,9 +9,10 @@ from resolvers.errors import Conflict
 from resolvers.rules.cards import SECTIONS, changed_sections
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
-from resolvers.versions import touch, version_of
-from storage import load
+from resolvers.versions import locked_version, touch
+from storage import cards
 from storage.cards import ModelCard, ModelCardRevision
+from storage.versions import LockedVersion
 
 
 async def update_model_card(
@@ -21,25 +23,26 @@ async def update_model_card(
     model_card: Mapping[str, Any],
     expected_revision: int | None = None,
 ) -> dict[str, str]:
-    project_id, found = await version_of(tx, model_id, version)
-    before = await load.card(tx.session, found["id"])
-    if expected_revision is not None and expected_revision != before["revision"]:
+    row = await locked_version(tx, model_id, version)
+    card = await cards.card(tx.session, row.id)
+    before = asdict(card)
+    if expected_revision is not None and expected_revision != card.revision:
         raise Conflict(
-            f"The card is at revision {before['revision']}, not at {expected_revision} as expectedRevision says; read"
+            f"The card is at revision {card.revision}, not at {expected_revision} as expectedRevision says; read"
             " it again, so that nobody's words are lost.",
-            current=before["revision"],
+            current=card.revision,
             expected=expected_revision,
         )
     sections = {name: model_card.get(name, before[name]) for name in SECTIONS}
     changed = changed_sections(before, sections)
     if changed:
-        await _keep(tx, project_id, found, before["revision"] + 1, sections, changed)
+        await _keep(tx, row, card.revision + 1, sections, changed)
         change = {
-            "before": {"revision": before["revision"], **_only(before, changed)},
-            "after": {"revision": before["revision"] + 1, **_only(sections, changed)},
+            "before": {"revision": card.revision, **_only(before, changed)},
+            "after": {"revision": card.revision + 1, **_only(sections, changed)},
         }
-        await tx.record("card.updated", found["id"], project_id, chain=model_id, **change)
-    return {"version_id": found["id"]}
+        await tx.record("card.updated", row.id, row.project_id, chain=model_id, **change)
+    return {"version_id": row.id}
 
 
 def _only(card: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
@@ -48,17 +51,16 @@ def _only(card: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
 
 async def _keep(
     tx: Transaction,
-    project_id: str,
-    found: Mapping[str, Any],
+    row: LockedVersion,
     revision: int,
     sections: Mapping[str, Any],
     changed: list[str],
 ) -> None:
-    of_version = {"project_id": project_id, "version_id": found["id"], "revision": revision}
+    of_version = {"project_id": row.project_id, "version_id": row.id, "revision": revision}
     written = {"updated_at": func.clock_timestamp(), "updated_by": tx.caller.actor}
     card = {"revision": revision} | dict(sections) | written
     insert = upsert(ModelCard).values(of_version | card)
     await tx.session.execute(insert.on_conflict_do_update(index_elements=["version_id"], set_=card))
-    row = {"at": func.clock_timestamp(), "by": tx.caller.actor, "changed": changed, "sections": dict(sections)}
-    await tx.session.execute(upsert(ModelCardRevision).values(of_version | row))
-    await touch(tx, found["id"])
+    edit = {"at": func.clock_timestamp(), "by": tx.caller.actor, "changed": changed, "sections": dict(sections)}
+    await tx.session.execute(upsert(ModelCardRevision).values(of_version | edit))
+    await touch(tx, row.id)

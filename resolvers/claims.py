@@ -30,7 +30,7 @@ async def claimed_id(tx: Transaction, table: type[SQLModel], chosen: str | None)
     wrong with it must not tell an id in use from a reserved one."""
     if chosen is None:
         return new_id(NOUNS[table][0])
-    seen = await is_seen(tx.session, table, chosen, tx.caller.who)
+    seen = await is_seen(tx.session, table, chosen, tx.caller.viewer)
     if seen is not None or is_reserved(chosen):
         raise taken(table) if seen else not_free(chosen)
     return chosen
@@ -39,7 +39,7 @@ async def claimed_id(tx: Transaction, table: type[SQLModel], chosen: str | None)
 async def keep_new(tx: Transaction, table: type[SQLModel], row: Mapping[str, Any]) -> None:
     """Add a row under its id, unless somebody was faster."""
     if not await tx.keep_unless_there(table, row, "id"):
-        raise taken(table) if await is_seen(tx.session, table, row["id"], tx.caller.who) else not_free(row["id"])
+        raise taken(table) if await is_seen(tx.session, table, row["id"], tx.caller.viewer) else not_free(row["id"])
 
 
 def taken(table: type[SQLModel]) -> AlreadyExists:

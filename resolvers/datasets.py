@@ -5,8 +5,8 @@ from sqlalchemy import update
 from resolvers.claims import claimed_id, keep_new
 from resolvers.errors import NotFound
 from resolvers.transaction import Transaction
-from storage import load
-from storage.datasets import Dataset, DatasetParent, DatasetVersion
+from storage.datasets import Dataset, DatasetParent, DatasetVersion, dataset_ids
+from storage.policies import lock_policy
 from storage.vocabulary import DatasetVersionStatus
 
 
@@ -33,7 +33,7 @@ async def create_dataset_version(
     features: Sequence[str] = (),
     parent_ids: Sequence[str] = (),
 ) -> dict[str, str]:
-    project_id = (await tx.dataset(dataset_id))["project_id"]
+    project_id = (await tx.dataset(dataset_id)).project_id
     version_id = await claimed_id(tx, DatasetVersion, id)
     await require_dataset_versions(tx, project_id, parent_ids, "input.parentIds")
 
@@ -50,13 +50,13 @@ async def create_dataset_version(
 async def set_dataset_version_status(
     tx: Transaction, *, dataset_version_id: str, status: DatasetVersionStatus, reason: str
 ) -> dict[str, str]:
-    project_id = (await tx.dataset_version(dataset_version_id))["project_id"]
-    policy = await load.lock_policy(tx.session, project_id)
-    found = await tx.dataset_version(dataset_version_id)
-    before = {"status": found["status"], "statusReason": found["status_reason"]}
+    project_id = (await tx.dataset_version(dataset_version_id)).project_id
+    policy = await lock_policy(tx.session, project_id)
+    row = await tx.dataset_version(dataset_version_id)
+    before = {"status": row.status, "statusReason": row.status_reason}
     kept = None if status is DatasetVersionStatus.ACTIVE else reason
-    is_same = (status, kept) == (found["status"], found["status_reason"])
-    since = {} if is_same else {"status_at": policy["now"]}
+    is_same = (status, kept) == (row.status, row.status_reason)
+    since = {} if is_same else {"status_at": policy.now}
     changes = {"status": status, "status_reason": kept, **since}
     await tx.session.execute(update(DatasetVersion).where(DatasetVersion.id == dataset_version_id).values(changes))  # type: ignore[arg-type]
     change = {"before": before, "after": {"status": status, "statusReason": kept}, "notes": reason}
@@ -68,8 +68,8 @@ async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequen
     """The data set of each of these data set versions, all of which must be in the project."""
     if not ids:
         return {}
-    found = await load.dataset_versions(tx.session, project_id, ids)
+    known = await dataset_ids(tx.session, project_id, ids)
     for id_ in ids:
-        if id_ not in found:
+        if id_ not in known:
             raise NotFound("data set version", f"{id_} in this project", field)
-    return found
+    return known

@@ -1,20 +1,28 @@
 """Deploying versions, and what is done to deployments by hand or by those who watch them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from resolvers.errors import BadUserInput, Conflict, GateFailed, NotFound
-from resolvers.rollouts import Row, blocked, go_on, state_of, take, told_of, yield_to
+from resolvers.rollouts import (
+    blocked,
+    make_due_step,
+    make_step,
+    plan_columns,
+    recorded_state,
+    state_columns,
+    state_of,
+    yield_to,
+)
 from resolvers.rules import canary, rollout
 from resolvers.rules.gates import data_gate
-from resolvers.rules.rollout import ENDED, ROLLING, Action, Plan, Rollout
-from resolvers.rules.semver import Number
+from resolvers.rules.rollout import ENDED, ROLLING, Action
 from resolvers.transaction import Transaction
-from resolvers.transitions import promotion_of
-from storage import load, rollouts
+from storage import policies, rollouts
 from storage.deployments import Deployment, HealthReport
 from storage.ids import new_id
+from storage.rollouts import Deployable, DeploymentRow
 from storage.vocabulary import DeploymentStrategy, Stage
 
 # How far an observer's clock may be ahead of the database's.
@@ -33,89 +41,65 @@ async def create_deployment(
     canary_config: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     plan = canary.plan_of(strategy, canary_config, "input.canaryConfig")
-    found = await _version(tx, project_id, registry_version)
-    await _refuse_unless_deployable(tx, found, environment, strategy)
-    now = await load.now(tx.session)
+    version, now = await _deployable(tx, project_id, registry_version, environment, strategy)
     state = rollout.entered(plan, 0, now)
     shadow = strategy is DeploymentStrategy.SHADOW
-    others = [] if shadow else await rollouts.in_place(tx.session, found["model_id"], environment)
-    _refuse_unless_free(others, found, environment)
+    others = [] if shadow else await rollouts.in_place(tx.session, version.model_id, environment)
+    _refuse_unless_free(others, version, environment)
 
+    id_, columns = new_id("dep"), plan_columns(plan)
     row = {
-        "id": new_id("dep"),
+        "id": id_,
         "project_id": project_id,
-        "model_id": found["model_id"],
-        "version_id": found["id"],
+        "model_id": version.model_id,
+        "version_id": version.id,
         "name": name,
         "environment": environment,
         "strategy": strategy,
-        "previous_id": others[0]["id"] if others else None,
+        "previous_id": others[0].id if others else None,
         "created_by": tx.caller.actor,
-        **_kept(plan, state),
+        **columns,
+        **state_columns(state, plan, []),
     }
-    events = await yield_to(tx, others, row, state, "")
+    events = await yield_to(tx, others, name, state, "")
     await tx.keep(Deployment, row)
-    known = {name: row[name] for name in ("name", "environment", "strategy")}
-    after = known | {"versionId": row["version_id"], "plan": row["stages"]} | told_of(state)
-    events.append(tx.event("deployment.created", row["id"], project_id, after=after))
-    await tx.append(found["model_id"], *events)
-    return {"deployment_id": row["id"]}
+    after = {"name": name, "environment": environment, "strategy": strategy, "versionId": version.id,
+             "plan": columns["stages"], **recorded_state(state)}  # fmt: skip
+    events.append(tx.event("deployment.created", id_, project_id, after=after))
+    await tx.append(version.model_id, *events)
+    return {"deployment_id": id_}
 
 
-async def _version(tx: Transaction, project_id: str, named: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The version to deploy, whose model is locked."""
+async def _deployable(
+    tx: Transaction, project_id: str, named: Mapping[str, Any], environment: str, strategy: DeploymentStrategy
+) -> tuple[Deployable, datetime]:
+    """The version to deploy, whose model is locked, and the database's clock; refused where it must not be deployed."""
     await tx.project(project_id)
     model_id, number = named["model_id"], named["version"]
     model = await tx.lock_model(model_id, "input.registryVersion.modelId")
-    if model["project_id"] != project_id:
+    if model.project_id != project_id:
         raise NotFound("model", f"{model_id} in {project_id}", "input.registryVersion.modelId")
-    found = await load.version_in_model(tx.session, model_id, number)
-    if found is None:
+    policy = await policies.lock_policy(tx.session, project_id, share=True)
+    version = await rollouts.deployable(tx.session, model_id, number)
+    if version is None:
         raise NotFound("version", f"{number} of {model_id}", "input.registryVersion.version")
-    return dict(found) | {"project_id": project_id}
-
-
-async def _refuse_unless_deployable(
-    tx: Transaction, found: Mapping[str, Any], environment: str, strategy: DeploymentStrategy
-) -> None:
-    number = Number(*found["number"])
-    promotion = await promotion_of(tx, found["project_id"], found["id"], Stage.PRODUCTION)
-    gates = [canary.stage_gate(number, Stage(found["stage"]), environment, strategy), data_gate(promotion)]
+    stage = canary.stage_gate(number, Stage(version.stage), environment, strategy)
+    gates = [stage, data_gate(version.invalid_data, policy.block_invalid_data)]
     if failed := [gate for gate in gates if not gate.passed]:
         reasons = " ".join(gate.reason for gate in failed)
         raise GateFailed(f"{number} cannot be deployed: {reasons}", gates=[gate._asdict() for gate in failed])
+    return version, policy.now
 
 
-def _refuse_unless_free(others: list[dict[str, Any]], found: Mapping[str, Any], environment: str) -> None:
+def _refuse_unless_free(others: Sequence[DeploymentRow], version: Deployable, environment: str) -> None:
     for each in others:
-        if each["status"] in ROLLING:
+        if each.status in ROLLING:
             raise Conflict(
-                f"{each['name']} is being rolled out in {environment}; finish it, roll it back or retire it first.",
-                rollout=each["id"],
+                f"{each.name} is being rolled out in {environment}; finish it, roll it back or retire it first.",
+                rollout=each.id,
             )
-        if each["version_id"] == found["id"]:
-            raise Conflict(f"{each['name']} serves this version in {environment} already.", deployment=each["id"])
-
-
-def _kept(plan: Plan, state: Rollout) -> dict[str, Any]:
-    """The columns of a plan and of where it stands."""
-    age = plan.max_health_age
-    return {
-        "stages": [
-            {"trafficPercentage": stage.traffic_percentage, "durationMinutes": stage.duration_minutes}
-            for stage in plan.stages
-        ],
-        "auto_advance": plan.auto_advance,
-        "auto_rollback": plan.auto_rollback,
-        "failure_threshold": plan.failure_threshold,
-        "health_required": plan.health_required,
-        "max_health_age_minutes": None if age is None else age.total_seconds() / 60,
-        "status": state.status,
-        "stage": state.stage,
-        "traffic_percentage": state.traffic,
-        "stage_since": state.since,
-        "due_at": rollout.next_look(state, plan, []),
-    }
+        if each.version_id == version.id:
+            raise Conflict(f"{each.name} serves this version in {environment} already.", deployment=each.id)
 
 
 async def advance_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
@@ -142,8 +126,8 @@ async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: 
     row = await tx.deployment(deployment_id)
     rollout.require(action, state_of(row).status)
     if action in (Action.ADVANCE, Action.RESUME) and (why := blocked(row)) is not None:
-        raise Conflict(f"{row['name']} cannot {action}. {why}", current=row["status"])
-    await tx.append(row["model_id"], *await take(tx, row, action, reason))
+        raise Conflict(f"{row.name} cannot {action}. {why}", current=row.status)
+    await tx.append(row.model_id, *await make_step(tx, row, action, reason))
     return {"deployment_id": deployment_id}
 
 
@@ -157,20 +141,19 @@ async def report_deployment_health(
 ) -> dict[str, str]:
     """Keep what was observed, and make the step that it makes due, in the same transaction."""
     row = await tx.deployment(deployment_id)
-    if row["status"] in ENDED:
-        raise Conflict(f"{row['name']} is {row['status']}; its health is watched no more.", current=row["status"])
+    if row.status in ENDED:
+        raise Conflict(f"{row.name} is {row.status}; its health is no longer watched.", current=row.status)
     at = _observed(observed_at, row)
-    report = {"id": new_id("hlt"), "project_id": row["project_id"], "deployment_id": row["id"], "at": at}
-    told = {"healthy": healthy, "metrics": dict(metrics or {}), "reported_by": tx.caller.actor}
-    await tx.keep(HealthReport, report | told)
-    events = await go_on(tx, await rollouts.locked(tx.session, deployment_id))
+    report = {"id": new_id("hlt"), "project_id": row.project_id, "deployment_id": row.id, "at": at}
+    observed = {"healthy": healthy, "metrics": dict(metrics or {}), "reported_by": tx.caller.actor}
+    await tx.keep(HealthReport, report | observed)
+    events = await make_due_step(tx, await rollouts.locked_deployment(tx.session, deployment_id))
     if events:
-        await tx.append(row["model_id"], *events)
+        await tx.append(row.model_id, *events)
     return {"deployment_id": deployment_id}
 
 
-def _observed(at: datetime | None, row: Row) -> datetime:
-    now: datetime = row["now"]
-    if at is not None and at > now + AHEAD:
+def _observed(at: datetime | None, row: DeploymentRow) -> datetime:
+    if at is not None and at > row.now + AHEAD:
         raise BadUserInput("input.observedAt", f"is {at.isoformat()}, later than now; give when it was observed.")
-    return min(at or now, now)
+    return min(at or row.now, row.now)

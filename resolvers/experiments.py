@@ -9,8 +9,8 @@ from resolvers.errors import BadUserInput, Conflict
 from resolvers.transaction import Transaction
 from resolvers.version_creation import NewVersion, register
 from resolvers.versions import models_of
-from storage import load
-from storage.experiments import Experiment
+from storage.experiments import Experiment, LockedExperiment
+from storage.rows import now
 from storage.vocabulary import ExperimentStatus
 
 
@@ -44,7 +44,7 @@ async def create_experiment(
         "training_duration_secs": training_duration_secs,
         "notes": notes,
     }
-    ended = None if status is ExperimentStatus.RUNNING else await load.now(tx.session)
+    ended = None if status is ExperimentStatus.RUNNING else await now(tx.session)
     await keep_new(tx, Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
     await tx.record("experiment.created", experiment_id, project_id, chain=project_id, after=facts)
     return {"experiment_id": experiment_id}
@@ -71,20 +71,20 @@ async def complete_experiment(
     ending = {name: value for name, value in ending.items() if value is not None}
     statement = update(Experiment).where(Experiment.id == experiment_id)  # type: ignore[arg-type]
     await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
-    ids = [each["version_id"] for each in registered]
-    project_id = experiment["project_id"]
-    change = {"before": {name: experiment[name] for name in ending}, "after": ending | {"versions": ids}}
+    ids = [each.version_id for each in registered]
+    project_id = experiment.project_id
+    change = {"before": {name: getattr(experiment, name) for name in ending}, "after": ending | {"versions": ids}}
     await tx.record("experiment.completed", experiment_id, project_id, chain=project_id, **change)
     return {"experiment_id": experiment_id, "version_ids": ids}
 
 
-def _refuse_unless_running(experiment: Mapping[str, Any], status: ExperimentStatus) -> None:
+def _refuse_unless_running(experiment: LockedExperiment, status: ExperimentStatus) -> None:
     if status is ExperimentStatus.RUNNING:
         raise BadUserInput("input.status", "is RUNNING; an experiment ends COMPLETED or FAILED.")
-    if experiment["status"] != ExperimentStatus.RUNNING:
+    if experiment.status != ExperimentStatus.RUNNING:
         raise Conflict(
-            f"The experiment has ended before, as {experiment['status']}; what it produced is registered.",
-            current=experiment["status"],
+            f"The experiment has ended before, as {experiment.status}; what it produced is registered.",
+            current=experiment.status,
         )
 
 

@@ -6,9 +6,9 @@ from sqlalchemy import update
 from resolvers.errors import BadUserInput, Conflict, Forbidden, NotFound
 from resolvers.principals import known_principal
 from resolvers.transaction import REGISTRY, Transaction
-from storage import load
 from storage.ids import new_id
-from storage.keys import ApiKey
+from storage.keys import ApiKey, LockedKey, lock_key
+from storage.rows import now
 from storage.secrets import hash_of, new_secret
 from storage.vocabulary import PrincipalKind
 
@@ -29,13 +29,11 @@ async def create_api_key(
     if project_id is not None:
         await tx.project(project_id)
     principal = await known_principal(tx, email, kind)
-    if principal["kind"] != kind:
-        raise Conflict(
-            f"{email} is a {principal['kind']}, not a {kind}; leave kind as it is.", current=principal["kind"]
-        )
+    if principal.kind != kind:
+        raise Conflict(f"{email} is a {principal.kind}, not a {kind}; leave kind as it is.", current=principal.kind)
     if expires_at is not None:
-        _refuse_unless_ahead(expires_at, await load.now(tx.session))
-    row = {"name": name, "principal_id": principal["id"], "project_id": project_id, "may_attest": may_attest}
+        _refuse_unless_ahead(expires_at, await now(tx.session))
+    row = {"name": name, "principal_id": principal.id, "project_id": project_id, "may_attest": may_attest}
     return await _keep(tx, email, row | {"expires_at": expires_at}, "key.created")
 
 
@@ -60,8 +58,8 @@ async def _keep(
 
 async def revoke_api_key(tx: Transaction, *, id: str) -> dict[str, str]:
     key = await _usable(tx, id)
-    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(revoked_at=key["now"]))  # type: ignore[arg-type]
-    change = {"before": {"revoked": False}, "after": {"revoked": True, "email": key["email"]}}
+    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(revoked_at=key.now))  # type: ignore[arg-type]
+    change = {"before": {"revoked": False}, "after": {"revoked": True, "email": key.email}}
     await tx.record("key.revoked", id, None, chain=REGISTRY, **change)
     return {"key_id": id}
 
@@ -69,22 +67,22 @@ async def revoke_api_key(tx: Transaction, *, id: str) -> dict[str, str]:
 async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) -> dict[str, str]:
     """A new key with the same rights; the old one still works for the grace time, and then no more."""
     key = await _usable(tx, id)
-    ends = key["now"] + timedelta(seconds=grace_seconds)
-    ends = min(ends, key["expires_at"]) if key["expires_at"] else ends
+    ends = key.now + timedelta(seconds=grace_seconds)
+    ends = min(ends, key.expires_at) if key.expires_at else ends
     await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(expires_at=ends))  # type: ignore[arg-type]
-    row = {name: key[name] for name in ("name", "principal_id", "project_id", "may_attest", "expires_at")}
-    expires_at = key["expires_at"] and key["expires_at"].isoformat()
+    row = {name: getattr(key, name) for name in ("name", "principal_id", "project_id", "may_attest", "expires_at")}
+    expires_at = key.expires_at and key.expires_at.isoformat()
     change = {"before": {"rotated": id, "expiresAt": expires_at}, "rotated": {"id": id, "expiresAt": ends.isoformat()}}
-    return await _keep(tx, key["email"], row, "key.rotated", **change)
+    return await _keep(tx, key.email, row, "key.rotated", **change)
 
 
-async def _usable(tx: Transaction, id_: str) -> Any:
+async def _usable(tx: Transaction, id_: str) -> LockedKey:
     """A key that still works, the caller's own unless it administers the instance."""
-    key = await load.lock_key(tx.session, id_, tx.caller.who)
+    key = await lock_key(tx.session, id_, tx.caller.viewer)
     if key is None:
         raise NotFound("key", id_, "input.id")
-    if key["may_attest"] and not (tx.caller.may_attest or await tx.still_administers()):
+    if key.may_attest and not (tx.caller.may_attest or await tx.still_administers()):
         raise Forbidden(f"{id_} may attest approvals, and your key may not; use that key, or ask an administrator.")
-    if key["revoked_at"] or key["is_expired"]:
-        raise Conflict(f"{id_} has ended already.", current="REVOKED" if key["revoked_at"] else "EXPIRED")
+    if key.revoked_at or key.is_expired:
+        raise Conflict(f"{id_} has ended already.", current="REVOKED" if key.revoked_at else "EXPIRED")
     return key

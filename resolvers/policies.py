@@ -1,6 +1,7 @@
 """Changing a project's policy: tightening at once, loosening after a second look (`resolvers.rules.policies`)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -12,16 +13,17 @@ from resolvers.rules import policies as rules
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.approvals import is_reviewer
 from resolvers.transaction import Caller, Transaction
-from storage import load, policies
+from storage import policies, principals
+from storage.audit import NewEvent
 from storage.engine import Database
 from storage.ids import new_id
-from storage.policies import PolicyChange, ProjectPolicy
+from storage.policies import LockedPolicy, PolicyChange, PolicyChangeRow, ProjectPolicy
 from storage.vocabulary import PolicyChangeStatus, PolicyMode, PrincipalKind, Role
 
 CLOCK = Caller("lineal policies", None, "policies")
 
 PENDING, APPLIED = PolicyChangeStatus.PENDING, PolicyChangeStatus.APPLIED
-Events = list[dict[str, Any]]
+Events = list[NewEvent]
 
 
 class PolicyChanges(TypedDict, total=False):
@@ -49,9 +51,9 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     known = await policies.changes_in_force(tx.session, project_id)
     confirmable = not await policies.is_alone(tx.session, project_id, tx.caller.actor)
     asked = {field: value for field, value in new.items() if field != "project_id"}
-    pending = {row["field"]: row["to_value"] for row in known if row["status"] == PENDING}
+    pending = {row.field: row.to_value for row in known if row.status == PENDING}
     hours = _hours(policy, known)
-    decision = rules.decide(policy, asked, pending, confirmable=confirmable, hours=hours)
+    decision = rules.decide(asdict(policy), asked, pending, confirmable=confirmable, hours=hours)
 
     events = await _end(tx, [row for row in known if _is_ended(row, decision)])
     alone = {field: decision.at_once[field] for field in decision.alone}
@@ -63,55 +65,55 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
     return {"project_id": project_id}
 
 
-def _is_ended(row: Mapping[str, Any], decision: rules.Decision) -> bool:
+def _is_ended(row: PolicyChangeRow, decision: rules.Decision) -> bool:
     """Whether a decision withdraws a pending change, or takes back one in force. A value that is still looser than the
     one before the change does not take it back."""
-    field = row["field"]
-    if row["status"] == PENDING:
+    field = row.field
+    if row.status == PENDING:
         return field in decision.withdrawn
-    return field in decision.at_once and not rules.loosens(field, row["from_value"], decision.at_once[field])
+    return field in decision.at_once and not rules.loosens(field, row.from_value, decision.at_once[field])
 
 
-def _hours(policy: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> float:
+def _hours(policy: LockedPolicy, known: Sequence[PolicyChangeRow]) -> float:
     """The cooling time that counts: one that somebody shortened alone does not, once there are others."""
-    shortened = any(row["field"] == "loosening_hours" and row["status"] == APPLIED and row["alone"] for row in known)
-    hours = float(policy["loosening_hours"])
+    shortened = any(row.field == "loosening_hours" and row.status == APPLIED and row.alone for row in known)
+    hours = float(policy.loosening_hours)
     return max(hours, rules.USUAL_HOURS) if shortened else hours
 
 
 async def confirm_policy_change(tx: Transaction, *, change_id: str) -> dict[str, str]:
-    project_id = (await tx.policy_change(change_id))["project_id"]
+    project_id = (await tx.policy_change(change_id)).project_id
     policy = await tx.lock_project(project_id)
     row = await policies.locked_change(tx.session, change_id)
     await _refuse_unless_second(tx, row)
-    if row["status"] != PENDING:
+    if row.status != PENDING:
         raise Conflict(
-            f"The change {change_id} is {row['status']}. Only a PENDING change can be confirmed.", current=row["status"]
+            f"The change {change_id} is {row.status}. Only a PENDING change can be confirmed.", current=row.status
         )
     events = await _take_effect(tx, policy, row, "policy.changeConfirmed", tx.caller.actor)
     await tx.append(project_id, *events)
     return {"change_id": change_id, "project_id": project_id}
 
 
-async def _refuse_unless_second(tx: Transaction, row: Mapping[str, Any]) -> None:
+async def _refuse_unless_second(tx: Transaction, row: PolicyChangeRow) -> None:
     """Only a person who reviews in the project confirms a change, and only one that another person requested: whoever
     has the key of a service could confirm its changes alone."""
-    member = await load.member(tx.session, row["project_id"], tx.caller.principal_id or "")
+    role = await principals.member_role(tx.session, row.project_id, tx.caller.principal_id or "")
     actor = tx.caller.actor
-    if not is_reviewer(member["role"] if member else None, tx.caller.kind):
+    if not is_reviewer(role, tx.caller.kind):
         raise Forbidden(
             f"{actor} is not a reviewer of the project. A person with the role REVIEWER or ADMIN confirms.",
             reason="NOT_A_REVIEWER",
         )
-    time = f"it takes effect at {row['effective_at']:%Y-%m-%dT%H:%M:%SZ}"
-    if row["created_by"] == actor:
+    time = f"it takes effect at {row.effective_at:%Y-%m-%dT%H:%M:%SZ}"
+    if row.created_by == actor:
         raise Forbidden(
             f"{actor} requested this change. Another REVIEWER or ADMIN confirms it, or {time}.", reason="REQUESTER"
         )
-    requester = await load.principal(tx.session, row["created_by"])
-    if requester is None or requester["kind"] == PrincipalKind.SERVICE:
+    requester = await principals.principal(tx.session, row.created_by)
+    if requester is None or requester.kind == PrincipalKind.SERVICE:
         raise Forbidden(
-            f"{row['created_by']} is a service, so nobody can confirm this change; {time}. To have it sooner, one"
+            f"{row.created_by} is a service, so nobody can confirm this change; {time}. To have it sooner, one"
             " person requests it and another confirms it.",
             reason="SERVICE",
         )
@@ -131,41 +133,40 @@ async def _one_due(database: Database) -> bool:
         if due is None:
             return False
         tx = Transaction(session, CLOCK, MUTATIONS["updateProjectPolicy"])
-        policy = await tx.lock_project(due["project_id"])
-        row = await policies.locked_change(session, due["id"])
-        if row["status"] == PENDING:  # nobody was faster
+        policy = await tx.lock_project(due.project_id)
+        row = await policies.locked_change(session, due.id)
+        if row.status == PENDING:  # nobody was faster
             in_office = await _is_in_office(tx, row)
             events = await (
                 _take_effect(tx, policy, row, "policy.changeApplied", None) if in_office else _end(tx, [row])
             )
-            await tx.append(due["project_id"], *events)
+            await tx.append(due.project_id, *events)
         return True
 
 
-async def _is_in_office(tx: Transaction, row: Mapping[str, Any]) -> bool:
+async def _is_in_office(tx: Transaction, row: PolicyChangeRow) -> bool:
     """Whether whoever requested a change could still do so; otherwise it is withdrawn."""
-    requester = await load.principal(tx.session, row["created_by"])
-    if requester is None or requester["administers"]:
+    requester = await principals.principal(tx.session, row.created_by)
+    if requester is None or requester.administers:
         return requester is not None
-    member = await load.member(tx.session, row["project_id"], requester["id"])
-    return member is not None and member["role"] == Role.ADMIN
+    return await principals.member_role(tx.session, row.project_id, requester.id) == Role.ADMIN
 
 
 async def _take_effect(
-    tx: Transaction, policy: Mapping[str, Any], row: Mapping[str, Any], action: str, confirmed_by: str | None
+    tx: Transaction, policy: LockedPolicy, row: PolicyChangeRow, action: str, confirmed_by: str | None
 ) -> Events:
-    values = {"status": APPLIED, "confirmed_by": confirmed_by, "effective_at": policy["now"]}
-    await _set(tx, row["id"], **values)
-    known = await policies.changes_in_force(tx.session, row["project_id"])
-    events = await _end(tx, [each for each in known if each["field"] == row["field"] and each["id"] != row["id"]])
+    values = {"status": APPLIED, "confirmed_by": confirmed_by, "effective_at": policy.now}
+    await _set(tx, row.id, **values)
+    known = await policies.changes_in_force(tx.session, row.project_id)
+    events = await _end(tx, [each for each in known if each.field == row.field and each.id != row.id])
     after = {"status": APPLIED, "confirmedBy": confirmed_by}
-    events.append(tx.event(action, row["id"], row["project_id"], before={"status": PENDING}, after=after))
-    return events + await _apply(tx, policy, {row["field"]: row["to_value"]})
+    events.append(tx.event(action, row.id, row.project_id, before={"status": PENDING}, after=after))
+    return events + await _apply(tx, policy, {row.field: row.to_value})
 
 
 async def _begin(
     tx: Transaction,
-    policy: Mapping[str, Any],
+    policy: LockedPolicy,
     changes: Mapping[str, Any],
     status: PolicyChangeStatus,
     wait: timedelta,
@@ -174,35 +175,36 @@ async def _begin(
     alone = status is APPLIED
     events = []
     for field, value in sorted(changes.items()):
+        before, effective_at, id_ = getattr(policy, field), policy.now + wait, new_id("pch")
         row = {
-            "id": new_id("pch"),
-            "project_id": policy["project_id"],
+            "id": id_,
+            "project_id": policy.project_id,
             "field": field,
-            "from_value": policy[field],
+            "from_value": before,
             "to_value": value,
-            "effective_at": policy["now"] + wait,
+            "effective_at": effective_at,
             "status": status,
             "alone": alone,
             "created_by": tx.caller.actor,
         }
         await tx.keep(PolicyChange, row)
-        after = {"field": to_camel(field), "from": policy[field], "to": value, "status": status, "alone": alone}
-        after["effectiveAt"] = f"{row['effective_at']:%Y-%m-%dT%H:%M:%S.%fZ}"
+        after = {"field": to_camel(field), "from": before, "to": value, "status": status, "alone": alone}
+        after["effectiveAt"] = f"{effective_at:%Y-%m-%dT%H:%M:%S.%fZ}"
         action = "policy.changeApplied" if alone else "policy.changeRequested"
-        events.append(tx.event(action, row["id"], row["project_id"], after=after))
+        events.append(tx.event(action, id_, policy.project_id, after=after))
     return events
 
 
-async def _end(tx: Transaction, changes: Sequence[Mapping[str, Any]]) -> Events:
+async def _end(tx: Transaction, changes: Sequence[PolicyChangeRow]) -> Events:
     """A pending change is withdrawn, one in force gives way to a later one."""
     events = []
     for row in changes:
-        is_pending = row["status"] == PENDING
+        is_pending = row.status == PENDING
         status = PolicyChangeStatus.WITHDRAWN if is_pending else PolicyChangeStatus.REPLACED
-        await _set(tx, row["id"], status=status)
+        await _set(tx, row.id, status=status)
         if is_pending:
             before, after = {"status": PENDING}, {"status": status}
-            withdrawn = tx.event("policy.changeWithdrawn", row["id"], row["project_id"], before=before, after=after)
+            withdrawn = tx.event("policy.changeWithdrawn", row.id, row.project_id, before=before, after=after)
             events.append(withdrawn)
     return events
 
@@ -211,12 +213,12 @@ async def _set(tx: Transaction, id_: str, **values: Any) -> None:
     await tx.session.execute(update(PolicyChange).where(PolicyChange.id == id_).values(values))  # type: ignore[arg-type]
 
 
-async def _apply(tx: Transaction, policy: Mapping[str, Any], changes: Mapping[str, Any]) -> Events:
+async def _apply(tx: Transaction, policy: LockedPolicy, changes: Mapping[str, Any]) -> Events:
     """Change the policy in force; the event that tells of it."""
     if not changes:
         return []
-    project_id = policy["project_id"]
-    those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)
+    project_id = policy.project_id
+    those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)  # type: ignore[arg-type]
     await tx.session.execute(those.values(dict(changes)))
-    before = {field: policy[field] for field in changes}
+    before = {field: getattr(policy, field) for field in changes}
     return [tx.event("policy.updated", project_id, project_id, before=before, after=dict(changes))]

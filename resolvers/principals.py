@@ -8,29 +8,30 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from resolvers.errors import Conflict, NotFound
 from resolvers.rules.access import at_least
 from resolvers.transaction import REGISTRY, Transaction
-from storage import load, policies
+from storage import policies, principals
 from storage.ids import new_id
-from storage.principals import Member, Principal
+from storage.principals import Member, Principal, PrincipalRow
+from storage.rows import now as database_now
 from storage.vocabulary import PrincipalKind, Role
 
 
 async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role) -> dict[str, str]:
     await tx.lock_project(project_id)
     principal = await known_principal(tx, email, PrincipalKind.USER)
-    before = await load.member(tx.session, project_id, principal["id"])
-    if before is None or before["role"] != role:
-        could, can = before is not None and at_least(before["role"], Role.REVIEWER), at_least(role, Role.REVIEWER)
+    before = await principals.member_role(tx.session, project_id, principal.id)
+    if before is None or before != role:
+        could, can = before is not None and at_least(before, Role.REVIEWER), at_least(role, Role.REVIEWER)
         now: dict[str, Any] = {"role": role}
         if could != can:
             # Not from when the lock was asked for: a vote may have been given while this waited.
-            now["reviewer_since"] = await load.now(tx.session) if can else None
-        row = {"project_id": project_id, "principal_id": principal["id"], "created_by": tx.caller.actor}
+            now["reviewer_since"] = await database_now(tx.session) if can else None
+        row = {"project_id": project_id, "principal_id": principal.id, "created_by": tx.caller.actor}
         insert = upsert(Member).values(row | now)
         await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_=now))
         if could and not can:
             await policies.note_that_reviewer_left(tx.session, project_id)
         change = {
-            "before": before and {"email": email, "role": before["role"]},
+            "before": before and {"email": email, "role": before},
             "after": {"email": email, "role": role},
         }
         await tx.record("member.set", project_id, project_id, chain=project_id, **change)
@@ -39,42 +40,44 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
 
 async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict[str, str]:
     await tx.lock_project(project_id)
-    principal = await load.principal(tx.session, email)
-    before = principal and await load.member(tx.session, project_id, principal["id"])
+    principal = await principals.principal(tx.session, email)
+    before = principal and await principals.member_role(tx.session, project_id, principal.id)
     if not principal or not before:
         raise NotFound("member", f"{email} of {project_id}", "input.email")
-    those = (Member.project_id == project_id, Member.principal_id == principal["id"])
+    those = (Member.project_id == project_id, Member.principal_id == principal.id)
     await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
-    if at_least(before["role"], Role.REVIEWER):
+    if at_least(before, Role.REVIEWER):
         await policies.note_that_reviewer_left(tx.session, project_id)
-    change = {"before": {"email": email, "role": before["role"]}, "after": None}
+    change = {"before": {"email": email, "role": before}, "after": None}
     await tx.record("member.removed", project_id, project_id, chain=project_id, **change)
     return {"project_id": project_id}
 
 
-async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> dict[str, Any]:
+async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> PrincipalRow:
     """The principal of this address, made where there is none yet."""
-    found = await load.principal(tx.session, email)
-    if found is None:
-        row = {"id": new_id("prin"), "email": email, "kind": kind, "created_by": tx.caller.actor}
+    known = await principals.principal(tx.session, email)
+    if known is None:
+        id_ = new_id("prin")
+        row = {"id": id_, "email": email, "kind": kind, "created_by": tx.caller.actor}
         if await tx.keep_unless_there(Principal, row):
             after = {"email": email, "kind": kind}
-            await tx.record("principal.created", row["id"], None, chain=REGISTRY, after=after)
-        found = await load.principal(tx.session, email)
-    assert found is not None
-    return dict(found)
+            await tx.record("principal.created", id_, None, chain=REGISTRY, after=after)
+        known = await principals.principal(tx.session, email)
+    assert known is not None
+    return known
 
 
 async def set_administrator(tx: Transaction, *, email: str, administers: bool) -> dict[str, str]:
-    left = await load.administrators(tx.session)
+    count = await principals.lock_administrators(tx.session)
     await tx.require_instance()  # again: the right may have been taken away while this waited
-    found = await load.principal(tx.session, email, lock=True)
-    if found is None:
+    principal = await principals.principal(tx.session, email, lock=True)
+    if principal is None:
         raise NotFound("principal", email, "input.email")
-    if found["administers"] and not administers and left == 1:
+    if principal.administers and not administers and count == 1:
         raise Conflict(f"{email} is the last who administers the instance; hand it on to somebody else first.")
-    if found["administers"] != administers:
-        await tx.session.execute(update(Principal).where(Principal.id == found["id"]).values(administers=administers))
+    if principal.administers != administers:
+        those = update(Principal).where(Principal.id == principal.id)  # type: ignore[arg-type]
+        await tx.session.execute(those.values(administers=administers))
         change = {"before": {"administers": not administers}, "after": {"administers": administers}}
-        await tx.record("principal.administersSet", found["id"], None, chain=REGISTRY, **change)
-    return {"principal_id": found["id"]}
+        await tx.record("principal.administersSet", principal.id, None, chain=REGISTRY, **change)
+    return {"principal_id": principal.id}

@@ -1,7 +1,6 @@
 from resolvers.claims import claimed_id, keep_new
 from resolvers.transaction import Transaction
-from storage import load
-from storage.policies import ProjectPolicy
+from storage.policies import ProjectPolicy, recorded_policy
 from storage.principals import Member
 from storage.projects import Project
 from storage.vocabulary import Role
@@ -14,7 +13,7 @@ async def create_project(
     facts = {"id": project_id, "name": name, "description": description}
     await keep_new(tx, Project, facts | {"created_by": tx.caller.actor})
     await tx.keep(ProjectPolicy, {"project_id": project_id, "min_metrics": []})
-    after = facts | {"policy": await load.policy(tx.session, project_id)}
+    after = facts | {"policy": await recorded_policy(tx.session, project_id)}
     events = [tx.event("project.created", project_id, project_id, after=after)]
     if maker := tx.caller.principal_id:
         # Who makes a project is its first ADMIN, and may leave it to others.

@@ -1,7 +1,7 @@
 """Archiving development versions that nobody touched for long (product description, "Clean up old versions")."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
@@ -10,8 +10,11 @@ from resolvers.rules.access import MUTATIONS
 from resolvers.rules.stages import Step
 from resolvers.transaction import Caller, Transaction
 from resolvers.transitions import step_event
-from storage import load, retention
+from storage import retention
+from storage.audit import NewEvent
 from storage.engine import Database
+from storage.policies import retention_days
+from storage.retention import OldVersion
 from storage.vocabulary import Stage
 
 # How many versions one transaction archives, and how many one answer lists.
@@ -23,35 +26,35 @@ RUN = Caller("lineal retention", None, "retention")
 
 async def apply_retention(tx: Transaction, *, project_id: str, dry_run: bool = True) -> dict[str, Any]:
     await tx.project(project_id)
-    found = await retention.old_versions(tx.session, project_id, BATCH + 1, kept=False)
+    old = await retention.old_versions(tx.session, project_id, BATCH + 1, kept=False)
     kept = await retention.old_versions(tx.session, project_id, BATCH, kept=True)
-    ids = [version["id"] for version in found[:BATCH]]
-    archived = ids if dry_run else await archive(tx, project_id, found[:BATCH])
+    ids = [version.id for version in old[:BATCH]]
+    archived = ids if dry_run else await archive(tx, project_id, old[:BATCH])
     return {
         "archived_ids": archived,
-        "kept_ids": [version["id"] for version in kept],
-        "reasons": orjson.dumps({version["id"]: version["reason"] for version in kept}).decode(),
-        "more": len(found) > BATCH,
+        "kept_ids": [version.id for version in kept],
+        "reasons": orjson.dumps({version.id: version.reason for version in kept}).decode(),
+        "more": len(old) > BATCH,
         "dry_run": dry_run,
     }
 
 
-async def archive(tx: Transaction, project_id: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+async def archive(tx: Transaction, project_id: str, old: Sequence[OldVersion]) -> list[str]:
     """Archive those of these versions that still nothing keeps, now that nobody else works on them."""
-    if not found:
+    if not old:
         return []
-    await tx.lock_models(sorted({version["model_id"] for version in found}))
-    ids = await retention.lock_versions(tx.session, [version["id"] for version in found])
-    days = (await load.policy(tx.session, project_id))["retention_days"] or 0
+    await tx.lock_models(sorted({version.model_id for version in old}))
+    ids = await retention.lock_versions(tx.session, [version.id for version in old])
+    days = await retention_days(tx.session, project_id) or 0
     # Those alone, so that a child that is not among them keeps its parent.
     still = await retention.old_versions(tx.session, project_id, len(ids), kept=False, only=ids)
     notes = f"Not touched for more than {days} days."
-    events: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    events: dict[str, list[NewEvent]] = defaultdict(list)
     for version in still:
-        step = Step(version["id"], Stage.ARCHIVED, automatic=True)
-        events[version["model_id"]].append(step_event(tx, project_id, step, Stage.DEVELOPMENT, notes, None))
+        step = Step(version.id, Stage.ARCHIVED, automatic=True)
+        events[version.model_id].append(step_event(tx, project_id, step, Stage.DEVELOPMENT, notes, None))
     await retention.append_all(tx.session, events)
-    return [version["id"] for version in still]
+    return [version.id for version in still]
 
 
 async def run_retention(database: Database) -> int:
@@ -78,29 +81,29 @@ async def run_retention(database: Database) -> int:
 async def _archive_all(database: Database, project_id: str) -> AsyncIterator[int | None]:
     """How many versions each transaction archived, until no more can be; None where another process is at it."""
     while True:
-        found = await _look(database, project_id)
-        if found is None:
+        old = await _look(database, project_id)
+        if old is None:
             yield None
             return
         progress = 0
-        for start in range(0, len(found), BATCH):
-            count = await _archive_batch(database, project_id, found[start : start + BATCH])
+        for start in range(0, len(old), BATCH):
+            count = await _archive_batch(database, project_id, old[start : start + BATCH])
             yield count
             progress += count or 0
         # What was refused may be free by now: a parent that stood before its child.
-        if not progress or progress == len(found) < LOOK:
+        if not progress or progress == len(old) < LOOK:
             return
 
 
-async def _look(database: Database, project_id: str) -> list[dict[str, Any]] | None:
+async def _look(database: Database, project_id: str) -> list[OldVersion] | None:
     async with database.transaction() as session:
         if not await retention.take_turn(session):
             return None
         return await retention.old_versions(session, project_id, LOOK, kept=False)
 
 
-async def _archive_batch(database: Database, project_id: str, found: Sequence[Mapping[str, Any]]) -> int | None:
+async def _archive_batch(database: Database, project_id: str, old: Sequence[OldVersion]) -> int | None:
     async with database.transaction() as session:
         if not await retention.take_turn(session):
             return None
-        return len(await archive(Transaction(session, RUN, MUTATIONS["applyRetention"]), project_id, found))
+        return len(await archive(Transaction(session, RUN, MUTATIONS["applyRetention"]), project_id, old))

@@ -1,18 +1,19 @@
-"""How deployments go on: each step changes who serves which share, and is recorded, in one transaction."""
+"""How deployments advance: each step changes which versions serve which share, and is recorded, in one transaction."""
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from resolvers.errors import Conflict
 from resolvers.rules import canary, rollout
 from resolvers.rules.access import MUTATIONS
-from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, Stage
+from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
 from resolvers.transaction import Caller, Transaction
 from storage import rollouts
+from storage.audit import NewEvent
 from storage.engine import Database
-from storage.vocabulary import DeploymentStatus
-from storage.vocabulary import Stage as VersionStage
+from storage.rollouts import DeploymentRow
+from storage.vocabulary import DeploymentStatus, Stage
 
 CLOCK = Caller("lineal rollouts", None, "rollouts")
 DONE = {
@@ -23,119 +24,140 @@ DONE = {
     Action.RETIRE: "retired",
 }
 
-Row = Mapping[str, Any]
-Events = list[dict[str, Any]]
+Events = list[NewEvent]
 
 
-def state_of(row: Row) -> Rollout:
-    return Rollout(DeploymentStatus(row["status"]), row["stage"], row["traffic_percentage"], row["stage_since"])
-
-
-def plan_of(row: Row) -> Plan:
-    minutes = row["max_health_age_minutes"]
+def plan_of(row: DeploymentRow) -> Plan:
+    minutes = row.max_health_age_minutes
     return Plan(
-        [Stage(each["trafficPercentage"], each["durationMinutes"]) for each in row["stages"]],
-        row["auto_advance"],
-        row["auto_rollback"],
-        row["failure_threshold"],
-        row["health_required"],
-        None if minutes is None else timedelta(minutes=minutes),
+        stages=[RolloutStage(each["trafficPercentage"], each["durationMinutes"]) for each in row.stages],
+        auto_advance=row.auto_advance,
+        auto_rollback=row.auto_rollback,
+        failure_threshold=row.failure_threshold,
+        health_required=row.health_required,
+        max_health_age=None if minutes is None else timedelta(minutes=minutes),
     )
 
 
-def reports_of(row: Row) -> list[Report]:
-    return [Report(rollouts.moment(at), healthy) for at, healthy in row["reports"]]
+def plan_columns(plan: Plan) -> dict[str, Any]:
+    """The columns of a plan: what `plan_of` reads."""
+    age = plan.max_health_age
+    return {
+        "stages": [
+            {"trafficPercentage": stage.traffic_percentage, "durationMinutes": stage.duration_minutes}
+            for stage in plan.stages
+        ],
+        "auto_advance": plan.auto_advance,
+        "auto_rollback": plan.auto_rollback,
+        "failure_threshold": plan.failure_threshold,
+        "health_required": plan.health_required,
+        "max_health_age_minutes": None if age is None else age.total_seconds() / 60,
+    }
 
 
-def blocked(row: Row) -> str | None:
-    return canary.blocked(VersionStage(row["version_stage"]), row["invalid_data"], row["block_invalid_data"])
+def state_of(row: DeploymentRow) -> Rollout:
+    return Rollout(DeploymentStatus(row.status), row.stage, row.traffic_percentage, row.stage_since)
 
 
-async def go_on(tx: Transaction, row: Row) -> Events:
+def state_columns(state: Rollout, plan: Plan, reports: Sequence[Report]) -> dict[str, Any]:
+    """The columns of where a deployment stands: what `state_of` reads, and when the clock looks at it next."""
+    return {
+        "status": state.status,
+        "stage": state.stage,
+        "traffic_percentage": state.traffic,
+        "stage_since": state.since,
+        "due_at": rollout.next_look(state, plan, reports),
+    }
+
+
+def recorded_state(state: Rollout) -> dict[str, Any]:
+    """Where a deployment stands, as events record it."""
+    return {"status": state.status, "stage": state.stage, "trafficPercentage": state.traffic}
+
+
+def reports_of(row: DeploymentRow) -> list[Report]:
+    return [Report(datetime.fromisoformat(at), healthy) for at, healthy in row.reports]
+
+
+def blocked(row: DeploymentRow) -> str | None:
+    return canary.blocked(Stage(row.version_stage), row.invalid_data, row.block_invalid_data)
+
+
+async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
     """Make the step that is due now, if one is; a deployment's model is locked."""
     state, plan, reports = state_of(row), plan_of(row), reports_of(row)
-    decision = rollout.decide(state, plan, reports, row["now"], blocked(row))
+    decision = rollout.decide(state, plan, reports, row.now, blocked(row))
     if decision is not None:
-        return await take(tx, row, decision.action, decision.reason)
+        return await make_step(tx, row, decision.action, decision.reason)
     due_at = rollout.next_look(state, plan, reports)
-    if due_at != row["due_at"]:
-        await rollouts.change(tx.session, row, due_at=due_at)
+    if due_at != row.due_at:
+        await rollouts.change_deployment(tx.session, row, due_at=due_at)
     return []
 
 
-async def take(tx: Transaction, row: Row, action: Action, reason: str) -> Events:
+async def make_step(tx: Transaction, row: DeploymentRow, action: Action, reason: str) -> Events:
     """Make one step: of the deployment itself, and of who serves the rest."""
-    others = [each for each in await _in_place(tx, row) if each["id"] != row["id"]]
-    if row["status"] == ACTIVE and action in (Action.RETIRE, Action.ROLL_BACK) and others:
+    others = [each for each in await _in_place(tx, row) if each.id != row.id]
+    if row.status == ACTIVE and action in (Action.RETIRE, Action.ROLL_BACK) and others:
         raise Conflict(
-            f"{row['name']} serves what {others[0]['name']} does not yet; end that rollout first.",
-            rollout=others[0]["id"],
+            f"{row.name} serves what {others[0].name} does not yet; end that rollout first.",
+            rollout=others[0].id,
         )
-    state = rollout.after(action, state_of(row), plan_of(row), row["now"])
+    state = rollout.after(action, state_of(row), plan_of(row), row.now)
     kind = "completed" if action is Action.ADVANCE and state.status is ACTIVE else DONE[action]
     events: Events = []
     # Who serves alone afterwards is last: nobody else may be active then.
-    if row["status"] in ROLLING:
-        events += await yield_to(tx, others, row, state, reason)
-    events.append(await _move(tx, row, state, kind, reason))
-    if row["status"] == ACTIVE and action is Action.ROLL_BACK:
+    if row.status in ROLLING:
+        events += await yield_to(tx, others, row.name, state, reason)
+    events.append(await _change(tx, row, state, kind, reason))
+    if row.status == ACTIVE and action is Action.ROLL_BACK:
         events += await _restore(tx, row, reason)
     if action is Action.ROLL_BACK:
-        note = f"{row['name']} in {row['environment']} was rolled back. {reason}"
-        after = {"deploymentId": row["id"]}
-        events.append(tx.event("version.rolledBack", row["version_id"], row["project_id"], after=after, notes=note))
+        notes = f"{row.name} in {row.environment} was rolled back. {reason}"
+        after = {"deploymentId": row.id}
+        events.append(tx.event("version.rolledBack", row.version_id, row.project_id, after=after, notes=notes))
     return events
 
 
-async def _in_place(tx: Transaction, row: Row) -> Sequence[Row]:
-    if row["strategy"] == "SHADOW":
+async def _in_place(tx: Transaction, row: DeploymentRow) -> Sequence[DeploymentRow]:
+    if row.strategy == "SHADOW":
         return []
-    return await rollouts.in_place(tx.session, row["model_id"], row["environment"])
+    return await rollouts.in_place(tx.session, row.model_id, row.environment)
 
 
-async def yield_to(tx: Transaction, others: Sequence[Row], row: Row, state: Rollout, reason: str) -> Events:
-    """Give the one that serves the rest what a rollout leaves; it retires when the rollout is complete."""
+async def yield_to(tx: Transaction, others: Sequence[DeploymentRow], name: str, state: Rollout, reason: str) -> Events:
+    """Give the deployment that serves the rest what the rollout of this name leaves; it retires when the rollout is
+    complete."""
     events = []
     for base in others:
         traffic = 100 - state.traffic
         if state.status is ACTIVE:
             replaced = state_of(base)._replace(status=RETIRED, traffic=0)
-            events.append(await _move(tx, base, replaced, "retired", f"Replaced by {row['name']}."))
-        elif traffic != base["traffic_percentage"]:
-            kind = "yielded" if traffic < base["traffic_percentage"] else "restored"
-            told = f"{row['name']} has {state.traffic}." if kind == "yielded" else reason
-            events.append(await _move(tx, base, state_of(base)._replace(traffic=traffic), kind, told))
+            events.append(await _change(tx, base, replaced, "retired", f"Replaced by {name}."))
+        elif traffic != base.traffic_percentage:
+            kind = "yielded" if traffic < base.traffic_percentage else "restored"
+            notes = f"{name} has {state.traffic}." if kind == "yielded" else reason
+            events.append(await _change(tx, base, state_of(base)._replace(traffic=traffic), kind, notes))
     return events
 
 
-async def _restore(tx: Transaction, row: Row, reason: str) -> Events:
-    """Bring back whom the deployment replaced."""
-    if row["previous_id"] is None:
+async def _restore(tx: Transaction, row: DeploymentRow, reason: str) -> Events:
+    """Bring back the deployment that this one replaced."""
+    if row.previous_id is None:
         return []
-    previous = await rollouts.locked(tx.session, row["previous_id"])
-    if previous["status"] == ROLLED_BACK:
+    previous = await rollouts.locked_deployment(tx.session, row.previous_id)
+    if previous.status == ROLLED_BACK:
         return []
-    state = state_of(previous)._replace(status=ACTIVE, traffic=100, since=row["now"])
-    return [await _move(tx, previous, state, "restored", reason)]
+    state = state_of(previous)._replace(status=ACTIVE, traffic=100, since=row.now)
+    return [await _change(tx, previous, state, "restored", reason)]
 
 
-async def _move(tx: Transaction, row: Row, state: Rollout, kind: str, reason: str) -> dict[str, Any]:
+async def _change(tx: Transaction, row: DeploymentRow, state: Rollout, kind: str, reason: str) -> NewEvent:
     """Change one deployment; the event that tells of it."""
-    await rollouts.change(
-        tx.session,
-        row,
-        status=state.status,
-        stage=state.stage,
-        traffic_percentage=state.traffic,
-        stage_since=state.since,
-        due_at=rollout.next_look(state, plan_of(row), reports_of(row)),
-    )
-    change = {"before": told_of(state_of(row)), "after": told_of(state)}
-    return tx.event(f"deployment.{kind}", row["id"], row["project_id"], **change, notes=reason)
-
-
-def told_of(state: Rollout) -> dict[str, Any]:
-    return {"status": state.status, "stage": state.stage, "trafficPercentage": state.traffic}
+    columns = state_columns(state, plan_of(row), reports_of(row))
+    await rollouts.change_deployment(tx.session, row, **columns)
+    before, after = recorded_state(state_of(row)), recorded_state(state)
+    return tx.event(f"deployment.{kind}", row.id, row.project_id, before=before, after=after, notes=reason)
 
 
 async def run_due(database: Database) -> int:
@@ -149,12 +171,12 @@ async def run_due(database: Database) -> int:
 async def _one_due(database: Database) -> Events | None:
     """The events of one step; None where nothing is due that nobody else is at."""
     async with database.transaction() as session:
-        found = await rollouts.due(session)
-        if found is None:
+        due = await rollouts.due_deployment(session)
+        if due is None:
             return None
         tx = Transaction(session, CLOCK, MUTATIONS["advanceDeployment"])
-        await tx.lock_model(found["model_id"])
-        events = await go_on(tx, await rollouts.locked(session, found["id"]))
+        await tx.lock_model(due.model_id)
+        events = await make_due_step(tx, await rollouts.locked_deployment(session, due.id))
         if events:
-            await tx.append(found["model_id"], *events)
+            await tx.append(due.model_id, *events)
         return events

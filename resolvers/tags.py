@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import delete
@@ -6,8 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resolvers.errors import Conflict
 from resolvers.transaction import Transaction
-from storage import load
-from storage.tags import TagAlias, TagDefinition, tag_definition
+from storage.tags import TagAlias, TagDefinition, defined_tag, registration_rules
 
 
 async def define_tag(
@@ -21,9 +21,10 @@ async def define_tag(
 ) -> dict[str, str]:
     """Define a tag, or change what is stated of one."""
     await tx.lock_project(project_id)
-    rules = await load.registration_rules(tx.session, project_id)
-    before = await tag_definition(tx.session, project_id, name)
-    _refuse_taken(name, aliases or (), rules["deprecated"], rules["aliases"])
+    rules = await registration_rules(tx.session, project_id)
+    defined = await defined_tag(tx.session, project_id, name)
+    before = asdict(defined) if defined else None
+    _refuse_taken(name, aliases or (), rules.deprecated, rules.aliases)
 
     after: dict[str, Any] = dict(before or {"description": None, "deprecated": False, "aliases": []})
     ordered = None if aliases is None else sorted(aliases)
@@ -36,7 +37,7 @@ async def define_tag(
     return {"project_id": project_id}
 
 
-def _refuse_taken(name: str, wanted: Sequence[str], defined: Any, aliases: dict[str, str]) -> None:
+def _refuse_taken(name: str, wanted: Sequence[str], defined: Container[str], aliases: Mapping[str, str]) -> None:
     """A name stands for one tag alone."""
     if name in aliases:
         raise Conflict(f"{name!r} is an alias of {aliases[name]!r}; take it from there first.", field="input.name")

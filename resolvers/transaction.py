@@ -1,8 +1,8 @@
 """One mutation's transaction: who acts, what they may see and do, and how a change is recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -12,9 +12,18 @@ from sqlmodel import SQLModel
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
 from resolvers.settings import MutationSettings
-from storage import audit, load, policies, rollouts
+from storage import approvals, audit, datasets, experiments, models, policies, rollouts, webhooks
+from storage.approvals import LockedRequest
+from storage.audit import NewEvent
+from storage.datasets import VisibleDataset, VisibleDatasetVersion
+from storage.experiments import LockedExperiment
 from storage.ids import new_id
+from storage.models import LockedModel
+from storage.policies import LockedPolicy, VisiblePolicyChange
+from storage.rollouts import DeploymentRow
+from storage.visibility import Viewer, VisibleRow, administers, roles
 from storage.vocabulary import PrincipalKind
+from storage.webhooks import LockedWebhook, VisibleDelivery
 
 # The chain of what belongs to no project: principals and keys.
 REGISTRY = "registry"
@@ -36,9 +45,12 @@ class Caller(NamedTuple):
         return self.visible is None
 
     @property
-    def who(self) -> dict[str, Any]:
+    def viewer(self) -> Viewer:
         # Of a principal the database says itself what it may: this process may not know yet that it lost a right.
-        return {"me": self.principal_id, "everything": self.administers and not self.principal_id, "only": self.only}
+        return Viewer(self.principal_id, self.only, self.administers and not self.principal_id)
+
+
+V = TypeVar("V", bound=VisibleRow)
 
 
 @dataclass(frozen=True)
@@ -76,105 +88,107 @@ class Transaction:
 
     async def still_administers(self) -> bool:
         """Whether the caller administers the instance now, whatever this process has known for some seconds."""
-        return await load.administers(self.session, self.caller.who)
+        return await administers(self.session, self.caller.viewer)
 
-    def allow(self, found: Mapping[str, Any], project_id: str) -> None:
-        """Refuse unless the caller's role in the project of what was found is enough for this mutation."""
+    def allow(self, role: str, project_id: str) -> None:
+        """Refuse unless the caller's role in a project is enough for this mutation."""
         needed = self.need.role
-        if needed is not None and not at_least(found["role"], needed):
+        if needed is not None and not at_least(role, needed):
             raise Forbidden(
-                f"This needs the role {needed} in {project_id}, and yours is {found['role']}; an ADMIN of the project"
+                f"This needs the role {needed} in {project_id}, and yours is {role}; an ADMIN of the project"
                 " can give it with setMember.",
                 needed=needed.value,
-                role=found["role"],
+                role=role,
                 project=project_id,
             )
         self._allowed.add(project_id)
 
     async def project(self, id_: str, field: str = "input.projectId") -> str:
-        self._found(await load.project(self.session, id_, self.caller.who), "project", id_, field, of=id_)
+        await self.require_projects([id_], field)
         return id_
 
     async def require_projects(self, ids: Sequence[str], field: str) -> None:
         """Refuse unless the caller's role in each of these projects is enough for this mutation."""
-        found = await load.projects(self.session, ids, self.caller.who)
+        known = await roles(self.session, ids, self.caller.viewer)
         for id_ in ids:
-            self._found(found.get(id_), "project", id_, field, of=id_)
+            if id_ not in known:
+                raise NotFound("project", id_, field)
+            self.allow(known[id_], id_)
 
-    async def lock_project(self, id_: str, field: str = "input.projectId") -> Mapping[str, Any]:
+    async def lock_project(self, id_: str, field: str = "input.projectId") -> LockedPolicy:
         """The policy of a project, whose policy, members and tags nobody else changes until this transaction ends."""
         await self.project(id_, field)
-        policy = await load.lock_policy(self.session, id_)
+        policy = await policies.lock_policy(self.session, id_)
         await self.project(id_, field)  # the role may have been taken away while this waited
         return policy
 
-    async def dataset(self, id_: str, field: str = "input.datasetId") -> Mapping[str, Any]:
-        found = await load.dataset(self.session, id_, self.caller.who)
-        return self._found(found, "data set", id_, field)
+    async def dataset(self, id_: str, field: str = "input.datasetId") -> VisibleDataset:
+        row = await datasets.dataset(self.session, id_, self.caller.viewer)
+        return self._require(row, "data set", id_, field)
 
-    async def dataset_version(self, id_: str, field: str = "input.datasetVersionId") -> Mapping[str, Any]:
-        found = await load.dataset_version(self.session, id_, self.caller.who)
-        return self._found(found, "data set version", id_, field)
+    async def dataset_version(self, id_: str, field: str = "input.datasetVersionId") -> VisibleDatasetVersion:
+        row = await datasets.dataset_version(self.session, id_, self.caller.viewer)
+        return self._require(row, "data set version", id_, field)
 
-    async def lock_experiment(self, id_: str, field: str = "input.experimentId") -> Mapping[str, Any]:
-        found = await load.lock_experiment(self.session, id_, self.caller.who)
-        return self._found(await self._locked(found), "experiment", id_, field)
+    async def lock_experiment(self, id_: str, field: str = "input.experimentId") -> LockedExperiment:
+        row = await experiments.lock_experiment(self.session, id_, self.caller.viewer)
+        return self._require(await self._with_role_now(row), "experiment", id_, field)
 
-    async def lock_model(self, id_: str, field: str = "input.modelId") -> Mapping[str, Any]:
+    async def lock_model(self, id_: str, field: str = "input.modelId") -> LockedModel:
         """The model, whose versions, stages and requests nobody else changes until this transaction ends."""
-        return self._found((await self.lock_models([id_])).get(id_), "model", id_, field)
+        return self._require((await self.lock_models([id_])).get(id_), "model", id_, field)
 
-    async def lock_models(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Models by id, locked in id order; without those that there are not."""
-        found = await self._with_roles_now(await load.lock_models(self.session, ids, self.caller.who))
-        for model in found.values():
-            self.allow(model, model["project_id"])
-        return found
+    async def lock_models(self, ids: Sequence[str]) -> dict[str, LockedModel]:
+        """Models by id, locked in id order. Those that do not exist are left out."""
+        locked = await models.lock_models(self.session, ids, self.caller.viewer)
+        known = await self._with_roles_now(locked)
+        for model in known.values():
+            self.allow(model.role, model.project_id)
+        return known
 
-    async def request(self, id_: str, field: str = "input.requestId") -> Mapping[str, Any]:
-        """A request of a transition, whose model is locked."""
-        found = await load.request(self.session, id_, self.caller.who)
-        await self.lock_model(self._found(found, "transition request", id_, field)["model_id"])
-        return await load.locked_request(self.session, id_)
+    async def request(self, id_: str, field: str = "input.requestId") -> LockedRequest:
+        """A transition request, whose model is locked."""
+        row = await approvals.visible_request(self.session, id_, self.caller.viewer)
+        await self.lock_model(self._require(row, "transition request", id_, field).model_id)
+        return await approvals.locked_request(self.session, id_)
 
-    async def deployment(self, id_: str, field: str = "input.deploymentId") -> dict[str, Any]:
+    async def deployment(self, id_: str, field: str = "input.deploymentId") -> DeploymentRow:
         """A deployment, whose model is locked."""
-        found = await rollouts.deployment(self.session, id_, self.caller.who)
-        await self.lock_model(self._found(found, "deployment", id_, field)["model_id"])
-        return await rollouts.locked(self.session, id_)
+        row = await rollouts.visible_deployment(self.session, id_, self.caller.viewer)
+        await self.lock_model(self._require(row, "deployment", id_, field).model_id)
+        return await rollouts.locked_deployment(self.session, id_)
 
-    async def policy_change(self, id_: str, field: str = "input.changeId") -> Mapping[str, Any]:
-        return self._found(await policies.change(self.session, id_, self.caller.who), "policy change", id_, field)
+    async def policy_change(self, id_: str, field: str = "input.changeId") -> VisiblePolicyChange:
+        row = await policies.visible_change(self.session, id_, self.caller.viewer)
+        return self._require(row, "policy change", id_, field)
 
-    async def webhook(self, id_: str, field: str = "input.webhookId") -> Mapping[str, Any]:
+    async def webhook(self, id_: str, field: str = "input.webhookId") -> LockedWebhook:
         """A webhook, which nobody else changes until this transaction ends."""
-        found = await load.lock_webhook(self.session, id_, self.caller.who)
-        return self._found(await self._locked(found), "webhook", id_, field)
+        row = await webhooks.lock_webhook(self.session, id_, self.caller.viewer)
+        return self._require(await self._with_role_now(row), "webhook", id_, field)
 
-    async def delivery(self, id_: str, field: str = "input.deliveryId") -> Mapping[str, Any]:
-        """A delivery whose webhook is locked, with the webhook's `active`."""
-        found = await load.delivery(self.session, id_, self.caller.who)
-        webhook = await self.webhook(self._found(found, "delivery", id_, field)["webhook_id"])
-        return {**webhook, **self._found(found, "delivery", id_, field)}
+    async def delivery(self, id_: str, field: str = "input.deliveryId") -> tuple[VisibleDelivery, LockedWebhook]:
+        """A delivery and its webhook, which is locked."""
+        row = await webhooks.delivery(self.session, id_, self.caller.viewer)
+        delivery = self._require(row, "delivery", id_, field)
+        return delivery, await self.webhook(delivery.webhook_id)
 
-    async def _with_roles_now(self, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    async def _with_roles_now(self, rows: Mapping[str, V]) -> dict[str, V]:
         """Locked rows with the caller's role as it is now, without those that it may no longer see: the role in a row
         is from before its lock was waited for."""
-        projects = sorted({row["project_id"] for row in rows.values()})
-        now = await load.projects(self.session, projects, self.caller.who) if projects else {}
-        found = [(id_, row, now.get(row["project_id"])) for id_, row in rows.items()]
-        return {id_: {**row, "role": project["role"]} for id_, row, project in found if project}
+        projects = sorted({row.project_id for row in rows.values()})
+        known = await roles(self.session, projects, self.caller.viewer) if projects else {}
+        return {id_: replace(row, role=known[row.project_id]) for id_, row in rows.items() if row.project_id in known}
 
-    async def _locked(self, row: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    async def _with_role_now(self, row: V | None) -> V | None:
         return (await self._with_roles_now({"": row})).get("") if row else None
 
-    def _found(
-        self, found: Mapping[str, Any] | None, noun: str, id_: str, field: str, of: str | None = None
-    ) -> Mapping[str, Any]:
-        if found is None:
+    def _require(self, row: V | None, noun: str, id_: str, field: str) -> V:
+        """The row, in whose project the caller's role must be enough; NotFound where there is none."""
+        if row is None:
             raise NotFound(noun, id_, field)
-        self.allow(found, of or found["project_id"])
-        return found
+        self.allow(row.role, row.project_id)
+        return row
 
     async def keep(self, table: type[SQLModel], *rows: Mapping[str, Any]) -> None:
         """Add rows."""
@@ -197,12 +211,14 @@ class Transaction:
         before: Any = None,
         after: Any = None,
         notes: str | None = None,
-        **more: Any,
-    ) -> dict[str, Any]:
-        """An entry of the audit log. `before` and `after` are what changed; `more` may hold a step or an approval."""
+        step: Mapping[str, Any] | None = None,
+        approval: Mapping[str, Any] | None = None,
+    ) -> NewEvent:
+        """An entry of the audit log. `before` and `after` are what changed; the database also makes the `step` or the
+        `approval` from it."""
         if project_id is not None and self.need.role is not None and project_id not in self._allowed:
             raise RuntimeError(f"{action} writes to {project_id}, where nobody looked at the caller's role.")
-        return {
+        event: NewEvent = {
             "id": new_id("evt"),
             "action": action,
             "actor": self.caller.actor,
@@ -211,10 +227,14 @@ class Transaction:
             "notes": notes,
             "details": {"before": before, "after": after},
             "requestId": self.caller.request_id,
-            **more,
         }
+        if step is not None:
+            event["step"] = step
+        if approval is not None:
+            event["approval"] = approval
+        return event
 
-    async def append(self, chain: str, *events: Mapping[str, Any]) -> None:
+    async def append(self, chain: str, *events: NewEvent) -> None:
         """Append events to the audit log, all at one moment: the last step of every mutation."""
         await audit.append(self.session, chain, events)
 

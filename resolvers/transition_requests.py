@@ -1,19 +1,18 @@
-"""Asking for a step, reviewing it, taking it back."""
+"""Requesting a transition, reviewing the request, and cancelling it."""
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from resolvers.errors import Conflict, Forbidden
-from resolvers.rules import gates, stages
+from resolvers.rules import gates
 from resolvers.rules.access import at_least
 from resolvers.rules.approvals import Asked
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
-from resolvers.transitions import caller_in, close_request, promotion_of, require_seen, review_event, step_events
-from resolvers.versions import touch, version_of
-from storage import load
-from storage.approvals import TransitionRequest
+from resolvers.transitions import Move, caller_in, close_request, require_seen, review_event, step_events
+from resolvers.versions import locked_version, touch
+from storage import approvals, policies, versions
+from storage.approvals import LockedRequest, TransitionRequest
+from storage.audit import NewEvent
 from storage.ids import new_id
 from storage.vocabulary import Decision, Role, Stage, TransitionRequestStatus
 
@@ -21,40 +20,40 @@ from storage.vocabulary import Decision, Role, Stage, TransitionRequestStatus
 async def request_transition(
     tx: Transaction, *, model_id: str, version: Number, target_stage: Stage, notes: str | None = None
 ) -> dict[str, str]:
-    project_id, found = await version_of(tx, model_id, version)
-    stages.transition(found["id"], Stage(found["stage"]), target_stage, expected=None, in_production=None)
-    policy = await load.lock_policy(tx.session, project_id, share=True)
-    events = [await _closed_if_over(tx, project_id, each["id"]) for each in found["requests"]
-              if each["version"] == found["id"]]  # fmt: skip
+    move = Move(tx, await locked_version(tx, model_id, version), target_stage, notes)
+    move.steps()
+    row = move.version
+    policy = await policies.lock_policy(tx.session, row.project_id, share=True)
+    events = [await _closed_if_expired(tx, each["id"]) for each in row.requests if each["version"] == row.id]
     request_id = new_id("req")
-    row = {
+    request = {
         "id": request_id,
-        "project_id": project_id,
-        "version_id": found["id"],
+        "project_id": row.project_id,
+        "version_id": row.id,
         "target_stage": target_stage,
-        "stage_position": found["stage_position"],
+        "stage_position": row.stage_position,
         "notes": notes,
-        "expires_at": policy["now"] + timedelta(days=policy["approval_valid_days"]),
+        "expires_at": policy.now + timedelta(days=policy.approval_valid_days),
         "created_by": tx.caller.actor,
     }
-    await tx.keep(TransitionRequest, row)
-    await touch(tx, found["id"])
-    after = {"versionId": found["id"], "targetStage": target_stage, "status": TransitionRequestStatus.OPEN}
-    events.append(tx.event("transition.requested", request_id, project_id, after=after, notes=notes))
+    await tx.keep(TransitionRequest, request)
+    await touch(tx, row.id)
+    after = {"versionId": row.id, "targetStage": target_stage, "status": TransitionRequestStatus.OPEN}
+    events.append(tx.event("transition.requested", request_id, row.project_id, after=after, notes=notes))
     await tx.append(model_id, *events)
     return {"request_id": request_id}
 
 
-async def _closed_if_over(tx: Transaction, project_id: str, request_id: str) -> dict[str, Any]:
-    """A version has one open request; one whose time is over makes room."""
-    request = await load.locked_request(tx.session, request_id)
-    if request["status"] != TransitionRequestStatus.EXPIRED:
+async def _closed_if_expired(tx: Transaction, request_id: str) -> NewEvent:
+    """A version has one open request; one that has expired makes room."""
+    request = await approvals.locked_request(tx.session, request_id)
+    if request.status != TransitionRequestStatus.EXPIRED:
         raise Conflict(
-            f"{request_id} already asks for {Number(*request['number'])} to go to {request['target_stage']}; review it,"
+            f"{request_id} already asks for {Number(*request.number)} to go to {request.target_stage}; review it,"
             " or cancel it first.",
             request=request_id,
         )
-    return await close_request(tx, project_id, request_id, TransitionRequestStatus.EXPIRED)
+    return await close_request(tx, request.project_id, request_id, TransitionRequestStatus.EXPIRED)
 
 
 async def review_transition(
@@ -68,10 +67,10 @@ async def review_transition(
 ) -> dict[str, str]:
     request = await tx.request(request_id)
     _refuse_unless_open(request)
-    project_id, target = request["project_id"], Stage(request["target_stage"])
-    found = await load.version_in_model(tx.session, request["model_id"], request["number"])
-    assert found is not None
-    promotion = await promotion_of(tx, project_id, found["id"], target)
+    version = await versions.locked_version(tx.session, request.model_id, request.number)
+    assert version is not None
+    move = Move(tx, version, Stage(request.target_stage), notes)
+    promotion = await move.promotion()
     require_seen(promotion, expected_revision, expected_review_digest)
     reviewer = caller_in(tx, promotion)
     # Whoever requested it may reject it, as it may cancel it.
@@ -79,35 +78,30 @@ async def review_transition(
     if wrong and not (wrong.reason == "REQUESTER" and decision is Decision.REJECT):
         raise Forbidden(wrong.sentence, reason=wrong.reason)
 
-    review = review_event(
-        tx, project_id, found, promotion, target, decision, reviewer, notes=notes, request_id=request_id
-    )
-    events = [review]
+    events = [review_event(move, promotion, decision, reviewer, request_id=request_id)]
     if decision is Decision.REJECT:
-        events.append(await close_request(tx, project_id, request_id, TransitionRequestStatus.REJECTED, notes))
+        rejected = TransitionRequestStatus.REJECTED
+        events.append(await close_request(tx, request.project_id, request_id, rejected, notes))
     else:
-        outcome = gates.outcome(promotion, target, Asked(reviewer, by_review=True))
-        if outcome.allowed:
-            steps = stages.transition(
-                found["id"], Stage(found["stage"]), target, expected=None, in_production=found["production_id"]
-            )
-            by = ", ".join(outcome.tally.approvers)
-            events += await step_events(tx, project_id, found, steps, request["notes"], by)
-    await tx.append(request["model_id"], *events)
+        assessment = gates.assess(promotion, move.target, Asked(reviewer, by_review=True))
+        if assessment.allowed:
+            requested = Move(tx, version, move.target, request.notes)
+            events += await step_events(requested, move.steps(), ", ".join(assessment.tally.approvers))
+    await tx.append(request.model_id, *events)
     return {"request_id": request_id}
 
 
-def _refuse_unless_open(request: Mapping[str, Any]) -> None:
-    if request["status"] != TransitionRequestStatus.OPEN:
-        raise Conflict(f"The request is {request['status']}; make a new one.", current=request["status"])
+def _refuse_unless_open(request: LockedRequest) -> None:
+    if request.status != TransitionRequestStatus.OPEN:
+        raise Conflict(f"The request is {request.status}; make a new one.", current=request.status)
 
 
 async def cancel_transition(tx: Transaction, *, request_id: str, notes: str | None = None) -> dict[str, str]:
     request = await tx.request(request_id)
     _refuse_unless_open(request)
-    model = await tx.lock_model(request["model_id"])
-    if request["created_by"] != tx.caller.actor and not at_least(model["role"], Role.REVIEWER):
-        raise Forbidden(f"The request is {request['created_by']}'s; only its author or a reviewer may cancel it.")
-    closed = await close_request(tx, request["project_id"], request_id, TransitionRequestStatus.CANCELLED, notes)
-    await tx.append(request["model_id"], closed)
+    model = await tx.lock_model(request.model_id)
+    if request.created_by != tx.caller.actor and not at_least(model.role, Role.REVIEWER):
+        raise Forbidden(f"{request.created_by} made this request; only its author or a reviewer may cancel it.")
+    closed = await close_request(tx, request.project_id, request_id, TransitionRequestStatus.CANCELLED, notes)
+    await tx.append(request.model_id, closed)
     return {"request_id": request_id}

@@ -7,14 +7,16 @@ from typing import Any, TypedDict
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import AlreadyExists, BadUserInput, NotFound, VersionMismatch
 from resolvers.rules import bumps, semver
-from resolvers.rules.bumps import Change, Facts
+from resolvers.rules.bumps import Change, TrainingFacts
 from resolvers.rules.cleaning import clean_text
 from resolvers.rules.limits import NAME
 from resolvers.rules.semver import Number
 from resolvers.rules.tags import Vocabulary, shared_tags
 from resolvers.transaction import Transaction
-from storage import load
+from storage import experiments, tags, versions
 from storage.ids import new_id
+from storage.models import LockedModel
+from storage.tags import RegistrationRules
 from storage.versions import DatasetUse, Metric, Tag, Version
 from storage.vocabulary import Bump, DatasetRole, PolicyMode, Stage
 
@@ -58,57 +60,58 @@ class Parent:
     id: str
     number: Number
     same_model: bool
-    facts: Facts
+    facts: TrainingFacts
 
 
-class Registered(TypedDict):
+@dataclass(frozen=True)
+class Registered:
     version_id: str
     number: Number
     warnings: list[str]
 
 
-async def register(tx: Transaction, model: Mapping[str, Any], new: NewVersion, path: str = "input") -> Registered:
+async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: str = "input") -> Registered:
     """Load, decide, keep and record one version of a model that this transaction has locked."""
-    if new["project_id"] != model["project_id"]:
-        raise NotFound("model", f"{model['id']} in project {new['project_id']}", f"{path}.modelId")
+    if new["project_id"] != model.project_id:
+        raise NotFound("model", f"{model.id} in project {new['project_id']}", f"{path}.modelId")
     facts, uses = await _facts(tx, new, path)
-    parent = await _parent(tx, model["id"], new, path)
+    parent = await _parent(tx, model.id, new, path)
 
-    rules = await load.registration_rules(tx.session, model["project_id"])
+    rules = await tags.registration_rules(tx.session, model.project_id)
     change = bumps.required_change(parent.facts, facts) if parent else None
-    number = await _number(tx, model["id"], new, parent, change, path)
-    warnings = bump_warnings(PolicyMode(rules["semver"]), number, parent, change, f"{path}.version")
-    tags, of_tags = shared_tags(new.get("tags", ()), vocabulary_of(rules), f"{path}.tags")
+    number = await _number(tx, model.id, new, parent, change, path)
+    warnings = bump_warnings(PolicyMode(rules.semver), number, parent, change, f"{path}.version")
+    shared, of_tags = shared_tags(new.get("tags", ()), vocabulary_of(rules), f"{path}.tags")
 
-    new = {**new, "tags": tags}
+    new = {**new, "tags": shared}
     version_id = await _keep(tx, model, new, facts, uses, number, parent)
     step = {"id": new_id("tra"), "versionId": version_id, "from": None, "to": Stage.DEVELOPMENT, "automatic": False}
     after = _details(new, number, parent)
-    await tx.record("version.created", version_id, model["project_id"], chain=model["id"], after=after, step=step)
-    return {"version_id": version_id, "number": number, "warnings": warnings + of_tags}
+    await tx.record("version.created", version_id, model.project_id, chain=model.id, after=after, step=step)
+    return Registered(version_id, number, warnings + of_tags)
 
 
-def vocabulary_of(rules: Mapping[str, Any]) -> Vocabulary:
-    return Vocabulary(PolicyMode(rules["tags"]), rules["deprecated"], rules["aliases"])
+def vocabulary_of(rules: RegistrationRules) -> Vocabulary:
+    return Vocabulary(PolicyMode(rules.tags), rules.deprecated, rules.aliases)
 
 
-async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[Facts, list[NewDatasetUse]]:
+async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[TrainingFacts, list[NewDatasetUse]]:
     """The training facts that a number speaks for, and all data that the version used."""
     algorithm = _algorithm(new.get("parameters", {}).get("algorithm"), f"{path}.parameters.algorithm")
     trained_on = new.get("dataset_version_id")
     if experiment_id := new.get("experiment_id"):
-        experiment = await load.experiment_in(tx.session, new["project_id"], experiment_id)
+        experiment = await experiments.training_source(tx.session, new["project_id"], experiment_id)
         if experiment is None:
             raise NotFound("experiment", f"{experiment_id} in this project", f"{path}.experimentId")
-        algorithm = algorithm or experiment["algorithm"]
-        trained_on = trained_on or experiment["dataset_version_id"]
+        algorithm = algorithm or experiment.algorithm
+        trained_on = trained_on or experiment.dataset_version_id
     uses = _uses(new, trained_on)
     training = [use["dataset_version_id"] for use in uses if use["role"] is DatasetRole.TRAINING]
     trained_on = training[0] if len(training) == 1 else trained_on
     ids = list(dict.fromkeys(use["dataset_version_id"] for use in uses))
     datasets = await require_dataset_versions(tx, new["project_id"], ids, f"{path}.datasetVersionId")
     artifact = new.get("artifact", {})
-    facts = Facts(
+    facts = TrainingFacts(
         algorithm=algorithm,
         target=new.get("target"),
         dataset=datasets.get(trained_on or ""),
@@ -139,20 +142,20 @@ async def _parent(tx: Transaction, model_id: str, new: NewVersion, path: str) ->
     if parent_id := new.get("parent_id"):
         if new.get("parent_version") is not None:
             raise BadUserInput(f"{path}.parentId", "cannot be given together with parentVersion; keep one.")
-        row = await load.parent_by_id(tx.session, new["project_id"], parent_id)
+        row = await versions.parent_by_id(tx.session, new["project_id"], parent_id)
         if row is None:
             raise NotFound("version", f"{parent_id} in this project", f"{path}.parentId")
     elif "parent_version" not in new:
-        row = await load.highest_below(tx.session, model_id, new.get("version"))
+        row = await versions.highest_below(tx.session, model_id, new.get("version"))
     elif (stated := new["parent_version"]) is None:
         return None
     else:
-        row = await load.parent_by_number(tx.session, model_id, stated)
+        row = await versions.parent_by_number(tx.session, model_id, stated)
         if row is None:
             raise NotFound("version", f"{stated} of {model_id}", f"{path}.parentVersion")
     if row is None:
         return None
-    return Parent(row["id"], Number(*row["number"]), row["model_id"] == model_id, Facts(**row["facts"]))
+    return Parent(row.id, Number(*row.number), row.model_id == model_id, TrainingFacts(**row.facts))
 
 
 async def _number(
@@ -164,14 +167,14 @@ async def _number(
             raise BadUserInput(f"{path}.bump", "cannot be given together with version; keep one.")
         if before is not None and stated <= before:
             raise BadUserInput(f"{path}.version", f"is {stated}, which is not above its parent's number {before}.")
-        if await load.version_in_model(tx.session, model_id, stated) is not None:
+        if await versions.locked_version(tx.session, model_id, stated) is not None:
             raise AlreadyExists(
                 f"{model_id} has a version {stated} already; numbers are never reused.", field=f"{path}.version"
             )
         return stated
     bump = new.get("bump") or (change.required if change and before else Bump.MAJOR)
     low, high = semver.beside(before, bump)
-    highest = await load.highest_between(tx.session, model_id, low, high)
+    highest = await versions.highest_between(tx.session, model_id, low, high)
     return semver.next_number(before, bump, Number(*highest) if highest else None)
 
 
@@ -193,19 +196,19 @@ def bump_warnings(
 
 async def _keep(
     tx: Transaction,
-    model: Mapping[str, Any],
+    model: LockedModel,
     new: NewVersion,
-    facts: Facts,
+    facts: TrainingFacts,
     uses: Sequence[NewDatasetUse],
     number: Number,
     parent: Parent | None,
 ) -> str:
-    version_id, project_id = new_id("ver"), model["project_id"]
+    version_id, project_id = new_id("ver"), model.project_id
     artifact = new.get("artifact", {})
     row = {
         "id": version_id,
         "project_id": project_id,
-        "model_id": model["id"],
+        "model_id": model.id,
         "number": list(number),
         "stage": Stage.DEVELOPMENT,
         "stage_position": 0,  # its place in the history comes with the event

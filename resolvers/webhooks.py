@@ -13,12 +13,13 @@ from resolvers.rules.actions import known_actions
 from resolvers.rules.addresses import may_be_public
 from resolvers.rules.cleaning import quoted
 from resolvers.transaction import Caller, Transaction
-from storage import feed, load
+from storage import feed, webhooks
 from storage.ids import new_id
+from storage.rows import now
 from storage.sealing import Sealing, SealingUnusable
 from storage.secrets import new_signing_secret
 from storage.vocabulary import DeliveryStatus
-from storage.webhooks import DISABLE, REPLAY, REPLAY_ALL, Webhook
+from storage.webhooks import DISABLE, REPLAY, REPLAY_ALL, LockedWebhook, Webhook
 
 # How many deliveries one mutation sends again.
 MOST_REPLAYED = 1_000
@@ -46,7 +47,7 @@ async def create_webhook(
 
 async def _require_place(tx: Transaction, project_id: str) -> None:
     most = tx.settings.webhooks_per_project
-    if await load.webhooks_of(tx.session, project_id) >= most:
+    if await webhooks.count_webhooks(tx.session, project_id) >= most:
         raise Conflict(
             f"{project_id} has {most} webhooks, which is the maximum. Change one of them with updateWebhook, or ask"
             " the operator of the server to raise LINEAL_WEBHOOKS_PER_PROJECT.",
@@ -91,18 +92,18 @@ async def update_webhook(
     description: str | None = None,
     active: bool | None = None,
 ) -> dict[str, str]:
-    found = await tx.webhook(webhook_id)
-    if url is not None and url != found["url"]:
+    webhook = await tx.webhook(webhook_id)
+    if url is not None and url != webhook.url:
         _require_public(tx, url)
     if actions is not None:
         known_actions("input.actions", actions)
     wanted = {"url": url, "actions": actions, "description": description, "active": active}
-    changed = {name: value for name, value in wanted.items() if value is not None and value != found[name]}
+    changed = {name: value for name, value in wanted.items() if value is not None and value != getattr(webhook, name)}
     if changed:
         begins_anew = {"failing_since": None, "disabled_at": None, "disabled_reason": None} if active else {}
         await tx.session.execute(_change(webhook_id, changed | begins_anew))
-        change = {"before": _told(found, changed), "after": changed}
-        await tx.record("webhook.updated", webhook_id, found["project_id"], chain=found["project_id"], **change)
+        change = {"before": {name: getattr(webhook, name) for name in changed}, "after": changed}
+        await tx.record("webhook.updated", webhook_id, webhook.project_id, chain=webhook.project_id, **change)
     return {"webhook_id": webhook_id}
 
 
@@ -110,14 +111,10 @@ def _change(webhook_id: str, values: Mapping[str, Any]) -> Any:
     return update(Webhook).where(Webhook.id == webhook_id).values(**values)  # type: ignore[arg-type]
 
 
-def _told(found: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in changed}
-
-
 async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hours: float = 24.0) -> dict[str, Any]:
     """A new secret. Until the overlap ends, events are signed with the one before as well."""
-    found = await tx.webhook(webhook_id)
-    until = await load.now(tx.session) + timedelta(hours=overlap_hours)
+    webhook = await tx.webhook(webhook_id)
+    until = await now(tx.session) + timedelta(hours=overlap_hours)
     secret = new_signing_secret()
     values: dict[str, Any] = {
         "secret": _sealed(tx, secret, webhook_id),
@@ -125,20 +122,20 @@ async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hou
         "previous_until": None,
     }
     if overlap_hours:
-        values |= {"previous_secret": found["secret"], "previous_until": until}
+        values |= {"previous_secret": webhook.secret, "previous_until": until}
     await tx.session.execute(_change(webhook_id, values))
-    await tx.record("webhook.secretRotated", webhook_id, found["project_id"], chain=found["project_id"],
+    await tx.record("webhook.secretRotated", webhook_id, webhook.project_id, chain=webhook.project_id,
                     after={"previousSecretUntil": until.isoformat() if overlap_hours else None})  # fmt: skip
     return {"webhook_id": webhook_id, "secret": secret}
 
 
 async def replay_delivery(tx: Transaction, *, delivery_id: str) -> dict[str, str]:
     """Send an event again, with as many attempts as a new one has."""
-    found = await tx.delivery(delivery_id)
-    _require_active(found)
+    delivery, webhook = await tx.delivery(delivery_id)
+    _require_active(webhook)
     await tx.session.execute(text(REPLAY), {"id": delivery_id})
-    await tx.record("webhook.replayed", found["webhook_id"], found["project_id"], chain=found["project_id"],
-                    after={"deliveryId": delivery_id, "eventId": found["event_id"]})  # fmt: skip
+    await tx.record("webhook.replayed", webhook.id, webhook.project_id, chain=webhook.project_id,
+                    after={"deliveryId": delivery_id, "eventId": delivery.event_id})  # fmt: skip
     return {"delivery_id": delivery_id}
 
 
@@ -150,21 +147,21 @@ async def replay_deliveries(
     status: Sequence[DeliveryStatus] = (DeliveryStatus.FAILED,),
 ) -> dict[str, Any]:
     """Send the oldest of these deliveries again, in the order of their events."""
-    found = await tx.webhook(webhook_id)
-    _require_active(found)
+    webhook = await tx.webhook(webhook_id)
+    _require_active(webhook)
     values = {"webhook": webhook_id, "since": since, "status": list(status), "most": MOST_REPLAYED}
     replayed, left = (await tx.session.execute(text(REPLAY_ALL), values)).one()
     if replayed:
         asked = {"since": since.isoformat() if since else None, "status": list(status), "deliveries": replayed}
-        await tx.record("webhook.replayed", webhook_id, found["project_id"], chain=found["project_id"], after=asked)
+        await tx.record("webhook.replayed", webhook_id, webhook.project_id, chain=webhook.project_id, after=asked)
     return {"webhook_id": webhook_id, "replayed": replayed, "left": left}
 
 
-def _require_active(found: Mapping[str, Any]) -> None:
-    if not found["active"]:
+def _require_active(webhook: LockedWebhook) -> None:
+    if not webhook.active:
         raise Conflict(
-            f"{found['webhook_id']} is not active, so nothing would be sent. Set active: true with updateWebhook.",
-            webhookId=found["webhook_id"],
+            f"{webhook.id} is not active, so nothing would be sent. Set active: true with updateWebhook.",
+            webhookId=webhook.id,
         )
 
 

@@ -13,9 +13,8 @@ from resolvers.rules.cards import completeness, generated, missing, segments, tr
 from schema import links
 from schema.fields import TEXT, column, computed, given, many, one, optional
 from schema.scalars import BigInt, SemVer
+from storage.cards import CARD_FACTS, VersionCard
 from storage.cards import ModelCardRevision as RevisionRow
-from storage.cards import VersionCard
-from storage.load import CARD_FACTS
 
 CARD = {"card": "to_json({t})"}
 FACTS = {"facts": f"(SELECT {CARD_FACTS.format(v='v')} FROM versions v WHERE v.id = {{t}}.version_id)"}

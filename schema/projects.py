@@ -12,7 +12,7 @@ from schema.policies import ProjectPolicy
 from schema.principals import Member
 from schema.tags import TagDefinition
 from schema.webhooks import Webhook
-from storage.load import request_status
+from storage.approvals import request_status
 from storage.projects import Project as ProjectRow
 
 

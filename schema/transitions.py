@@ -26,7 +26,7 @@ from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.approvals import Approval as ApprovalRow
 from storage.approvals import TransitionRequest as RequestRow
-from storage.load import request_status
+from storage.approvals import request_status
 from storage.versions import StageTransition as StageTransitionRow
 
 

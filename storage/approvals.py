@@ -1,11 +1,23 @@
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.policies import reviewer_left
+from storage.rows import one
+from storage.versions import VERSION_FACTS
+from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import Decision, Stage, TransitionRequestStatus
+
+HERE = Path(__file__).parent
+REVIEWED = (HERE / "reviewed.sql").read_text()
+REVIEW = (HERE / "review.sql").read_text()
+PROMOTION = (HERE / "promotion.sql").read_text()
 
 
 class TransitionRequest(Recorded, table=True):
@@ -67,3 +79,77 @@ class Approval(SQLModel, table=True):
     # The reviewer is the version's author or requested the step, and no second person could have reviewed it, or agreed
     # to the policy that allows it.
     alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+def request_status(request: str) -> str:
+    """The status of the request in the row of this name, EXPIRED once its time has passed."""
+    has_expired = f"{request}.status = 'OPEN' AND {request}.expires_at <= clock_timestamp()"
+    return f"CASE WHEN {has_expired} THEN 'EXPIRED' ELSE {request}.status END"
+
+
+def reviewed(version: str) -> str:
+    """All that a review of the version of this name shows, as JSON."""
+    return REVIEWED.format(v=version)
+
+
+def review(approval: str) -> str:
+    """A recorded decision beside what holds now, as JSON, for the row of this name."""
+    return REVIEW.format(
+        a=approval, reviewed_now=reviewed("v"), request_status=request_status("r"), reviewer_left=reviewer_left("y")
+    )
+
+
+def promotion_facts(version: str, target: str) -> str:
+    """All that the gates look at, as JSON, for the version of this name and an expression for the target stage."""
+    parent = f"(SELECT {VERSION_FACTS.format(v='f')} FROM versions f WHERE f.id = {version}.parent_id)"
+    return PROMOTION.format(
+        v=version,
+        target=target,
+        review=review("a"),
+        reviewed=reviewed(version),
+        reviewer_left=reviewer_left("y"),
+        parent=parent,
+        child=VERSION_FACTS.format(v=version),
+    )
+
+
+async def load_promotion(session: AsyncSession, version_id: str, target: str) -> dict[str, Any]:
+    """The facts of resolvers.rules.gates.Promotion, by their names."""
+    facts = promotion_facts("promoted", "CAST(:target AS text)")
+    statement = text(f"SELECT {facts} FROM versions promoted WHERE promoted.id = :id")
+    return dict((await session.execute(statement, {"id": version_id, "target": target})).scalar_one())
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisibleRequest(VisibleRow):
+    model_id: str
+
+
+@dataclass(frozen=True)
+class LockedRequest:
+    """A transition request whose model is locked, with the version that it is for."""
+
+    id: str
+    project_id: str
+    model_id: str
+    number: list[int]
+    target_stage: str
+    status: str
+    notes: str | None
+    created_by: str
+
+
+async def visible_request(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleRequest | None:
+    """A request by its id, with the model under whose lock it changes; it is read again under that lock."""
+    model = {"model_id": "(SELECT v.model_id FROM versions v WHERE v.id = version_id)"}
+    return await visible(session, VisibleRequest, "transition_requests", id_, viewer, computed=model)
+
+
+async def locked_request(session: AsyncSession, id_: str) -> LockedRequest:
+    return await one(session, LockedRequest, LOCKED_REQUEST, id=id_)
+
+
+LOCKED_REQUEST = f"""
+SELECT q.id, q.project_id, v.model_id, v.number, q.target_stage, {request_status("q")} AS status, q.notes, q.created_by
+FROM transition_requests q JOIN versions v ON v.id = q.version_id WHERE q.id = :id
+"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import rfc8785
 from sqlalchemy import BigInteger, Column, DateTime, ForeignKeyConstraint, LargeBinary, Text, UniqueConstraint, text
@@ -82,6 +82,22 @@ class AuditFed(SQLModel, table=True):
     seq: int = Field(sa_type=BigInteger)
 
 
+class NewEvent(TypedDict):
+    """An entry of the audit log to be. `details` holds what was before and after; `step` makes a step of a version's
+    history, `approval` an approval."""
+
+    id: str
+    action: str
+    actor: str
+    projectId: str | None
+    subjectId: str
+    notes: str | None
+    details: Mapping[str, Any]
+    requestId: str
+    step: NotRequired[Mapping[str, Any]]
+    approval: NotRequired[Mapping[str, Any]]
+
+
 def canonical(entry: Mapping[str, Any]) -> str:
     """An entry as it is hashed and kept; with whole numbers that canonical JSON has no form for as text."""
     try:
@@ -98,7 +114,7 @@ def _in_domain(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) > MOST_EXACT else value
 
 
-async def append(session: AsyncSession, chain: str, entries: Sequence[Mapping[str, Any]]) -> None:
+async def append(session: AsyncSession, chain: str, entries: Sequence[NewEvent]) -> None:
     """Add events to the end of a chain, all at one moment, in the session's transaction.
 
     An entry with a `step` also makes that step of the version's history, one with an `approval` that approval.

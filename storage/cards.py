@@ -1,13 +1,19 @@
 """Model cards: what people wrote of a version. A version that nobody wrote of has no row, and revision 0."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import within_project
+from storage.rows import columns, one
+
+CARD_FACTS = (Path(__file__).parent / "card.sql").read_text()
 
 
 class ModelCard(SQLModel, table=True):
@@ -46,3 +52,22 @@ class VersionCard:
     """The view that answers every version's card, written or not."""
 
     __tablename__ = "version_cards"
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """The sections of a version's card at its revision; revision 0 where nobody has written one."""
+
+    revision: int
+    description: str | None
+    intended_use: str | None
+    limitations: str | None
+    ethical_considerations: str | None
+    training_data_summary: dict[str, Any] | None
+    performance_by_segment: dict[str, Any] | None
+
+
+async def card(session: AsyncSession, version_id: str) -> CardRow:
+    """The card of a version whose model is locked."""
+    statement = f"SELECT {columns(CardRow, 'c')} FROM version_cards c WHERE c.version_id = :id"
+    return await one(session, CardRow, statement, id=version_id)

@@ -1,10 +1,14 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import DatasetVersionStatus
 
 
@@ -59,3 +63,31 @@ class DatasetParent(SQLModel, table=True):
     project_id: str
     dataset_version_id: str = Field(primary_key=True)
     parent_id: str = Field(primary_key=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisibleDataset(VisibleRow):
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisibleDatasetVersion(VisibleRow):
+    status: str
+    status_reason: str | None
+
+
+async def dataset(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDataset | None:
+    return await visible(session, VisibleDataset, "datasets", id_, viewer)
+
+
+async def dataset_version(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDatasetVersion | None:
+    return await visible(session, VisibleDatasetVersion, "dataset_versions", id_, viewer)
+
+
+async def dataset_ids(session: AsyncSession, project_id: str, version_ids: Sequence[str]) -> dict[str, str]:
+    """The data set of each of these data set versions that belongs to the project."""
+    statement = text(
+        "SELECT id, dataset_id FROM dataset_versions WHERE project_id = :project_id AND id = ANY (CAST(:ids AS text[]))"
+    )
+    rows = await session.execute(statement, {"project_id": project_id, "ids": list(version_ids)})
+    return {row.id: row.dataset_id for row in rows}

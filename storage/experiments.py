@@ -1,10 +1,14 @@
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.rows import at_most_one
+from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import ExperimentStatus
 
 
@@ -35,3 +39,34 @@ class Experiment(Recorded, table=True):
     notes: str | None = None
     dataset_version_id: str | None = None
     completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedExperiment(VisibleRow):
+    status: str
+    training_duration_secs: float | None
+    notes: str | None
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """What a version takes over from its experiment where it states nothing itself."""
+
+    algorithm: str | None
+    dataset_version_id: str | None
+
+
+async def lock_experiment(session: AsyncSession, id_: str, viewer: Viewer) -> LockedExperiment | None:
+    return await visible(session, LockedExperiment, "experiments", id_, viewer, lock=True)
+
+
+async def share_experiment(session: AsyncSession, project_id: str, id_: str) -> None:
+    """Lock an experiment, before its version's model as its completion does: its notes, by which the version is found,
+    stay as they are until the transaction ends."""
+    statement = "SELECT FROM experiments WHERE project_id = :project_id AND id = :id FOR SHARE"
+    await session.execute(text(statement), {"project_id": project_id, "id": id_})
+
+
+async def training_source(session: AsyncSession, project_id: str, id_: str) -> TrainingSource | None:
+    statement = "SELECT algorithm, dataset_version_id FROM experiments WHERE project_id = :project_id AND id = :id"
+    return await at_most_one(session, TrainingSource, statement, project_id=project_id, id=id_)

@@ -1,9 +1,13 @@
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
 from storage.base import Recorded, readable_id
+from storage.rows import at_most_one, columns
+from storage.visibility import ADMINISTERS, Viewer
 
 
 class ApiKey(Recorded, table=True):
@@ -27,3 +31,34 @@ class ApiKey(Recorded, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     last_used_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+@dataclass(frozen=True)
+class LockedKey:
+    """A key with its owner; `now` is the database's clock, by which `is_expired` is judged."""
+
+    id: str
+    name: str
+    principal_id: str
+    project_id: str | None
+    may_attest: bool
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    email: str
+    now: datetime
+    is_expired: bool
+
+
+LOCK_KEY = f"""
+SELECT {columns(LockedKey, "k", "email", "now", "is_expired")}, p.email, clock_timestamp() AS now,
+    coalesce(k.expires_at <= clock_timestamp(), false) AS is_expired
+FROM api_keys k JOIN principals p ON p.id = k.principal_id
+WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
+    AND (CAST(:only AS text) IS NULL OR k.project_id = CAST(:only AS text))) FOR NO KEY UPDATE OF k
+"""
+
+
+async def lock_key(session: AsyncSession, id_: str, viewer: Viewer) -> LockedKey | None:
+    """A key that the caller may end: an administrator any, others their own. A caller whose key is bound to a project
+    may end only keys that are bound to the same one."""
+    return await at_most_one(session, LockedKey, LOCK_KEY, id=id_, **viewer.parameters)

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -7,10 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, words
-from storage.load import Who, one, reviewer_left, role_in
+from storage.rows import at_most_one, columns, every, one
+from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import PolicyChangeStatus, PolicyMode
-
-Row = Mapping[str, Any]
 
 
 class ProjectPolicy(SQLModel, table=True):
@@ -73,6 +72,57 @@ class PolicyChange(Recorded, table=True):
     alone: bool = False
 
 
+@dataclass(frozen=True)
+class LockedPolicy:
+    """A project's policy as it stays until the transaction ends; `now` is the database's clock."""
+
+    project_id: str
+    required_approvals: int
+    allow_self_approval: bool
+    require_complete_card: bool
+    block_invalid_data: bool
+    semver: str
+    tags: str
+    retention_days: int | None
+    min_metrics: list[dict[str, Any]]
+    max_regression: float | None
+    approval_valid_days: int
+    allow_requester_approval: bool
+    loosening_hours: float
+    reviewer_left_at: datetime | None
+    now: datetime
+
+
+async def lock_policy(session: AsyncSession, project_id: str, share: bool = False) -> LockedPolicy:
+    """A project's policy; members, tags, policy and data status do not change until the transaction ends. A transaction
+    that only reads them shares the lock."""
+    lock = "SHARE" if share else "NO KEY UPDATE"
+    selected = f"{columns(LockedPolicy, 'y', 'now')}, clock_timestamp() AS now"
+    statement = f"SELECT {selected} FROM project_policies y WHERE y.project_id = :id FOR {lock}"
+    return await one(session, LockedPolicy, statement, id=project_id)
+
+
+async def recorded_policy(session: AsyncSession, project_id: str) -> dict[str, Any]:
+    """A project's policy as the audit log records it."""
+    facts = "to_jsonb(y) - ARRAY['project_id', 'reviewer_left_at']"
+    statement = f"SELECT {facts} FROM project_policies y WHERE project_id = :id"
+    return dict((await session.execute(text(statement), {"id": project_id})).scalar_one())
+
+
+async def retention_days(session: AsyncSession, project_id: str) -> int | None:
+    """After how many days without a touch a development version is archived; None: never."""
+    statement = text("SELECT retention_days FROM project_policies WHERE project_id = :id")
+    days: int | None = await session.scalar(statement, {"id": project_id})
+    return days
+
+
+def reviewer_left(policy: str) -> str:
+    """Whether somebody has lost the role of a reviewer lately, for the policy of this name: within the cooling time, a
+    day at least. Those who are left do not count as alone, so that nobody becomes so by removing the others."""
+    until = f"{policy}.reviewer_left_at + make_interval(secs => greatest({policy}.loosening_hours, 24) * 3600)"
+    return f"coalesce({until} > clock_timestamp(), false)"
+
+
 # Whether nobody but this person could review anything in the project.
 IS_ALONE = f"""
 SELECT NOT EXISTS (
@@ -87,33 +137,55 @@ async def is_alone(session: AsyncSession, project_id: str, email: str) -> bool:
     return bool(await session.scalar(text(IS_ALONE), {"project": project_id, "email": email}))
 
 
-async def changes_in_force(session: AsyncSession, project_id: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class PolicyChangeRow:
+    id: str
+    project_id: str
+    field: str
+    from_value: Any
+    to_value: Any
+    effective_at: datetime
+    status: str
+    alone: bool
+    created_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisiblePolicyChange(VisibleRow):
+    id: str
+
+
+CHANGES = f"SELECT {columns(PolicyChangeRow, 'c')} FROM policy_changes c"
+
+
+async def changes_in_force(session: AsyncSession, project_id: str) -> list[PolicyChangeRow]:
     """The pending changes of a locked policy, and those that made it what it is."""
-    statement = "SELECT * FROM policy_changes WHERE project_id = :project AND status IN ('PENDING', 'APPLIED')"
-    rows = await session.execute(text(statement), {"project": project_id})
-    return [dict(row) for row in rows.mappings()]
+    statement = f"{CHANGES} WHERE c.project_id = :project AND c.status IN ('PENDING', 'APPLIED')"
+    return await every(session, PolicyChangeRow, statement, project=project_id)
 
 
-async def change(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    """A change by its id, with the caller's role; read again under the policy's lock."""
-    role = role_in("policy_changes")
-    statement = f"SELECT *, {role} AS role FROM policy_changes WHERE id = :id AND {role} IS NOT NULL"
-    return await one(session, statement, id=id_, **who)
+async def visible_change(session: AsyncSession, id_: str, viewer: Viewer) -> VisiblePolicyChange | None:
+    """A change by its id, with the caller's role; it is read again under the policy's lock."""
+    return await visible(session, VisiblePolicyChange, "policy_changes", id_, viewer)
 
 
-async def due_change(session: AsyncSession) -> Row | None:
+@dataclass(frozen=True)
+class DueChange:
+    id: str
+    project_id: str
+
+
+async def due_change(session: AsyncSession) -> DueChange | None:
     """The pending change whose time came first."""
     statement = (
         "SELECT id, project_id FROM policy_changes WHERE status = 'PENDING' AND effective_at <= clock_timestamp()"
     )
-    return await one(session, f"{statement} ORDER BY effective_at LIMIT 1")
+    return await at_most_one(session, DueChange, f"{statement} ORDER BY effective_at LIMIT 1")
 
 
-async def locked_change(session: AsyncSession, id_: str) -> Row:
+async def locked_change(session: AsyncSession, id_: str) -> PolicyChangeRow:
     """A change whose project's policy is locked."""
-    row = await one(session, "SELECT * FROM policy_changes WHERE id = :id", id=id_)
-    assert row is not None
-    return row
+    return await one(session, PolicyChangeRow, f"{CHANGES} WHERE c.id = :id", id=id_)
 
 
 async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> None:

@@ -1,9 +1,12 @@
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, DateTime, Index, UniqueConstraint, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
 from storage.base import Recorded, readable_id, words
+from storage.rows import at_most_one, columns
 from storage.vocabulary import PrincipalKind, Role
 
 
@@ -35,3 +38,29 @@ class Member(Recorded, table=True):
     role: str
     # Since when the role is REVIEWER or ADMIN without a break; null: since before revision 0009.
     reviewer_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+@dataclass(frozen=True)
+class PrincipalRow:
+    id: str
+    email: str
+    kind: str
+    administers: bool
+
+
+async def principal(session: AsyncSession, email: str, lock: bool = False) -> PrincipalRow | None:
+    statement = f"SELECT {columns(PrincipalRow, 'p')} FROM principals p WHERE p.email = :email"
+    return await at_most_one(session, PrincipalRow, statement + (" FOR NO KEY UPDATE" if lock else ""), email=email)
+
+
+async def member_role(session: AsyncSession, project_id: str, principal_id: str) -> str | None:
+    """The role of a principal in a project; None where it is no member."""
+    statement = "SELECT role FROM members WHERE project_id = :project AND principal_id = :principal"
+    role: str | None = await session.scalar(text(statement), {"project": project_id, "principal": principal_id})
+    return role
+
+
+async def lock_administrators(session: AsyncSession) -> int:
+    """How many administer the instance; their rows are locked."""
+    statement = "SELECT id FROM principals WHERE administers ORDER BY id FOR NO KEY UPDATE"
+    return len((await session.execute(text(statement))).all())

@@ -1,14 +1,14 @@
 """Which versions retention finds, and how a batch of them is archived."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.audit import canonical
+from storage.audit import NewEvent, canonical
 
 # Of a version, in the row of this name.
 IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
@@ -26,6 +26,16 @@ OLD = _statement(IS_OLD)
 OLD_AMONG = _statement(f"{IS_OLD} AND {{v}}.id = ANY (CAST(:only AS text[]))")
 
 
+@dataclass(frozen=True)
+class OldVersion:
+    """A development version that retention finds; `reason` says what keeps it, None where nothing does."""
+
+    id: str
+    model_id: str
+    number: list[int]
+    reason: str | None
+
+
 async def old_versions(
     session: AsyncSession,
     project_id: str,
@@ -33,12 +43,12 @@ async def old_versions(
     *,
     kept: bool | None = None,
     only: Sequence[str] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[OldVersion]:
     """Old development versions with the reason why each is kept, if any: all, or those that are kept or not, or none
     but some."""
     values = {"project": project_id, "kept": kept, "limit": limit}
-    found = session.execute(OLD, values) if only is None else session.execute(OLD_AMONG, values | {"only": only})
-    return [dict(row) for row in (await found).mappings()]
+    statement, bound = (OLD, values) if only is None else (OLD_AMONG, values | {"only": only})
+    return [OldVersion(**row) for row in (await session.execute(statement, bound)).mappings()]
 
 
 async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> list[str]:
@@ -48,7 +58,7 @@ async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> list[str]:
     return list(await session.scalars(text(statement), {"ids": list(ids)}))
 
 
-async def append_all(session: AsyncSession, chains: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+async def append_all(session: AsyncSession, chains: Mapping[str, Sequence[NewEvent]]) -> None:
     """Append events to many chains in one statement."""
     batch = [
         {"chain": chain, "entries": [canonical(entry) for entry in entries]}

@@ -1,71 +1,138 @@
 """What is loaded of deployments before something is decided, and how the clock finds those that are due."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.load import Row, Who, one, role_in
+from storage.rows import at_most_one, columns, every, one
+from storage.visibility import Viewer, VisibleRow, visible
 
 # How many reports are looked at: more than any plan's threshold.
 REPORTS = 101
+
+
+class PlannedStage(TypedDict):
+    """One stage of a plan as it is stored."""
+
+    trafficPercentage: int
+    durationMinutes: float
+
+
+def invalid_data(version: str) -> str:
+    """The ids of the INVALID data set versions that the version of this name used."""
+    return f"""ARRAY(SELECT w.id FROM dataset_versions w WHERE w.status = 'INVALID' AND w.id = ANY (
+        ARRAY(SELECT u.dataset_version_id FROM dataset_uses u WHERE u.version_id = {version}.id)
+            || {version}.dataset_version_id) ORDER BY w.id)"""
+
+
+@dataclass(frozen=True)
+class DeploymentRow:
+    """A deployment whose model is locked, with all that decides what becomes of it: its version's stage and invalid
+    data, the policy, its latest health reports (time and verdict, newest first), and the database's clock."""
+
+    id: str
+    project_id: str
+    model_id: str
+    version_id: str
+    name: str
+    environment: str
+    strategy: str
+    status: str
+    traffic_percentage: int
+    stages: list[PlannedStage]
+    stage: int
+    auto_advance: bool
+    auto_rollback: bool
+    failure_threshold: int
+    health_required: bool
+    max_health_age_minutes: float | None
+    stage_since: datetime
+    due_at: datetime | None
+    previous_id: str | None
+    revision: int
+    version_stage: str
+    block_invalid_data: bool
+    invalid_data: list[str]
+    reports: Sequence[tuple[str, bool]]
+    now: datetime
+
+
+COMPUTED = ("version_stage", "block_invalid_data", "invalid_data", "reports", "now")
 FACTS = f"""
-SELECT d.*, v.number, v.stage AS version_stage, y.block_invalid_data, clock_timestamp() AS now,
-    ARRAY(SELECT DISTINCT w.id FROM dataset_uses u JOIN dataset_versions w ON w.id = u.dataset_version_id
-        WHERE u.version_id = v.id AND w.status = 'INVALID' ORDER BY w.id) AS invalid_data,
+SELECT {columns(DeploymentRow, "d", *COMPUTED)}, v.stage AS version_stage, y.block_invalid_data,
+    {invalid_data("v")} AS invalid_data,
     (SELECT coalesce(json_agg(json_build_array(h.at, h.healthy)), '[]') FROM (
         SELECT at, healthy FROM health_reports WHERE deployment_id = d.id ORDER BY at DESC, id DESC LIMIT {REPORTS}) h)
-        AS reports
+        AS reports,
+    clock_timestamp() AS now
 FROM deployments d JOIN versions v ON v.id = d.version_id JOIN project_policies y ON y.project_id = d.project_id
 """
 
 
-def moment(text_: str) -> datetime:
-    """A time as JSON from PostgreSQL tells it."""
-    return datetime.fromisoformat(text_)
+@dataclass(frozen=True, kw_only=True)
+class VisibleDeployment(VisibleRow):
+    model_id: str
 
 
-async def deployment(session: AsyncSession, id_: str, who: Who) -> Row | None:
-    """A deployment by its id, with the model under whose lock it changes; read again under that lock."""
-    role = role_in("deployments")
-    statement = (
-        f"SELECT id, project_id, model_id, {role} AS role FROM deployments WHERE id = :id AND {role} IS NOT NULL"
-    )
-    return await one(session, statement, id=id_, **who)
+async def visible_deployment(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDeployment | None:
+    """A deployment by its id, with the model under whose lock it changes; it is read again under that lock."""
+    return await visible(session, VisibleDeployment, "deployments", id_, viewer)
 
 
-async def locked(session: AsyncSession, id_: str) -> dict[str, Any]:
-    """A deployment whose model is locked, with all that decides what becomes of it."""
-    found = await one(session, f"{FACTS} WHERE d.id = :id", id=id_)
-    assert found is not None
-    return dict(found)
+async def locked_deployment(session: AsyncSession, id_: str) -> DeploymentRow:
+    return await one(session, DeploymentRow, f"{FACTS} WHERE d.id = :id", id=id_)
 
 
-async def living(session: AsyncSession, condition: str, **values: Any) -> list[dict[str, Any]]:
+async def _living(session: AsyncSession, condition: str, **values: Any) -> list[DeploymentRow]:
     """The deployments that have not ended and meet a condition; their models are locked."""
     statement = f"{FACTS} WHERE d.status NOT IN ('ROLLED_BACK', 'RETIRED') AND {condition} ORDER BY d.created_at, d.id"
-    return [dict(row) for row in (await session.execute(text(statement), values)).mappings()]
+    return await every(session, DeploymentRow, statement, **values)
 
 
-async def in_place(session: AsyncSession, model_id: str, environment: str) -> list[dict[str, Any]]:
-    """Who serves a model in an environment: what is active, and what is being rolled out."""
+async def in_place(session: AsyncSession, model_id: str, environment: str) -> list[DeploymentRow]:
+    """The deployments that serve a model in an environment: the active one, and the one being rolled out."""
     condition = "d.model_id = :model AND d.environment = :environment AND d.strategy <> 'SHADOW'"
-    return await living(session, condition, model=model_id, environment=environment)
+    return await _living(session, condition, model=model_id, environment=environment)
 
 
-async def of_version(session: AsyncSession, version_id: str) -> list[dict[str, Any]]:
-    return await living(session, "d.version_id = :version", version=version_id)
+async def of_version(session: AsyncSession, version_id: str) -> list[DeploymentRow]:
+    return await _living(session, "d.version_id = :version", version=version_id)
 
 
-async def change(session: AsyncSession, row: Mapping[str, Any], **values: Any) -> None:
+@dataclass(frozen=True)
+class Deployable:
+    """What decides whether a version of a locked model can be deployed, beside its project's policy."""
+
+    id: str
+    model_id: str
+    number: list[int]
+    stage: str
+    invalid_data: list[str]
+
+
+async def deployable(session: AsyncSession, model_id: str, number: Sequence[int]) -> Deployable | None:
+    """A version whose project's policy is locked, in a statement before this one: the status of data must not change
+    between the two."""
+    return await at_most_one(session, Deployable, DEPLOYABLE, model_id=model_id, number=list(number))
+
+
+DEPLOYABLE = f"""
+SELECT v.id, v.model_id, v.number, v.stage, {invalid_data("v")} AS invalid_data
+FROM versions v WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])
+"""
+
+
+async def change_deployment(session: AsyncSession, row: DeploymentRow, **values: Any) -> None:
     """Change a deployment, which must be as it was read."""
     sets = ", ".join(f"{name} = :{name}" for name in values)
     statement = f"UPDATE deployments SET {sets}, revision = revision + 1 WHERE id = :id AND revision = :revision"
-    changed = await session.execute(text(statement), {"id": row["id"], "revision": row["revision"], **values})
+    changed = await session.execute(text(statement), {"id": row.id, "revision": row.revision, **values})
     if changed.rowcount != 1:  # type: ignore[attr-defined]
-        raise RuntimeError(f"{row['id']} changed while its model was locked.")
+        raise RuntimeError(f"{row.id} changed while its model was locked.")
 
 
 ROUTES = """
@@ -92,6 +159,12 @@ ORDER BY d.due_at LIMIT 1 FOR NO KEY UPDATE OF m SKIP LOCKED
 """
 
 
-async def due(session: AsyncSession) -> Row | None:
-    """A rollout that is due, whose model is locked now."""
-    return await one(session, DUE)
+@dataclass(frozen=True)
+class DueDeployment:
+    id: str
+    model_id: str
+
+
+async def due_deployment(session: AsyncSession) -> DueDeployment | None:
+    """A rollout that is due; its model is locked now."""
+    return await at_most_one(session, DueDeployment, DUE)

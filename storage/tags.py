@@ -1,9 +1,12 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import ForeignKeyConstraint
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
-from storage import load
 from storage.base import Recorded
+from storage.rows import at_most_one, one
 
 
 class TagDefinition(Recorded, table=True):
@@ -30,13 +33,44 @@ class TagAlias(Recorded, table=True):
     name: str
 
 
-async def tag_definition(session: AsyncSession, project_id: str, name: str) -> load.Row | None:
+@dataclass(frozen=True)
+class DefinedTag:
+    description: str | None
+    deprecated: bool
+    aliases: list[str]
+
+
+@dataclass(frozen=True)
+class RegistrationRules:
+    """How a project takes numbers and tags: the two modes, whether each defined tag is deprecated, and what each alias
+    stands for."""
+
+    semver: str
+    tags: str
+    deprecated: Mapping[str, bool]
+    aliases: Mapping[str, str]
+
+
+async def defined_tag(session: AsyncSession, project_id: str, name: str) -> DefinedTag | None:
     """A defined tag with its aliases; the project's policy is locked."""
-    return await load.one(session, TAG_DEFINITION, project=project_id, name=name)
+    return await at_most_one(session, DefinedTag, DEFINED_TAG, project=project_id, name=name)
 
 
-TAG_DEFINITION = """
+DEFINED_TAG = """
 SELECT t.description, t.deprecated, (SELECT coalesce(array_agg(a.alias ORDER BY a.alias), '{}') FROM tag_aliases a
     WHERE a.project_id = t.project_id AND a.name = t.name) AS aliases
 FROM tag_definitions t WHERE t.project_id = :project AND t.name = :name
+"""
+
+
+async def registration_rules(session: AsyncSession, project_id: str) -> RegistrationRules:
+    return await one(session, RegistrationRules, REGISTRATION_RULES, id=project_id)
+
+
+REGISTRATION_RULES = """
+SELECT y.semver, y.tags,
+    (SELECT coalesce(json_object_agg(t.name, t.deprecated), '{}') FROM tag_definitions t WHERE t.project_id = :id)
+        AS deprecated,
+    (SELECT coalesce(json_object_agg(a.alias, a.name), '{}') FROM tag_aliases a WHERE a.project_id = :id) AS aliases
+FROM project_policies y WHERE y.project_id = :id
 """

@@ -1,5 +1,8 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from sqlalchemy import (
     JSON,
@@ -15,10 +18,16 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.rows import at_most_one, every
 from storage.vocabulary import DatasetRole, Stage
+
+# A version's training facts as JSON, and the same with its model and number; for the row named in the braces.
+FACTS = (Path(__file__).parent / "facts.sql").read_text()
+VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 
 
 class Version(Recorded, table=True):
@@ -194,3 +203,112 @@ class StageTransition(SQLModel, table=True):
     approved_by: str | None = None
     notes: str | None = None
     automatic: bool = False
+
+
+class OpenRequest(TypedDict):
+    """An open transition request of a version, as JSON in LOCKED_VERSION."""
+
+    id: str
+    version: str
+    target: str
+    is_expired: bool
+
+
+@dataclass(frozen=True)
+class LockedVersion:
+    """A version of a locked model, the id of the model's production version, and the open requests of both."""
+
+    id: str
+    project_id: str
+    model_id: str
+    number: list[int]
+    stage: str
+    stage_position: int
+    created_by: str
+    description: str | None
+    production_id: str | None
+    tags: list[str]
+    requests: list[OpenRequest]
+
+
+async def locked_version(session: AsyncSession, model_id: str, number: Sequence[int]) -> LockedVersion | None:
+    return await at_most_one(session, LockedVersion, LOCKED_VERSION, model_id=model_id, number=list(number))
+
+
+LOCKED_VERSION = """
+SELECT v.id, v.project_id, v.model_id, v.number, v.stage, v.stage_position, v.created_by, v.description,
+    p.id AS production_id,
+    (SELECT coalesce(array_agg(g.tag), '{}') FROM tags g WHERE g.version_id = v.id) AS tags,
+    (SELECT coalesce(json_agg(json_build_object('id', q.id, 'version', q.version_id, 'target', q.target_stage,
+            'is_expired', q.expires_at <= clock_timestamp())), '[]')
+        FROM transition_requests q WHERE q.version_id IN (v.id, p.id) AND q.status = 'OPEN') AS requests
+FROM versions v
+LEFT JOIN versions p ON p.model_id = v.model_id AND p.stage = 'PRODUCTION'
+WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])
+"""
+
+
+@dataclass(frozen=True)
+class FormerProduction:
+    """A version that is or was in production."""
+
+    id: str
+    number: list[int]
+    stage: str
+
+
+async def former_production(session: AsyncSession, model_id: str) -> list[FormerProduction]:
+    """The versions of a model that have been in production, the last first, each once."""
+    return await every(session, FormerProduction, FORMER_PRODUCTION, model_id=model_id)
+
+
+FORMER_PRODUCTION = """
+SELECT v.id, v.number, v.stage
+FROM stage_transitions s JOIN versions v ON v.id = s.version_id
+WHERE s.model_id = :model_id AND s.to_stage = 'PRODUCTION'
+GROUP BY v.id ORDER BY max(s.position) DESC
+"""
+
+
+@dataclass(frozen=True)
+class ParentRow:
+    """A version that another may be derived from, with its training facts."""
+
+    id: str
+    model_id: str
+    number: list[int]
+    facts: Mapping[str, Any]
+
+
+PARENTS = f"SELECT v.id, v.model_id, v.number, {FACTS.format(v='v')} AS facts FROM versions v"
+
+
+async def parent_by_number(session: AsyncSession, model_id: str, number: Sequence[int]) -> ParentRow | None:
+    statement = f"{PARENTS} WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])"
+    return await at_most_one(session, ParentRow, statement, model_id=model_id, number=list(number))
+
+
+async def highest_below(session: AsyncSession, model_id: str, number: Sequence[int] | None) -> ParentRow | None:
+    """The highest version of a model, below a number if one is given."""
+    below = "(CAST(:number AS int[]) IS NULL OR v.number < CAST(:number AS int[])) ORDER BY v.number DESC LIMIT 1"
+    statement = f"{PARENTS} WHERE v.model_id = :model_id AND {below}"
+    return await at_most_one(session, ParentRow, statement, model_id=model_id, number=list(number) if number else None)
+
+
+async def parent_by_id(session: AsyncSession, project_id: str, id_: str) -> ParentRow | None:
+    # Shared, so that retention does not archive it meanwhile.
+    statement = f"{PARENTS} WHERE v.project_id = :project_id AND v.id = :id FOR SHARE"
+    return await at_most_one(session, ParentRow, statement, project_id=project_id, id=id_)
+
+
+async def highest_between(
+    session: AsyncSession, model_id: str, low: Sequence[int], high: Sequence[int]
+) -> list[int] | None:
+    """The highest number of a model that is at least `low` and below `high`."""
+    statement = (
+        "SELECT number FROM versions WHERE model_id = :model_id"
+        " AND number >= CAST(:low AS int[]) AND number < CAST(:high AS int[]) ORDER BY number DESC LIMIT 1"
+    )
+    values = {"model_id": model_id, "low": list(low), "high": list(high)}
+    number: list[int] | None = await session.scalar(text(statement), values)
+    return number

@@ -1,14 +1,17 @@
 """Webhooks: where events are sent, and what became of each sending."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import DeliveryStatus
 
 
@@ -159,3 +162,33 @@ FORGET_PREVIOUS_SECRETS = text("""
 UPDATE webhooks SET previous_secret = NULL, previous_until = NULL WHERE previous_until < clock_timestamp()
     AND :most > 0 RETURNING 0
 """)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedWebhook(VisibleRow):
+    id: str
+    url: str
+    actions: list[str]
+    description: str | None
+    active: bool
+    secret: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisibleDelivery(VisibleRow):
+    webhook_id: str
+    event_id: str
+
+
+async def lock_webhook(session: AsyncSession, id_: str, viewer: Viewer) -> LockedWebhook | None:
+    return await visible(session, LockedWebhook, "webhooks", id_, viewer, lock=True)
+
+
+async def delivery(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDelivery | None:
+    return await visible(session, VisibleDelivery, "webhook_deliveries", id_, viewer)
+
+
+async def count_webhooks(session: AsyncSession, project_id: str) -> int:
+    """How many webhooks a project has, whose policy the caller has locked."""
+    statement = "SELECT count(*) FROM webhooks WHERE project_id = :project"
+    return int(await session.scalar(text(statement), {"project": project_id}) or 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Values
 from resolvers.rules.comparison import MOST
-from storage.load import VERSION_FACTS
+from storage.versions import VERSION_FACTS
 
 HERE = Path(__file__).parent
 COMPARED = (HERE / "compared.sql").read_text()

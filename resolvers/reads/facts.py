@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from resolvers.rules.bumps import declared_change
-from storage.load import VERSION_FACTS
+from resolvers.rules.bumps import NumberedFacts, declared_change
+from storage.versions import VERSION_FACTS
 
 CHANGE_NEEDS = {
     "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
@@ -11,7 +11,7 @@ CHANGE_NEEDS = {
 }
 
 
-def version_change(parent: dict[str, Any] | None, child: dict[str, Any]) -> dict[str, Any] | None:
+def version_change(parent: NumberedFacts | None, child: NumberedFacts) -> dict[str, Any] | None:
     if parent is None:
         return None
     change = declared_change(parent, child)

@@ -4,8 +4,8 @@ from typing import Any
 
 from resolvers.rules import gates
 from resolvers.rules.approvals import Asked, Person, Review, Reviewed, changes, digest, problem
-from resolvers.rules.gates import Outcome, Promotion
-from storage.load import promotion_facts, review, reviewed
+from resolvers.rules.gates import Assessment, Promotion
+from storage.approvals import promotion_facts, review, reviewed
 from storage.vocabulary import Stage
 
 REVIEW_NEEDS = {"review": review("{t}")}
@@ -46,15 +46,15 @@ WOULD_ARCHIVE = (
 
 
 def is_allowed(**needs: Any) -> bool:
-    return _outcome(**needs).allowed
+    return _assess(**needs).allowed
 
 
 def all_gates(**needs: Any) -> list[dict[str, Any]]:
-    return [gate._asdict() for gate in _outcome(**needs).gates]
+    return [gate._asdict() for gate in _assess(**needs).gates]
 
 
 def approvals_recorded(**needs: Any) -> int:
-    return len(_outcome(**needs).tally.approvers)
+    return len(_assess(**needs).tally.approvers)
 
 
 def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -> int:
@@ -63,10 +63,10 @@ def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -
 
 
 def your_approval_would_count(promotion: dict[str, Any], target: str, caller: Person) -> bool:
-    outcome = _outcome(promotion, target, caller)
+    assessment = _assess(promotion, target, caller)
     own = Promotion(**promotion).panel.problem(caller)
-    return own is None and caller["email"] not in outcome.tally.approvers
+    return own is None and caller["email"] not in assessment.tally.approvers
 
 
-def _outcome(promotion: dict[str, Any], target: str, caller: Person) -> Outcome:
-    return gates.outcome(Promotion(**promotion), Stage(target), Asked(caller, recorded_only=True))
+def _assess(promotion: dict[str, Any], target: str, caller: Person) -> Assessment:
+    return gates.assess(Promotion(**promotion), Stage(target), Asked(caller, recorded_only=True))

@@ -8,14 +8,14 @@ from itertools import groupby
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from resolvers.rules.cards import SUMMARY, Card, Facts, completeness, missing, segments, training_data_summary
+from resolvers.rules.cards import SUMMARY, Card, VersionFacts, completeness, missing, segments, training_data_summary
 from resolvers.rules.references import is_iri_reference, known_digest
 from resolvers.rules.texts import json_text, number, text
 
 Part = dict[str, Any]
 
 
-def card_cyclone_dx(card: Card, facts: Facts) -> Part:
+def card_cyclone_dx(card: Card, facts: VersionFacts) -> Part:
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -27,7 +27,7 @@ def card_cyclone_dx(card: Card, facts: Facts) -> Part:
     }
 
 
-def _model(card: Card, facts: Facts) -> Part:
+def _model(card: Card, facts: VersionFacts) -> Part:
     artifact = facts["artifact"] or {}
     return _known(
         type="machine-learning-model",
@@ -62,7 +62,7 @@ def _without_place(uri: str | None, digest: str | None) -> Part:
     return {"uri": None if _addresses(uri) else uri, "digest": None if _hashes(digest) else digest}
 
 
-def _pedigree(facts: Facts) -> Part:
+def _pedigree(facts: VersionFacts) -> Part:
     """The version that this one was derived from. Of another model only the id is known."""
     parent = facts["parent"]
     if not parent:
@@ -78,7 +78,7 @@ def _pedigree(facts: Facts) -> Part:
     return {"ancestors": [ancestor]}
 
 
-def _model_card(card: Card, facts: Facts) -> Part:
+def _model_card(card: Card, facts: VersionFacts) -> Part:
     samples = [(f"samples:{segment['segment']}", segment["samples"]) for segment in segments(card)]
     risks = [{"name": card["ethical_considerations"]}] if card["ethical_considerations"] else []
     return _known(
@@ -96,7 +96,7 @@ def _model_card(card: Card, facts: Facts) -> Part:
     )
 
 
-def _metrics(card: Card, facts: Facts) -> Iterable[Part]:
+def _metrics(card: Card, facts: VersionFacts) -> Iterable[Part]:
     for name, value in sorted(facts["metrics"].items()):
         yield {"type": name, "value": number(value)}
     for segment in segments(card):
@@ -104,7 +104,7 @@ def _metrics(card: Card, facts: Facts) -> Iterable[Part]:
             yield {"type": metric["name"], "value": number(metric["value"]), "slice": segment["segment"]}
 
 
-def _data(facts: Facts) -> list[list[Part]]:
+def _data(facts: VersionFacts) -> list[list[Part]]:
     """The uses of each data set version: one may have several roles, but is one component."""
     uses = sorted(facts["data"], key=lambda use: str(use["id"]))
     return [list(group) for _, group in groupby(uses, key=lambda use: use["id"])]
@@ -135,7 +135,7 @@ def _properties(named: Iterable[tuple[str, str | float | None]]) -> list[Part]:
     return [{"name": f"lineal:{name}", "value": text(value)} for name, value in named if value not in (None, "")]
 
 
-def _of_version(facts: Facts) -> Iterable[tuple[str, Any]]:
+def _of_version(facts: VersionFacts) -> Iterable[tuple[str, Any]]:
     artifact, experiment = facts["artifact"] or {}, facts["experiment"] or {}
     took = experiment.get("trainingDurationSecs")
     known = {
@@ -154,7 +154,7 @@ def _of_version(facts: Facts) -> Iterable[tuple[str, Any]]:
     yield from ((name, facts[name]) for name in ("registeredAt", "registeredBy"))
 
 
-def _of_card(card: Card, facts: Facts) -> Iterable[tuple[str, Any]]:
+def _of_card(card: Card, facts: VersionFacts) -> Iterable[tuple[str, Any]]:
     summary = training_data_summary(card, facts)
     yield from ((f"trainingData.{shown}", summary[shown]) for shown in SUMMARY.values())
     yield from ((f"trainingData.extra:{name}", json_text(value)) for name, value in summary["extra"].items())

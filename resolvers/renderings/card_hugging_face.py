@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from resolvers.renderings.card_markdown import card_markdown
-from resolvers.rules.cards import Card, Facts, segments
+from resolvers.rules.cards import Card, VersionFacts, segments
 from resolvers.rules.texts import plain
 
 TASK = "other"
@@ -23,12 +23,12 @@ DUMPER.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:ya
 UNFOLDED = 2**31 - 1
 
 
-def card_hugging_face(card: Card, facts: Facts) -> str:
+def card_hugging_face(card: Card, facts: VersionFacts) -> str:
     front = yaml.dump(metadata(card, facts), Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=UNFOLDED)
     return f"---\n{front}---\n\n{card_markdown(card, facts)}"
 
 
-def metadata(card: Card, facts: Facts) -> dict[str, Any]:
+def metadata(card: Card, facts: VersionFacts) -> dict[str, Any]:
     name = f"{facts['model']['name']} {facts['version']}"
     results = _results(card, facts)
     return {
@@ -45,7 +45,7 @@ def metadata(card: Card, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _results(card: Card, facts: Facts) -> list[dict[str, Any]]:
+def _results(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
     """That of the whole, then those of the segments; without such as have no metrics."""
     dataset = tested_on(facts)
     found = [_result(dataset, facts["metrics"].items())]
@@ -65,7 +65,7 @@ def _result(dataset: dict[str, Any], measured: Iterable[tuple[str, float]]) -> d
     }
 
 
-def tested_on(facts: Facts) -> dict[str, Any]:
+def tested_on(facts: VersionFacts) -> dict[str, Any]:
     tests = [use for use in facts["data"] if use["role"] == "TEST"]
     if len(tests) != 1:
         return NO_DATA_SET

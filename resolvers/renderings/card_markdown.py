@@ -10,7 +10,7 @@ from resolvers.rules.cards import (
     SECTIONS,
     SUMMARY,
     Card,
-    Facts,
+    VersionFacts,
     completeness,
     generated,
     missing,
@@ -33,7 +33,7 @@ SUMMARY_TITLES = {
 }
 
 
-def card_markdown(card: Card, facts: Facts) -> str:
+def card_markdown(card: Card, facts: VersionFacts) -> str:
     sections = {
         **{_words(SECTIONS[name]): paragraphs(card[name] or "") for name in WRITTEN},
         "training data": _training_data(card, facts),
@@ -54,7 +54,7 @@ def card_markdown(card: Card, facts: Facts) -> str:
     return "\n\n".join([_head(card, facts), *said]) + "\n"
 
 
-def _head(card: Card, facts: Facts) -> str:
+def _head(card: Card, facts: VersionFacts) -> str:
     parts, lacking = len(SECTIONS) + len(FACTS), missing(card, facts)
     unwritten = missing_sections(card)
     note = {"Nobody has written": unwritten, "Nobody has stated": lacking[len(unwritten) :]}
@@ -77,7 +77,7 @@ def _pairs(known: Mapping[str, Any]) -> str:
     return table(("What", "Value"), rows) if rows else ""
 
 
-def _training_data(card: Card, facts: Facts) -> str:
+def _training_data(card: Card, facts: VersionFacts) -> str:
     written = card["training_data_summary"] or {}
     known = training_data_summary(card, facts)
     rows = [
@@ -89,7 +89,7 @@ def _training_data(card: Card, facts: Facts) -> str:
     return table(("What", "Value", "Known from"), rows) if rows else ""
 
 
-def _metrics(facts: Facts) -> str:
+def _metrics(facts: VersionFacts) -> str:
     rows = [
         (escaped(name), number(value), DIRECTIONS[higher_is_better(name)])
         for name, value in sorted(facts["metrics"].items())
@@ -108,7 +108,7 @@ def _segments(card: Card) -> str:
     return table(("Segment", "Metric", "Value"), rows) if rows else ""
 
 
-def _worst(card: Card, facts: Facts) -> str:
+def _worst(card: Card, facts: VersionFacts) -> str:
     rows = [
         (escaped(each["metric"]), escaped(each["segment"]), number(each["value"]), number(each["whole"]), _gap(each))
         for each in worst_segments(card, facts)
@@ -121,7 +121,7 @@ def _gap(worst: Mapping[str, Any]) -> str:
     return "none" if not gap else f"{abs(gap):.6g} {'worse' if gap > 0 else 'better'}"
 
 
-def _operations(facts: Facts) -> str:
+def _operations(facts: VersionFacts) -> str:
     rows = [
         (
             *(escaped(each[name]) for name in ("name", "environment")),
@@ -133,12 +133,12 @@ def _operations(facts: Facts) -> str:
     return table(("Deployment", "Environment", "Status", "Why"), rows) if rows else ""
 
 
-def _parameters(facts: Facts) -> str:
+def _parameters(facts: VersionFacts) -> str:
     rows = [(escaped(name), escaped(json_text(value))) for name, value in facts["parameters"].items()]
     return table(("Parameter", "Value"), rows) if rows else ""
 
 
-def _data(facts: Facts) -> str:
+def _data(facts: VersionFacts) -> str:
     rows = [
         (
             use["role"],
@@ -155,7 +155,7 @@ def _data(facts: Facts) -> str:
 FURTHER = ("statusReason", "rowCount", "uri", "digest")
 
 
-def _experiment(facts: Facts) -> str:
+def _experiment(facts: VersionFacts) -> str:
     known = generated(facts).get("experiment", {})
     took = known.get("trainingDurationSecs")
     return _pairs(
@@ -171,18 +171,18 @@ def _experiment(facts: Facts) -> str:
     )
 
 
-def _lineage(facts: Facts) -> str:
+def _lineage(facts: VersionFacts) -> str:
     parent = facts["parent"]
     return parent and _pairs({"Derived from": f"{parent['model']} {parent['version']}", "Id": parent["id"]})
 
 
-def _artifact(facts: Facts) -> str:
+def _artifact(facts: VersionFacts) -> str:
     known = facts["artifact"] or {}
     names = {"URI": "uri", "Digest": "digest", "Size in bytes": "sizeBytes", "Format": "format"}
     return _pairs({title: known.get(name) for title, name in names.items()})
 
 
-def _registration(card: Card, facts: Facts) -> str:
+def _registration(card: Card, facts: VersionFacts) -> str:
     edited = {"Card edited by": card["updated_by"], "Card edited at": card["updated_at"]} if card["revision"] else {}
     return _pairs(
         {

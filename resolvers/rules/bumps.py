@@ -10,7 +10,7 @@ line of its own, so its number declares MAJOR, which is enough for any change.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from resolvers.rules.algorithms import family
 from resolvers.rules.cleaning import cut
@@ -24,7 +24,7 @@ MANY_FEATURES = 0.20
 
 
 @dataclass(frozen=True)
-class Facts:
+class TrainingFacts:
     """What was trained, on what, how: all that a version's number has to speak for."""
 
     algorithm: str | None = None
@@ -47,7 +47,7 @@ class Change(NamedTuple):
     reasons: list[str]
 
 
-def required_change(parent: Facts, child: Facts) -> Change:
+def required_change(parent: TrainingFacts, child: TrainingFacts) -> Change:
     """The bump that the difference requires, and each reason, the weightiest first."""
     reasons = [*_algorithm(parent, child), *_data(parent, child), *_features(parent, child), *_details(parent, child)]
     if not reasons:
@@ -63,10 +63,17 @@ class DeclaredChange(NamedTuple):
     sufficient: bool
 
 
-def declared_change(parent: Mapping[str, Any], child: Mapping[str, Any]) -> DeclaredChange:
-    """What changed between two versions, each with its `model`, its `number` and its `facts`, and what the number of
-    the second says of it."""
-    change = required_change(Facts(**parent["facts"]), Facts(**child["facts"]))
+class NumberedFacts(TypedDict):
+    """A version's model, number and training facts, as storage.versions.VERSION_FACTS gathers them."""
+
+    model: str
+    number: Sequence[int]
+    facts: Mapping[str, Any]
+
+
+def declared_change(parent: NumberedFacts, child: NumberedFacts) -> DeclaredChange:
+    """What changed between two versions, and what the number of the second says of it."""
+    change = required_change(TrainingFacts(**parent["facts"]), TrainingFacts(**child["facts"]))
     bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
     return DeclaredChange(change.required, change.reasons, bump, is_sufficient(bump, change.required))
 
@@ -83,7 +90,7 @@ def _differ(before: Any, after: Any) -> bool:
     return bool(before) and bool(after) and before != after
 
 
-def _algorithm(parent: Facts, child: Facts) -> list[Reason]:
+def _algorithm(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     reasons = []
     if _differ(parent.algorithm, child.algorithm):
         before, after = family(parent.algorithm or ""), family(child.algorithm or "")
@@ -96,7 +103,7 @@ def _algorithm(parent: Facts, child: Facts) -> list[Reason]:
     return reasons
 
 
-def _data(parent: Facts, child: Facts) -> list[Reason]:
+def _data(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     if _differ(parent.dataset, child.dataset):
         return [Reason(Bump.MAJOR, f"The data set changed from {parent.dataset} to {child.dataset}.")]
     if _differ(parent.dataset_version, child.dataset_version):
@@ -105,7 +112,7 @@ def _data(parent: Facts, child: Facts) -> list[Reason]:
     return []
 
 
-def _features(parent: Facts, child: Facts) -> list[Reason]:
+def _features(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     if not parent.features or not child.features:
         return []
     removed = sorted(set(parent.features) - set(child.features))
@@ -120,7 +127,7 @@ def _features(parent: Facts, child: Facts) -> list[Reason]:
     return reasons
 
 
-def _details(parent: Facts, child: Facts) -> list[Reason]:
+def _details(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     reasons = []
     if parent.parameters and child.parameters:
         changed = sorted(
@@ -135,7 +142,7 @@ def _details(parent: Facts, child: Facts) -> list[Reason]:
     return reasons
 
 
-def _another_artifact(parent: Facts, child: Facts) -> bool:
+def _another_artifact(parent: TrainingFacts, child: TrainingFacts) -> bool:
     # The digest says what the artifact is, the URI only where: it decides where a digest is missing.
     if parent.artifact_digest and child.artifact_digest:
         return parent.artifact_digest != child.artifact_digest

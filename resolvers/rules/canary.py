@@ -6,18 +6,17 @@ from typing import Any
 
 from resolvers.errors import BadUserInput
 from resolvers.rules.gates import Gate
-from resolvers.rules.rollout import Plan, Stage
+from resolvers.rules.rollout import Plan, RolloutStage
 from resolvers.rules.semver import Number
-from storage.vocabulary import DeploymentStrategy
-from storage.vocabulary import Stage as VersionStage
+from storage.vocabulary import DeploymentStrategy, Stage
 
 PRODUCTION = "production"
 MOST_STAGES = 20
 MOST_FAILURES = 100
 
-ALL_AT_ONCE = Plan([Stage(100, 0)], auto_advance=False, auto_rollback=False, health_required=False)
-NO_TRAFFIC = ALL_AT_ONCE._replace(stages=[Stage(0, 0)])
-TWO_SIDES = ALL_AT_ONCE._replace(stages=[Stage(0, 0), Stage(100, 0)])
+ALL_AT_ONCE = Plan([RolloutStage(100, 0)], auto_advance=False, auto_rollback=False, health_required=False)
+NO_TRAFFIC = ALL_AT_ONCE._replace(stages=[RolloutStage(0, 0)])
+TWO_SIDES = ALL_AT_ONCE._replace(stages=[RolloutStage(0, 0), RolloutStage(100, 0)])
 PLANS = {
     DeploymentStrategy.DIRECT: ALL_AT_ONCE,
     DeploymentStrategy.SHADOW: NO_TRAFFIC,
@@ -44,7 +43,7 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
     )
 
 
-def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[Stage]:
+def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[RolloutStage]:
     """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
     if not 1 <= len(given) <= MOST_STAGES:
         raise BadUserInput(field, f"has {len(given)} entries; 1 to {MOST_STAGES} stages are allowed.")
@@ -52,7 +51,7 @@ def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[Stage]:
     for place, stage in enumerate(given):
         _check(stage, before, place == len(given) - 1, f"{field}[{place}]")
         before = stage["traffic_percentage"]
-    return [Stage(stage["traffic_percentage"], float(stage["duration_minutes"])) for stage in given]
+    return [RolloutStage(stage["traffic_percentage"], float(stage["duration_minutes"])) for stage in given]
 
 
 def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> None:
@@ -70,22 +69,22 @@ def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> 
         raise BadUserInput(f"{field}.durationMinutes", "is 0; only the last stage may take no time.")
 
 
-def stage_gate(number: Number, stage: VersionStage, environment: str, strategy: DeploymentStrategy) -> Gate:
+def stage_gate(number: Number, stage: Stage, environment: str, strategy: DeploymentStrategy) -> Gate:
     """Into production what is in PRODUCTION, as a shadow also what is in STAGING; elsewhere all but the archived."""
-    possible = {VersionStage.PRODUCTION}
+    possible = {Stage.PRODUCTION}
     if environment != PRODUCTION:
-        possible |= {VersionStage.DEVELOPMENT, VersionStage.STAGING}
+        possible |= {Stage.DEVELOPMENT, Stage.STAGING}
     elif strategy is DeploymentStrategy.SHADOW:
-        possible.add(VersionStage.STAGING)
+        possible.add(Stage.STAGING)
     if stage in possible:
         return Gate("stage", True, f"{number} is in {stage}.")
-    needed = " or ".join(each for each in VersionStage if each in possible)
+    needed = " or ".join(each for each in Stage if each in possible)
     return Gate("stage", False, f"{number} is in {stage}; for {environment} a {strategy} deployment needs {needed}.")
 
 
-def blocked(stage: VersionStage, uses_invalid: Sequence[str], blocks_invalid: bool) -> str | None:
+def blocked(stage: Stage, uses_invalid: Sequence[str], blocks_invalid: bool) -> str | None:
     """Why a version may be rolled out no further; None while it may."""
-    if stage is VersionStage.ARCHIVED:
+    if stage is Stage.ARCHIVED:
         return "Its version has been archived."
     if uses_invalid and blocks_invalid:
         return f"Its version used {', '.join(uses_invalid)}, which is INVALID."

@@ -33,7 +33,7 @@ FACTS = ("algorithm", "parameters", "metrics", "features", "target", "trainingDa
 
 # A row of version_cards, and what card.sql says of its version.
 Card = Mapping[str, Any]
-Facts = Mapping[str, Any]
+VersionFacts = Mapping[str, Any]
 
 
 def missing_sections(card: Card) -> list[str]:
@@ -47,13 +47,13 @@ def _says(section: Any) -> bool:
     return section not in (None, "", [])
 
 
-def missing(card: Card, facts: Facts) -> list[str]:
+def missing(card: Card, facts: VersionFacts) -> list[str]:
     """The sections that nobody has written, then the facts that nobody has stated."""
     stated = generated(facts)
     return missing_sections(card) + [fact for fact in FACTS if fact not in stated]
 
 
-def completeness(card: Card, facts: Facts) -> float:
+def completeness(card: Card, facts: VersionFacts) -> float:
     """From 0 to 1."""
     parts = len(SECTIONS) + len(FACTS)
     return (parts - len(missing(card, facts))) / parts
@@ -63,7 +63,7 @@ def changed_sections(before: Card, after: Card) -> list[str]:
     return [shown for name, shown in SECTIONS.items() if before.get(name) != after.get(name)]
 
 
-def generated(facts: Facts) -> dict[str, Any]:
+def generated(facts: VersionFacts) -> dict[str, Any]:
     """The part of a card that the registry fills in, from what was stated of the version; without what was not."""
     data = [_stated(use) for use in facts["data"]]
     return _stated({
@@ -79,11 +79,11 @@ def generated(facts: Facts) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _stated(facts: Facts) -> dict[str, Any]:
+def _stated(facts: VersionFacts) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, "", [], {})}
 
 
-def training_data_summary(card: Card, facts: Facts) -> dict[str, Any]:
+def training_data_summary(card: Card, facts: VersionFacts) -> dict[str, Any]:
     """What people wrote of the training data, and where they did not, what is stated of it."""
     written = card["training_data_summary"] or {}
     rows = [use["rowCount"] for use in facts["data"] if use["role"] == "TRAINING"]
@@ -110,7 +110,7 @@ def segments(card: Card) -> list[dict[str, Any]]:
     ]
 
 
-def worst_segments(card: Card, facts: Facts) -> list[dict[str, Any]]:
+def worst_segments(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
     """For each metric whose direction is known, and that was measured on the whole too, the segment that does worst."""
     return [
         min(of_metric, key=lambda each: (-each["gap"], each["segment"]))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resolvers.rules.bumps import Change, Facts, required_change
+from resolvers.rules.bumps import Change, TrainingFacts, required_change
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.same import ABSENT, same
 
@@ -124,7 +124,7 @@ def reasons(versions: Sequence[Version]) -> list[str]:
 
 
 def _change(versions: Sequence[Version]) -> Change:
-    return required_change(Facts(**_facts(versions[0])), Facts(**_facts(versions[-1])))
+    return required_change(TrainingFacts(**_facts(versions[0])), TrainingFacts(**_facts(versions[-1])))
 
 
 def _facts(version: Version) -> Mapping[str, Any]:

@@ -6,12 +6,13 @@ versions have are compared: the registry never guesses.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from resolvers.rules.approvals import Asked, Panel, Person, Review, Reviewed, Tally, tally
-from resolvers.rules.bumps import declared_change
+from resolvers.rules.bumps import NumberedFacts, declared_change
 from resolvers.rules.cards import Card, missing_sections
 from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.policies import Policy
 from resolvers.rules.semver import Number
 from resolvers.rules.stages import TRANSITIONS, no_way
 from storage.vocabulary import ExperimentStatus, PolicyMode, Stage
@@ -25,6 +26,13 @@ class Gate(NamedTuple):
     reason: str
 
 
+class Incumbent(TypedDict):
+    """The version in production that a promotion would replace."""
+
+    number: Sequence[int]
+    metrics: Mapping[str, float]
+
+
 class Promotion(NamedTuple):
     """The facts of one version that the gates look at, as storage/promotion.sql gathers them."""
 
@@ -32,7 +40,7 @@ class Promotion(NamedTuple):
     position: int
     author: str
     number: Sequence[int]
-    policy: Mapping[str, Any]
+    policy: Policy
     card: Card
     reviewed: Reviewed
     people: Sequence[Person]
@@ -43,9 +51,13 @@ class Promotion(NamedTuple):
     reviews: Sequence[Review]
     experiment: str | None
     metrics: Mapping[str, float]
-    incumbent: Mapping[str, Any] | None
-    parent: Mapping[str, Any] | None
-    child: Mapping[str, Any]
+    incumbent: Incumbent | None
+    parent: NumberedFacts | None
+    child: NumberedFacts
+
+    @property
+    def invalid_data(self) -> list[str]:
+        return [id_ for id_, status in self.reviewed["data"].items() if status == "INVALID"]
 
     @property
     def panel(self) -> Panel:
@@ -60,7 +72,9 @@ class Promotion(NamedTuple):
         )
 
 
-class Outcome(NamedTuple):
+class Assessment(NamedTuple):
+    """All gates of a step, and the count of its approvals."""
+
     gates: list[Gate]
     tally: Tally
 
@@ -76,16 +90,16 @@ class Outcome(NamedTuple):
 NOTHING_TO_COUNT = Tally([], None, False, None)
 
 
-def outcome(promotion: Promotion, target: Stage, asked: Asked) -> Outcome:
-    """All gates of the step to a stage, for who asks."""
+def assess(promotion: Promotion, target: Stage, asked: Asked) -> Assessment:
+    """All gates of the step to a stage, for the caller in `asked`."""
     first = _transition(promotion, target)
     if target is not Stage.PRODUCTION and asked.approved_by is None and not asked.by_review:
-        return Outcome([first], NOTHING_TO_COUNT)
+        return Assessment([first], NOTHING_TO_COUNT)
     counted = counted_approvals(promotion, target, asked)
     gates = [first, _approvals(counted, required_approvals(promotion, target, asked))]
     if target is Stage.PRODUCTION:
-        gates += [each(promotion) for each in (_card, _thresholds, data_gate, _experiment, _bump, _incumbent)]
-    return Outcome(gates, counted)
+        gates += [each(promotion) for each in (_card, _thresholds, _data, _experiment, _bump, _incumbent)]
+    return Assessment(gates, counted)
 
 
 def counted_approvals(promotion: Promotion, target: Stage, asked: Asked) -> Tally:
@@ -137,12 +151,16 @@ def _thresholds(promotion: Promotion) -> Gate:
     return Gate("metrics", True, f"All {count} thresholds are met." if count else "The policy sets no threshold.")
 
 
-def data_gate(promotion: Promotion) -> Gate:
-    invalid = [id_ for id_, status in promotion.reviewed["data"].items() if status == "INVALID"]
+def _data(promotion: Promotion) -> Gate:
+    return data_gate(promotion.invalid_data, promotion.policy["block_invalid_data"])
+
+
+def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
+    """Whether a version that used these INVALID data set versions may go on, where the policy blocks them or not."""
     if not invalid:
         return Gate("data", True, "No data set version that it used is INVALID.")
     uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
-    if promotion.policy["block_invalid_data"]:
+    if blocks:
         return Gate("data", False, f"{uses}.")
     return Gate("data", True, f"{uses}; the policy allows it.")
 

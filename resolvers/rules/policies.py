@@ -6,11 +6,36 @@ nobody else could confirm, it takes effect at once and is marked as done alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from storage.vocabulary import PolicyMode
 
 Looser = Callable[[Any, Any], bool]
+
+
+class Threshold(TypedDict):
+    """Bounds of one metric; a bound that is missing or null does not apply."""
+
+    name: str
+    min: NotRequired[float | None]
+    max: NotRequired[float | None]
+
+
+class Policy(TypedDict):
+    """A project's policy, as the table project_policies holds it."""
+
+    required_approvals: int
+    allow_self_approval: bool
+    allow_requester_approval: bool
+    require_complete_card: bool
+    block_invalid_data: bool
+    semver: str
+    tags: str
+    retention_days: int | None
+    min_metrics: Sequence[Threshold]
+    max_regression: float | None
+    approval_valid_days: int
+    loosening_hours: float
 
 
 def _lower(before: float, after: float) -> bool:

@@ -43,7 +43,7 @@ ALLOWED: dict[Action, tuple[DeploymentStatus, ...]] = {
 }
 
 
-class Stage(NamedTuple):
+class RolloutStage(NamedTuple):
     traffic_percentage: int
     duration_minutes: float
 
@@ -51,7 +51,7 @@ class Stage(NamedTuple):
 class Plan(NamedTuple):
     """`max_health_age` of None asks for a report since the stage began, however old."""
 
-    stages: Sequence[Stage]
+    stages: Sequence[RolloutStage]
     auto_advance: bool = True
     auto_rollback: bool = True
     failure_threshold: int = 1

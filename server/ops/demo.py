@@ -76,7 +76,7 @@ class _Sample:
     async def people(self) -> None:
         for email in (ADMIN, *ROLES):
             kind = KINDS.get(email, PrincipalKind.USER)
-            self.ids[email] = (await known_principal(self.transaction(ADMIN), email, kind))["id"]
+            self.ids[email] = (await known_principal(self.transaction(ADMIN), email, kind)).id
         await self.do(ADMIN, create_project, id=PROJECT, name="Customer retention", description="Who leaves, and why.")
         for email, role in ROLES.items():
             await self.do(ADMIN, set_member, project_id=PROJECT, email=email, role=role)

@@ -12,8 +12,8 @@ from resolvers.principals import set_administrator, set_member
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from resolvers.transaction import Caller, Transaction
-from storage import load
 from storage.engine import short_engine
+from storage.rows import now
 from storage.vocabulary import PrincipalKind, Role
 
 COMMAND = Caller("lineal keys", None, "command")
@@ -46,7 +46,7 @@ async def make_key(
     """Keep a new key, with the role or right that its owner shall have, and answer its secret."""
 
     async def write(tx: Transaction) -> dict[str, Any]:
-        expires_at = await load.now(tx.session) + timedelta(days=days) if days else None
+        expires_at = await now(tx.session) + timedelta(days=days) if days else None
         facts = {"name": limits.NAME.clean("name", name), "email": limits.EMAIL.clean("email", email), "kind": kind}
         made = await create_api_key(tx, **facts, project_id=project, may_attest=may_attest, expires_at=expires_at)  # type: ignore[arg-type]
         if project and role:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.algorithms import family
-from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
+from resolvers.rules.bumps import TrainingFacts, declared, is_sufficient, required_change
 from resolvers.rules.semver import Number
 from storage.vocabulary import Bump
 
-BASE = Facts(
+BASE = TrainingFacts(
     algorithm="xgboost",
     target="churned",
     dataset="ds_a",
@@ -48,7 +48,7 @@ def test_each_change_requires_its_bump(changed: dict[str, Any], bump: Bump) -> N
     assert change.reasons
 
 
-@given(st.sets(st.sampled_from(sorted(Facts.__dataclass_fields__))))
+@given(st.sets(st.sampled_from(sorted(TrainingFacts.__dataclass_fields__))))
 def test_facts_that_one_side_does_not_state_are_not_compared(unstated: set[str]) -> None:
     unknown: dict[str, Any] = {name: {"features": (), "parameters": {}}.get(name) for name in unstated}
     assert required_change(BASE, replace(BASE, **unknown)).required is Bump.PATCH

@@ -3,34 +3,37 @@ from typing import Any
 import pytest
 
 from resolvers.rules.approvals import Asked, Person
-from resolvers.rules.gates import Promotion, outcome
+from resolvers.rules.gates import Incumbent, Promotion, assess
+from resolvers.rules.policies import Policy
 from storage.vocabulary import Stage
 
 REVIEWER = Person(id="prin_a", email="ana", kind="USER", role="REVIEWER")
-POLICY = {
+POLICY: Policy = {
     "required_approvals": 1, "allow_self_approval": False, "allow_requester_approval": False,
     "require_complete_card": False, "block_invalid_data": True,
     "semver": "WARN", "tags": "WARN", "min_metrics": [], "max_regression": 0.1,
+    "retention_days": 90, "approval_valid_days": 30, "loosening_hours": 24,
 }  # fmt: skip
 PROMOTION = Promotion(
     stage="STAGING", position=2, author="bo", number=[1, 1, 0], policy=POLICY, card={},
     reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], requester=None, reviewer_left=False, loosened_alone=[],
     request=None,
-    reviews=[], experiment=None, metrics={"auc": 0.9}, incumbent=None, parent=None, child={},
+    reviews=[], experiment=None, metrics={"auc": 0.9}, incumbent=None, parent=None,
+    child={"model": "model_a", "number": [1, 1, 0], "facts": {}},
 )  # fmt: skip
 ALL = ["transition", "approvals", "card", "metrics", "data", "experiment", "bump", "incumbent"]
 
 
 def closed(promotion: Promotion, target: Stage = Stage.PRODUCTION) -> list[str]:
-    found = outcome(promotion, target, Asked(REVIEWER))
+    found = assess(promotion, target, Asked(REVIEWER))
     assert all(gate.reason.endswith(".") for gate in found.gates)
     assert found.allowed is not bool(found.failed)
     return [gate.name for gate in found.failed]
 
 
 def test_into_production_all_gates_count_and_elsewhere_the_stage_machine() -> None:
-    assert [gate.name for gate in outcome(PROMOTION, Stage.PRODUCTION, Asked(REVIEWER)).gates] == ALL
-    assert [gate.name for gate in outcome(PROMOTION, Stage.ARCHIVED, Asked(REVIEWER)).gates] == ["transition"]
+    assert [gate.name for gate in assess(PROMOTION, Stage.PRODUCTION, Asked(REVIEWER)).gates] == ALL
+    assert [gate.name for gate in assess(PROMOTION, Stage.ARCHIVED, Asked(REVIEWER)).gates] == ["transition"]
     assert closed(PROMOTION) == []
 
 
@@ -87,6 +90,6 @@ def test_what_the_policy_allows_goes_through(changes: Any) -> None:
 
 
 def test_lower_is_worse_only_where_higher_is_better() -> None:
-    incumbent = {"number": [1, 0, 0], "metrics": {"log_loss": 0.3}}
+    incumbent: Incumbent = {"number": [1, 0, 0], "metrics": {"log_loss": 0.3}}
     assert closed(PROMOTION._replace(incumbent=incumbent, metrics={"log_loss": 0.2})) == []
     assert closed(PROMOTION._replace(incumbent=incumbent, metrics={"log_loss": 0.34})) == ["incumbent"]

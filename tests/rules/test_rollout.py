@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from resolvers.errors import Conflict
 from resolvers.rules import rollout
-from resolvers.rules.rollout import ACTIVE, ENDED, IN_PROGRESS, PAUSED, Action, Plan, Report, Rollout, Stage
+from resolvers.rules.rollout import ACTIVE, ENDED, IN_PROGRESS, PAUSED, Action, Plan, Report, Rollout, RolloutStage
 from storage.vocabulary import DeploymentStatus
 
 BEGIN = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -26,9 +26,9 @@ MEANT = {
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     shares = sorted(draw(st.sets(st.integers(1, 99), max_size=4)))
-    stages = [Stage(share, draw(st.sampled_from([0.5, 1.0, 60.0]))) for share in shares]
+    stages = [RolloutStage(share, draw(st.sampled_from([0.5, 1.0, 60.0]))) for share in shares]
     return Plan(
-        [*stages, Stage(100, draw(st.sampled_from([0.0, 5.0])))],
+        [*stages, RolloutStage(100, draw(st.sampled_from([0.0, 5.0])))],
         auto_advance=draw(st.sampled_from([True, True, False])),
         auto_rollback=draw(st.booleans()),
         failure_threshold=draw(st.integers(1, 3)),

@@ -22,7 +22,7 @@ import asyncpg
 from graphql import ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute, parse, print_schema
 
 from resolvers.renderings.mermaid import draw
-from resolvers.rules.bumps import Facts, declared, is_sufficient, required_change
+from resolvers.rules.bumps import TrainingFacts, declared, is_sufficient, required_change
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.semver import Number
 from resolvers.rules.stages import allowed
@@ -437,9 +437,9 @@ def change(data: Data, version: Row) -> Row | None:
     }
 
 
-def _facts(data: Data, version: Row) -> Facts:
+def _facts(data: Data, version: Row) -> TrainingFacts:
     trained_on = data.by_id("dataset_versions", version["dataset_version_id"])
-    return Facts(
+    return TrainingFacts(
         algorithm=version["algorithm"],
         target=version["target"],
         dataset=trained_on["dataset_id"] if trained_on else None,

@@ -4,13 +4,15 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from pydantic.alias_generators import to_camel
 
 from resolvers.rules import gates
 from resolvers.rules.approvals import Asked, Person, changes, digest, is_reviewer, problem
+from resolvers.rules.bumps import NumberedFacts
 from resolvers.rules.gates import Promotion
+from resolvers.rules.policies import Policy
 from storage.vocabulary import Stage
 from tests.support import oracle
 from tests.support.oracle import Data, Order, Paging, Row
@@ -195,7 +197,7 @@ def promotion(data: Data, version: Row, target_stage: str) -> Row:
     asking = Person(id=caller.principal_id, email=caller.actor, kind=caller.kind, role=role["role"] if role else None)
     target = Stage(target_stage)
     known = facts(data, version, target)
-    found = gates.outcome(known, target, Asked(asking, recorded_only=True))
+    found = gates.assess(known, target, Asked(asking, recorded_only=True))
     approvers = found.tally.approvers
     serving = data.one("versions", model_id=version["model_id"], stage="PRODUCTION")
     archives = serving if target is Stage.PRODUCTION and serving and serving["id"] != version["id"] else None
@@ -224,7 +226,7 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         position=version["stage_position"],
         author=version["created_by"],
         number=version["number"],
-        policy=policy(data, version["project_id"]),
+        policy=cast(Policy, policy(data, version["project_id"])),
         card=card(data, version),
         reviewed=reviewed_now(data, version),
         people=people,
@@ -243,8 +245,8 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
             if serving and serving["id"] != version["id"]
             else None
         ),
-        parent=parent and compared(data, parent),
-        child=compared(data, version),
+        parent=cast(NumberedFacts, compared(data, parent)) if parent else None,
+        child=cast(NumberedFacts, compared(data, version)),
     )
 
 
