@@ -158,10 +158,10 @@ def refuse_unless_allowed(assessment: Assessment, promotion: Promotion, target: 
 
 def approval_with_step(move: Move, promotion: Promotion, assessment: Assessment) -> list[NewEvent]:
     """The event of the approval that comes with the step itself, if one does."""
-    given = assessment.tally.given
-    if given is None:
+    approver = assessment.tally.new_approver
+    if approver is None:
         return []
-    reviewer = next(person for person in promotion.people if person["email"] == given)
+    reviewer = next(person for person in promotion.people if person["email"] == approver)
     attested_by = move.tx.caller.actor if assessment.tally.attested else None
     return [review_event(move, promotion, Decision.APPROVE, reviewer, attested_by=attested_by)]
 

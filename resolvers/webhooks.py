@@ -37,11 +37,11 @@ async def create_webhook(
     await feed.give_places(tx.session)
     position = await feed.head_in(tx.session, project_id)
     webhook_id, secret = new_id("whk"), new_signing_secret()
-    told = {"url": url, "actions": known_actions("input.actions", actions), "description": description}
+    facts = {"url": url, "actions": known_actions("input.actions", actions), "description": description}
     sealed = _sealed(tx, secret, webhook_id)
     row = {"id": webhook_id, "project_id": project_id, "secret": sealed, "position": position, "active": True}
-    await tx.keep(Webhook, row | told | {"created_by": tx.caller.actor})
-    await tx.record("webhook.created", webhook_id, project_id, chain=project_id, after=told)
+    await tx.keep(Webhook, row | facts | {"created_by": tx.caller.actor})
+    await tx.record("webhook.created", webhook_id, project_id, chain=project_id, after=facts)
     return {"webhook_id": webhook_id, "secret": secret}
 
 

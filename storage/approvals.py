@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.policies import reviewer_left
 from storage.rows import one
 from storage.versions import VERSION_FACTS
@@ -28,8 +28,8 @@ class TransitionRequest(Recorded, table=True):
         readable_id("req"),
         tenant(),
         within_project("version_id", "versions"),
-        words("target_stage", Stage),
-        words("status", TransitionRequestStatus),
+        one_of("target_stage", Stage),
+        one_of("status", TransitionRequestStatus),
         Index("transition_requests_open", "version_id", unique=True, postgresql_where=text("status = 'OPEN'")),
         Index("transition_requests_newest", "project_id", "created_at", "id"),
         Index("transition_requests_of_version", "version_id", "created_at", "id"),
@@ -56,8 +56,8 @@ class Approval(SQLModel, table=True):
         readable_id("apr"),
         within_project("version_id", "versions"),
         within_project("request_id", "transition_requests"),
-        words("target_stage", Stage),
-        words("decision", Decision),
+        one_of("target_stage", Stage),
+        one_of("decision", Decision),
         Index("approvals_of_version", "version_id", "at", "id"),
         Index("approvals_of_request", "request_id"),
     )

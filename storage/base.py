@@ -16,7 +16,7 @@ SQLModel.metadata.naming_convention = {
 metadata = SQLModel.metadata
 
 
-def words(column: str, vocabulary: Iterable[StrEnum]) -> CheckConstraint:
+def one_of(column: str, vocabulary: Iterable[StrEnum]) -> CheckConstraint:
     """Only the vocabulary's words are stored in this column."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(word.value) for word in vocabulary)})", name=column)
 

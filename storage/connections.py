@@ -25,9 +25,9 @@ class Connection(asyncpg.Connection):
 
 def parse(url: str) -> tuple[URL, dict[str, int]]:
     """The URL for SQLAlchemy, and the statement caches that it may switch off (for PgBouncer), which are numbers."""
-    given = make_url(url).set(drivername="postgresql+asyncpg")
-    caches = {name: int(str(value)) for name, value in given.query.items() if name.endswith("statement_cache_size")}
-    return given.difference_update_query(caches), caches
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    caches = {name: int(str(value)) for name, value in parsed.query.items() if name.endswith("statement_cache_size")}
+    return parsed.difference_update_query(caches), caches
 
 
 def options_of(url: str, statement_timeout: float, **settings: str) -> dict[str, Any]:

@@ -182,6 +182,6 @@ def copy_private(source: Path, target: Path) -> None:
 def last_error(log: Path) -> str:
     """The last thing that went wrong in this run, in PostgreSQL's words; what it refused to clients is left out."""
     text = log.read_bytes()[-100_000:].decode(errors="replace") if log.exists() else ""
-    said = text.rpartition("LOG:  starting PostgreSQL")[2].splitlines()
-    fatal = [line for line in said if any(sign in line for sign in ("] FATAL:", "PANIC:", "initdb: error:"))]
-    return f"{(fatal or said or ['it says nothing'])[-1].strip()} (see {log})"
+    lines = text.rpartition("LOG:  starting PostgreSQL")[2].splitlines()
+    fatal = [line for line in lines if any(sign in line for sign in ("] FATAL:", "PANIC:", "initdb: error:"))]
+    return f"{(fatal or lines or ['it says nothing'])[-1].strip()} (see {log})"

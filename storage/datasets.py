@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import DatasetVersionStatus
 
@@ -31,7 +31,7 @@ class DatasetVersion(Recorded, table=True):
         tenant(),
         within_project("dataset_id", "datasets"),
         UniqueConstraint("dataset_id", "label", name="label"),
-        words("status", DatasetVersionStatus),
+        one_of("status", DatasetVersionStatus),
         CheckConstraint("row_count >= 0", name="row_count"),
     )
 

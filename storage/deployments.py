@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, Column, DateTime, ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.vocabulary import DeploymentStatus, DeploymentStrategy
 
 SERVES = "strategy <> 'SHADOW'"
@@ -23,8 +23,8 @@ class Deployment(Recorded, table=True):
     __table_args__ = (
         readable_id("dep"),
         tenant(),
-        words("strategy", DeploymentStrategy),
-        words("status", DeploymentStatus),
+        one_of("strategy", DeploymentStrategy),
+        one_of("status", DeploymentStatus),
         within_project("model_id", "models"),
         ForeignKeyConstraint(
             ["project_id", "model_id", "version_id"],

@@ -172,10 +172,10 @@ class EmbeddedPostgres:
         if not passwords.exists():
             raise EmbeddedUnavailable(f"{passwords} is missing: bring it back from a backup.")
         self._passwords = database_passwords(passwords)
-        if (found := made_by.read_text().strip()) != str(self._programs.version):
+        if (version := made_by.read_text().strip()) != str(self._programs.version):
             raise EmbeddedUnavailable(
-                f"{self._cluster} was made by PostgreSQL {found}, but {self._programs.bin} holds PostgreSQL "
-                f"{self._programs.version}: set LINEAL_PG_BIN to the bin folder of a PostgreSQL {found}."
+                f"{self._cluster} was made by PostgreSQL {version}, but {self._programs.bin} holds PostgreSQL "
+                f"{self._programs.version}: set LINEAL_PG_BIN to the bin folder of a PostgreSQL {version}."
             )
 
     def _make_cluster(self) -> None:

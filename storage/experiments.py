@@ -6,7 +6,7 @@ from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.rows import at_most_one
 from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import ExperimentStatus
@@ -20,7 +20,7 @@ class Experiment(Recorded, table=True):
         readable_id("exp"),
         tenant(),
         within_project("dataset_version_id", "dataset_versions"),
-        words("status", ExperimentStatus),
+        one_of("status", ExperimentStatus),
         CheckConstraint("training_duration_secs >= 0", name="training_duration_secs"),
         CheckConstraint("max_models >= 0", name="max_models"),
         CheckConstraint("(status = 'RUNNING') = (completed_at IS NULL)", name="completed_at"),

@@ -39,13 +39,13 @@ async def revision(engine: AsyncEngine) -> str | None:
 
 
 async def _is_current(connection: AsyncConnection) -> bool:
-    found = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+    current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is not None and found not in known:
+    if current is not None and current not in known:
         raise SchemaTooNew(
-            f"{SchemaTooNew.__doc__} (schema revision {found}, this code knows up to {newest_revision()})"
+            f"{SchemaTooNew.__doc__} (schema revision {current}, this code knows up to {newest_revision()})"
         )
-    return found == newest_revision()
+    return current == newest_revision()
 
 
 async def migrate(owner_url: str, app_url: str | None = None) -> bool:

@@ -6,7 +6,7 @@ from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, words
+from storage.base import Recorded, one_of, readable_id
 from storage.rows import at_most_one, columns, every, one
 from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import PolicyChangeStatus, PolicyMode
@@ -21,8 +21,8 @@ class ProjectPolicy(SQLModel, table=True):
 
     __tablename__ = "project_policies"
     __table_args__ = (
-        words("semver", PolicyMode),
-        words("tags", PolicyMode),
+        one_of("semver", PolicyMode),
+        one_of("tags", PolicyMode),
         CheckConstraint("required_approvals BETWEEN 1 AND 10", name="required_approvals"),
         CheckConstraint("retention_days BETWEEN 1 AND 36500", name="retention_days"),
         CheckConstraint("approval_valid_days BETWEEN 1 AND 3650", name="approval_valid_days"),
@@ -52,7 +52,7 @@ class PolicyChange(Recorded, table=True):
     __tablename__ = "policy_changes"
     __table_args__ = (
         readable_id("pch"),
-        words("status", PolicyChangeStatus),
+        one_of("status", PolicyChangeStatus),
         Index(
             "policy_changes_pending", "project_id", "field", unique=True, postgresql_where=text("status = 'PENDING'")
         ),

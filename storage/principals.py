@@ -5,7 +5,7 @@ from sqlalchemy import CheckConstraint, DateTime, Index, UniqueConstraint, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field
 
-from storage.base import Recorded, readable_id, words
+from storage.base import Recorded, one_of, readable_id
 from storage.rows import at_most_one, columns
 from storage.vocabulary import PrincipalKind, Role
 
@@ -18,7 +18,7 @@ class Principal(Recorded, table=True):
         readable_id("prin"),
         UniqueConstraint("email", name="email"),
         CheckConstraint("email = lower(email)", name="email"),
-        words("kind", PrincipalKind),
+        one_of("kind", PrincipalKind),
     )
 
     id: str = Field(primary_key=True)
@@ -31,7 +31,7 @@ class Member(Recorded, table=True):
     """The role of a principal in a project."""
 
     __tablename__ = "members"
-    __table_args__ = (words("role", Role), Index("members_of_principal", "principal_id"))
+    __table_args__ = (one_of("role", Role), Index("members_of_principal", "principal_id"))
 
     project_id: str = Field(primary_key=True, foreign_key="projects.id")
     principal_id: str = Field(primary_key=True, foreign_key="principals.id")

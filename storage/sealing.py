@@ -103,10 +103,10 @@ class Sealing:
 
 def _state(file: Path) -> object:
     try:
-        found = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def _parse(text: str, where: str) -> bytes:

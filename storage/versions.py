@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.rows import at_most_one, every
 from storage.vocabulary import DatasetRole, Stage
 
@@ -43,7 +43,7 @@ class Version(Recorded, table=True):
         UniqueConstraint("model_id", "number", name="number"),
         UniqueConstraint("project_id", "model_id", "id", name="of_model"),
         CheckConstraint("array_ndims(number) = 1 AND cardinality(number) = 3 AND 0 <= ALL (number)", name="number"),
-        words("stage", Stage),
+        one_of("stage", Stage),
         CheckConstraint("artifact_size_bytes >= 0", name="artifact_size_bytes"),
         CheckConstraint(
             "artifact_uri IS NOT NULL OR coalesce(artifact_digest, artifact_format, artifact_size_bytes::text) IS NULL",
@@ -132,7 +132,7 @@ class DatasetUse(SQLModel, table=True):
     __table_args__ = (
         within_project("version_id", "versions"),
         within_project("dataset_version_id", "dataset_versions"),
-        words("role", DatasetRole),
+        one_of("role", DatasetRole),
         Index("dataset_uses_of_data", "dataset_version_id", "role", "version_id"),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import DeliveryStatus
 
@@ -56,7 +56,7 @@ class WebhookDelivery(SQLModel, table=True):
     __table_args__ = (
         readable_id("dlv"),
         within_project("webhook_id", "webhooks"),
-        words("status", DeliveryStatus),
+        one_of("status", DeliveryStatus),
         UniqueConstraint("webhook_id", "event_id", name="once"),
         CheckConstraint("(next_at IS NOT NULL) = (status = 'PENDING')", name="next_at"),
         Index(

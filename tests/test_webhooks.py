@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from standardwebhooks import Webhook as Verifier
 
-from resolvers.rules.webhooks import WAITS, outcome
+from resolvers.rules.webhooks import WAITS, result_of
 from server.events import webhooks
 from server.events.webhooks import Sender
 from tests.conftest import Cluster, Registry, connect, make_project
@@ -101,11 +101,11 @@ async def test_what_nobody_takes_fails_in_the_end_and_may_be_replayed(
 
 
 def test_attempts_are_as_far_apart_as_documented() -> None:
-    waits = [outcome(500, None, attempt) for attempt in range(1, len(WAITS) + 2)]
+    waits = [result_of(500, None, attempt) for attempt in range(1, len(WAITS) + 2)]
     assert [each.wait for each in waits[:-1]] == list(WAITS)
     assert waits[-1].status == "FAILED"
-    assert outcome(410, None, 1).status == "FAILED"
-    assert outcome(204, None, 9).status == "DELIVERED"
+    assert result_of(410, None, 1).status == "FAILED"
+    assert result_of(204, None, 9).status == "DELIVERED"
     assert 20 * 3600 < sum(WAITS) < 24 * 3600
 
 

@@ -48,12 +48,12 @@ def metadata(card: Card, facts: VersionFacts) -> dict[str, Any]:
 def _results(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
     """That of the whole, then those of the segments; without such as have no metrics."""
     dataset = tested_on(facts)
-    found = [_result(dataset, facts["metrics"].items())]
+    results = [_result(dataset, facts["metrics"].items())]
     for segment in segments(card):
         samples = {} if segment["samples"] is None else {"args": {"samples": segment["samples"]}}
         measured = [(metric["name"], metric["value"]) for metric in segment["metrics"]]
-        found.append(_result(dataset | {"config": segment["segment"]} | samples, measured))
-    return [result for result in found if result["metrics"]]
+        results.append(_result(dataset | {"config": segment["segment"]} | samples, measured))
+    return [result for result in results if result["metrics"]]
 
 
 def _result(dataset: dict[str, Any], measured: Iterable[tuple[str, float]]) -> dict[str, Any]:

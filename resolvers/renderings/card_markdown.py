@@ -50,8 +50,8 @@ def card_markdown(card: Card, facts: VersionFacts) -> str:
         "operations": _operations(facts),
         "registration": _registration(card, facts),
     }
-    said = [f"## {title.capitalize()}\n\n{body}" for title, body in sections.items() if body]
-    return "\n\n".join([_head(card, facts), *said]) + "\n"
+    written = [f"## {title.capitalize()}\n\n{body}" for title, body in sections.items() if body]
+    return "\n\n".join([_head(card, facts), *written]) + "\n"
 
 
 def _head(card: Card, facts: VersionFacts) -> str:

@@ -201,10 +201,10 @@ def _how_many(graph: Mapping[str, Any]) -> int:
     return next(iter(sorted(later)[MOST_EDGES : MOST_EDGES + 1]), len(ids))
 
 
-def _mark(drawn: int, found: int, truncated: bool) -> str | None:
+def _mark(drawn: int, total: int, truncated: bool) -> str | None:
     beyond = "more lies beyond" if truncated else ""
-    if found > drawn:
-        return f"Truncated: {drawn} of {found} things shown{'; ' + beyond if beyond else ''}"
+    if total > drawn:
+        return f"Truncated: {drawn} of {total} things shown{'; ' + beyond if beyond else ''}"
     return f"Truncated: {beyond}" if beyond else None
 
 
@@ -214,11 +214,11 @@ def _count(number: int, noun: str) -> str:
 
 def _described(nodes: Sequence[Node], edges: Sequence[Edge], mark: str | None) -> str:
     """The picture in words, for who cannot see it."""
-    said = [f"{_count(len(nodes), 'thing')}, {_count(len(edges), 'connection')}."]
+    sentences = [f"{_count(len(nodes), 'thing')}, {_count(len(edges), 'connection')}."]
     for state, word in ((Stage.PRODUCTION, "In production"), ("INVALID", "Invalid"), ("FAILED", "Failed")):
         names = [node.full for node in nodes if node.state == state]
-        said += [f"{word}: {', '.join(names)}."] if names else []
-    return " ".join([*said, f"{mark}."] if mark else said)
+        sentences += [f"{word}: {', '.join(names)}."] if names else []
+    return " ".join([*sentences, f"{mark}."] if mark else sentences)
 
 
 # ---------------------------------------------------------------- nodes

@@ -38,8 +38,8 @@ def _escaped_line(line: str) -> str:
     return _AT_START.sub(r"\1\\", _ANYWHERE.sub(_escape, line).strip())
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = found[0]
-    if found["hidden"]:
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if match["hidden"]:
         return f"&#92;u{ord(character):04x}"
     return _ENTITIES.get(character, f"\\{character}")

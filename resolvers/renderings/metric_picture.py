@@ -25,7 +25,7 @@ class Point(NamedTuple):
     value: Decimal
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         return f"{self.version}: {float(self.value):.6g}"
 
 
@@ -72,24 +72,26 @@ def draw(model: Mapping[str, Any], metric: str) -> str:
     better = {True: ", higher is better", False: ", lower is better", None: ""}[higher_is_better(metric)]
     name = cut(clean(metric), 360, TITLE)
     title = f"{name} of {cut(clean(model['name']), 280, TITLE)}{better}"
-    found = model["versions"]["totalCount"]
-    mark = f"Truncated: the latest {len(points)} of {found} versions with this metric" if found > len(points) else None
+    total = model["versions"]["totalCount"]
+    mark = f"Truncated: the latest {len(points)} of {total} versions with this metric" if total > len(points) else None
     page = sheet(WIDTH, HEIGHT, title, _described(points, mark), mark, _legend(points))
     picture = add(page.root, "g", transform=f"translate({MARGIN} {page.y:.1f})")
     if points:
         _Plot(picture, points).draw()
     else:
-        said = "No version has a value of this metric."
-        add(picture, "text", said, x=WIDTH / 2, y=HEIGHT / 2, font_size=16, fill=GREY, text_anchor="middle")
+        notice = "No version has a value of this metric."
+        add(picture, "text", notice, x=WIDTH / 2, y=HEIGHT / 2, font_size=16, fill=GREY, text_anchor="middle")
     return page.text()
 
 
 def _described(points: Sequence[Point], mark: str | None) -> str:
     if not points:
         return "No version has a value of this metric."
-    said = [f"{len(points)} version{'s' if len(points) > 1 else ''}, from {points[0].told} to {points[-1].told}."]
-    said += [f"In production: {point.told}." for point in points if point.stage == Stage.PRODUCTION]
-    return " ".join([*said, f"{mark}."] if mark else said)
+    sentences = [
+        f"{len(points)} version{'s' if len(points) > 1 else ''}, from {points[0].label} to {points[-1].label}."
+    ]
+    sentences += [f"In production: {point.label}." for point in points if point.stage == Stage.PRODUCTION]
+    return " ".join([*sentences, f"{mark}."] if mark else sentences)
 
 
 def _legend(points: Sequence[Point]) -> list[Key]:

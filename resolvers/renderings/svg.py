@@ -25,8 +25,8 @@ def clean(text: str) -> str:
 
 def add(parent: Element, tag: str, content: str | None = None, /, **attributes: float | str) -> Element:
     """A new element within another; `stroke_width=2` is the attribute stroke-width."""
-    given = {name.rstrip("_").replace("_", "-"): _written(value) for name, value in attributes.items()}
-    made = SubElement(parent, tag, given)
+    written = {name.rstrip("_").replace("_", "-"): _written(value) for name, value in attributes.items()}
+    made = SubElement(parent, tag, written)
     made.text = None if content is None else clean(content)
     return made
 

@@ -76,15 +76,15 @@ def problem(review: Review) -> Problem | None:
 
 
 def _of_reviewer(review: Review) -> Problem | None:
-    who = review["reviewer"]
+    email = review["reviewer"]
     if not is_reviewer(review["role"], review["kind"]):
-        return Problem("REVIEWER_REMOVED", f"{who} is no longer a reviewer of the project.")
+        return Problem("REVIEWER_REMOVED", f"{email} is no longer a reviewer of the project.")
     if review["returned"]:
-        return Problem("REVIEWER_REMOVED", f"{who} was not a reviewer for a time since. A new review is needed.")
+        return Problem("REVIEWER_REMOVED", f"{email} was not a reviewer for a time since. A new review is needed.")
     if review["is_author"] and not review["allow_self"]:
-        return Problem("AUTHOR", AUTHOR.format(who=who))
+        return Problem("AUTHOR", AUTHOR.format(email=email))
     if _needs_another(review):
-        return Problem("REQUESTER", REQUESTER.format(who=who))
+        return Problem("REQUESTER", REQUESTER.format(email=email))
     return None
 
 
@@ -183,8 +183,8 @@ class Person(TypedDict):
     role: str | None
 
 
-AUTHOR = "{who} registered the version, and the policy asks for another reviewer."
-REQUESTER = "{who} requested this transition, and the policy asks for another reviewer."
+AUTHOR = "{email} registered the version, and the policy asks for another reviewer."
+REQUESTER = "{email} requested this transition, and the policy asks for another reviewer."
 
 
 class Panel(NamedTuple):
@@ -200,10 +200,10 @@ class Panel(NamedTuple):
     # The fields of the policy that one person loosened alone.
     loosened_alone: Sequence[str] = ()
 
-    def is_alone(self, who: str) -> bool:
+    def is_alone(self, email: str) -> bool:
         """Whether nobody but this person could review the step. Nobody becomes alone by removing the others."""
         return not self.reviewer_left and not any(
-            person["email"] != who
+            person["email"] != email
             and is_reviewer(person["role"], person["kind"])
             and (person["email"] != self.author or self.allow_self)
             for person in self.people
@@ -211,22 +211,24 @@ class Panel(NamedTuple):
 
     def problem(self, person: Person) -> Problem | None:
         """Why this person's own word is no approval; None where it is one."""
-        who = person["email"]
+        email = person["email"]
         if person["kind"] == PrincipalKind.SERVICE:
-            return Problem("SERVICE", f"{who} is a service, and only people approve.")
+            return Problem("SERVICE", f"{email} is a service, and only people approve.")
         if not is_reviewer(person["role"], person["kind"]):
-            return Problem("NOT_A_REVIEWER", f"{who} is not a reviewer of the project.")
-        if who == self.author and not self.allow_self:
-            return Problem("AUTHOR", AUTHOR.format(who=who))
-        if who == self.requester and not self.allow_requester and not self.is_alone(who):
-            return Problem("REQUESTER", REQUESTER.format(who=who))
+            return Problem("NOT_A_REVIEWER", f"{email} is not a reviewer of the project.")
+        if email == self.author and not self.allow_self:
+            return Problem("AUTHOR", AUTHOR.format(email=email))
+        if email == self.requester and not self.allow_requester and not self.is_alone(email):
+            return Problem("REQUESTER", REQUESTER.format(email=email))
         return None
 
-    def approves_alone(self, who: str) -> bool:
+    def approves_alone(self, email: str) -> bool:
         """Whether an approval by this person has to be marked: it is its own work, and nobody else could review it, or
         agreed to the policy that allows it."""
         permissions = ((self.author, "allow_self_approval"), (self.requester, "allow_requester_approval"))
-        return any(who == own and (self.is_alone(who) or field in self.loosened_alone) for own, field in permissions)
+        return any(
+            email == own and (self.is_alone(email) or field in self.loosened_alone) for own, field in permissions
+        )
 
 
 class Asked(NamedTuple):
@@ -244,10 +246,11 @@ class Asked(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Whose approvals count for a step, which of them are given with it, and what is wrong where they do not do."""
+    """Whose approvals count for a step, who approves by taking it (None: nobody), whether that is attested by another,
+    and what is wrong where the approvals are not enough."""
 
     approvers: Sequence[str]
-    given: str | None
+    new_approver: str | None
     attested: bool
     problem: Problem | None
 
@@ -257,18 +260,18 @@ def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) 
     standing = [review for review in reviews if problem(review) is None]
     approvers = [review["reviewer"] for review in standing if review["decision"] == Decision.APPROVE]
     rejected = [review["reviewer"] for review in standing if review["decision"] == Decision.REJECT]
-    given, attested, wrong = _given_now(asked, approvers, reviews, panel)
-    if given is not None:
-        approvers = [*approvers, given]
-        rejected = [who for who in rejected if who != given or attested]
+    new_approver, attested, wrong = _new_approval(asked, approvers, reviews, panel)
+    if new_approver is not None:
+        approvers = [*approvers, new_approver]
+        rejected = [email for email in rejected if email != new_approver or attested]
     if rejected:
         wrong = Problem("REJECTED", f"{rejected[0]} has rejected it; ask for a new review with requestTransition.")
     elif wrong is None and len(approvers) < required:
         wrong = _too_few(approvers, panel, required, asked)
-    return Tally(approvers, given, attested, wrong)
+    return Tally(approvers, new_approver, attested, wrong)
 
 
-def _given_now(
+def _new_approval(
     asked: Asked, approvers: Sequence[str], reviews: Sequence[Review], panel: Panel
 ) -> tuple[str | None, bool, Problem | None]:
     """Whose approval comes with the request itself: the caller's own, or one that its key attests."""
@@ -285,17 +288,17 @@ def _given_now(
     return None, False, wrong
 
 
-def _of_named(who: str, reviews: Sequence[Review], panel: Panel) -> Problem | None:
+def _of_named(email: str, reviews: Sequence[Review], panel: Panel) -> Problem | None:
     """Why the approval of somebody who is named, not asking, does not count: there may be one that no longer does."""
-    recorded = [r for r in reviews if r["reviewer"] == who and r["decision"] == Decision.APPROVE]
-    person = next((person for person in panel.people if person["email"] == who), None)
+    recorded = [r for r in reviews if r["reviewer"] == email and r["decision"] == Decision.APPROVE]
+    person = next((person for person in panel.people if person["email"] == email), None)
     if person is None and not recorded:
-        return Problem("UNKNOWN_REVIEWER", f"There is no reviewer {who} in the project.")
+        return Problem("UNKNOWN_REVIEWER", f"There is no reviewer {email} in the project.")
     if person is not None and (wrong := panel.problem(person)):
         return wrong
     if recorded and (wrong := problem(recorded[-1])):
-        return Problem(wrong.reason, f"The approval by {who} no longer counts: {wrong.sentence}")
-    return Problem("NOT_APPROVED", f"{who} has not approved it; a review with reviewTransition records that.")
+        return Problem(wrong.reason, f"The approval by {email} no longer counts: {wrong.sentence}")
+    return Problem("NOT_APPROVED", f"{email} has not approved it; a review with reviewTransition records that.")
 
 
 def _too_few(approvers: Sequence[str], panel: Panel, required: int, asked: Asked) -> Problem:

@@ -43,15 +43,15 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
     )
 
 
-def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[RolloutStage]:
+def stages(planned: Sequence[Mapping[str, Any]], field: str) -> list[RolloutStage]:
     """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
-    if not 1 <= len(given) <= MOST_STAGES:
-        raise BadUserInput(field, f"has {len(given)} entries; 1 to {MOST_STAGES} stages are allowed.")
+    if not 1 <= len(planned) <= MOST_STAGES:
+        raise BadUserInput(field, f"has {len(planned)} entries; 1 to {MOST_STAGES} stages are allowed.")
     before = 0
-    for place, stage in enumerate(given):
-        _check(stage, before, place == len(given) - 1, f"{field}[{place}]")
+    for place, stage in enumerate(planned):
+        _check(stage, before, place == len(planned) - 1, f"{field}[{place}]")
         before = stage["traffic_percentage"]
-    return [RolloutStage(stage["traffic_percentage"], float(stage["duration_minutes"])) for stage in given]
+    return [RolloutStage(stage["traffic_percentage"], float(stage["duration_minutes"])) for stage in planned]
 
 
 def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> None:

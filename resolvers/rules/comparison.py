@@ -66,8 +66,8 @@ def parameter_diffs(versions: Sequence[Version], only_changed: bool) -> list[dic
 def parameters(versions: Sequence[Version]) -> Iterator[tuple[str, list[Any], bool]]:
     """Each parameter by its dotted name, its values, ABSENT where there is none, and whether they differ."""
     flat = [dict(leaves(_facts(version)["parameters"])) for version in versions]
-    for name in sorted({name for found in flat for name in found}):
-        values = [found.get(name, ABSENT) for found in flat]
+    for name in sorted({name for facts in flat for name in facts}):
+        values = [facts.get(name, ABSENT) for facts in flat]
         yield name, values, not all(same(values[0], value) for value in values[1:])
 
 

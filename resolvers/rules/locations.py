@@ -87,9 +87,9 @@ def credential_in(uri: str) -> str | None:
     if not SUSPICIOUS.search(uri):
         return None
     for pattern, part in PATTERNS:
-        for found in pattern.finditer(uri):
-            if found.expand(part.kept) != found[0]:
-                return part.name.format(unquote(found[1]).strip("?&;#=").lower())
+        for match in pattern.finditer(uri):
+            if match.expand(part.kept) != match[0]:
+                return part.name.format(unquote(match[1]).strip("?&;#=").lower())
     return None
 
 
@@ -113,8 +113,8 @@ def hidden_credential_in(uri: str) -> str | None:
         return BEFORE_HOST
     names = {_name(part) for part in re.split("[?&;#]", plain)[1:] if "=" in part}
     known = FURTHER_NAMES | OVER_HTTP if plain.lower().startswith(("http:", "https:")) else FURTHER_NAMES
-    if found := sorted(names & known):
-        return f'the parameter "{found[0]}"'
+    if secrets := sorted(names & known):
+        return f'the parameter "{secrets[0]}"'
     return credential_in(uri) or credential_in("?".join([plain.partition("?")[0], *(f"{name}=x" for name in names)]))
 
 

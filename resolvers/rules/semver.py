@@ -24,14 +24,14 @@ LARGEST = 999_999_999
 
 
 def parse(value: Any) -> Number:
-    found = NUMBER.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    match = NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise BadUserInput(
             "version",
             f"{quoted(value)} is not MAJOR.MINOR.PATCH, as in 2.1.0: whole numbers up to 999999999 without leading"
             " zeros.",
         )
-    return Number(*map(int, found.groups()))
+    return Number(*map(int, match.groups()))
 
 
 def declared_bump(parent: Number, child: Number) -> Bump:

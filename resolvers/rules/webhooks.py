@@ -12,7 +12,7 @@ WAITS = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0, 21_600.0, 43_200.0)
 GONE = 410
 
 
-class Outcome(NamedTuple):
+class AttemptResult(NamedTuple):
     """`wait` is how long until the next attempt, in seconds."""
 
     status: DeliveryStatus
@@ -25,13 +25,13 @@ class Outcome(NamedTuple):
         return self.status is DeliveryStatus.DELIVERED
 
 
-def outcome(status: int | None, error: str | None, attempts: int) -> Outcome:
+def result_of(status: int | None, error: str | None, attempts: int) -> AttemptResult:
     if status is not None and 200 <= status < 300:
-        return Outcome(DeliveryStatus.DELIVERED, status, None, 0)
-    told = error or _sentence(status)
+        return AttemptResult(DeliveryStatus.DELIVERED, status, None, 0)
+    sentence = error or _sentence(status)
     if status == GONE or attempts > len(WAITS):
-        return Outcome(DeliveryStatus.FAILED, status, told, 0)
-    return Outcome(DeliveryStatus.PENDING, status, told, WAITS[attempts - 1])
+        return AttemptResult(DeliveryStatus.FAILED, status, sentence, 0)
+    return AttemptResult(DeliveryStatus.PENDING, status, sentence, WAITS[attempts - 1])
 
 
 def _sentence(status: int | None) -> str:

@@ -24,7 +24,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.rules.webhooks import Outcome, outcome
+from resolvers.rules.webhooks import AttemptResult, result_of
 from resolvers.webhooks import disable_dead, secret_of
 from server.events.receivers import NoPublicAddress
 from storage.engine import Database
@@ -106,7 +106,7 @@ class Sender:
     async def _send(self, delivery: Row) -> None:
         try:
             status, error = await self._post(delivery)
-            await self._finish(delivery, outcome(status, error, delivery["attempts"]))
+            await self._finish(delivery, result_of(status, error, delivery["attempts"]))
         except DatabaseAway:
             pass  # that is in the log already; the lease runs out
         except Exception:
@@ -126,7 +126,7 @@ class Sender:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, SealingUnusable) as error:
             return None, sentence_for(error)
 
-    async def _finish(self, delivery: Row, result: Outcome) -> None:
+    async def _finish(self, delivery: Row, result: AttemptResult) -> None:
         """Keep the outcome, unless the delivery is no longer this attempt's: its lease ran out, or it is replayed."""
         values = result._asdict() | {"id": delivery["id"], "lease": delivery["lease"]}
         webhook = {"webhook": delivery["webhook_id"]}

@@ -125,26 +125,27 @@ def test_a_step_is_free_only_with_enough_approvals_and_no_rejection(case: Any) -
     reviews, panel, required, asked = case
     counted = tally(reviews, panel, required, asked)
     standing = {r["reviewer"]: r["decision"] for r in reviews if problem(r) is None}
-    if counted.given is not None:
+    if counted.new_approver is not None:
         # One's own word is the newer one; what somebody else attests does not take a rejection back.
-        standing[counted.given] = standing.get(counted.given, "APPROVE") if counted.attested else "APPROVE"
+        before = standing.get(counted.new_approver, "APPROVE")
+        standing[counted.new_approver] = before if counted.attested else "APPROVE"
     by_name = {person["email"]: person for person in panel.people}
     for who in counted.approvers:
-        assert standing[who] == "APPROVE" or (counted.attested and who == counted.given)
+        assert standing[who] == "APPROVE" or (counted.attested and who == counted.new_approver)
         assert is_reviewer(by_name[who]["role"], by_name[who]["kind"])
         assert panel.allow_self or who != panel.author
     assert len(set(counted.approvers)) == len(counted.approvers)
-    if counted.given == panel.requester is not None:
+    if counted.new_approver == panel.requester is not None:
         others = {
             person["email"] for person in panel.people
             if is_reviewer(person["role"], person["kind"]) and (panel.allow_self or person["email"] != panel.author)
         }  # fmt: skip
-        assert panel.allow_requester or (others == {counted.given} and not panel.reviewer_left)
+        assert panel.allow_requester or (others == {counted.new_approver} and not panel.reviewer_left)
     if counted.attested:
         assert asked.may_attest
-        assert counted.given == asked.approved_by != asked.caller["email"]
-    elif counted.given is not None:
-        assert counted.given == asked.caller["email"]
+        assert counted.new_approver == asked.approved_by != asked.caller["email"]
+    elif counted.new_approver is not None:
+        assert counted.new_approver == asked.caller["email"]
     enough = len(counted.approvers) >= required and "REJECT" not in standing.values()
     if asked.approved_by is not None:
         enough = enough and asked.approved_by in counted.approvers
@@ -155,7 +156,7 @@ def test_a_step_is_free_only_with_enough_approvals_and_no_rejection(case: Any) -
 def test_a_dry_run_counts_what_is_recorded_and_nothing_else(case: Any) -> None:
     reviews, panel, required, asked = case
     counted = tally(reviews, panel, required, asked._replace(recorded_only=True, approved_by=None))
-    assert counted.given is None
+    assert counted.new_approver is None
     assert set(counted.approvers) == {
         r["reviewer"] for r in reviews if problem(r) is None and r["decision"] == "APPROVE"
     }
