@@ -28,8 +28,8 @@ async def update_model_card(
     before = asdict(card)
     if expected_revision is not None and expected_revision != card.revision:
         raise Conflict(
-            f"The card is at revision {card.revision}, not at {expected_revision} as expectedRevision says; read"
-            " it again, so that nobody's words are lost.",
+            f"expectedRevision is {expected_revision}; the model card is at revision {card.revision}. Read it again, so"
+            " that nobody's edit is lost.",
             current=card.revision,
             expected=expected_revision,
         )

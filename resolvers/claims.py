@@ -43,7 +43,9 @@ async def keep_new(tx: Transaction, table: type[SQLModel], row: Mapping[str, Any
 
 
 def taken(table: type[SQLModel]) -> AlreadyExists:
-    return AlreadyExists(f"There is {NOUNS[table][1]} with this id already; ids are never reused.", field="input.id")
+    return AlreadyExists(
+        f"There is {NOUNS[table][1]} with this id already; ids are never reused. Choose another id.", field="input.id"
+    )
 
 
 def not_free(id_: str, field: str = "input.id") -> BadUserInput:

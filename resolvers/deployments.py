@@ -95,11 +95,11 @@ def _refuse_unless_free(others: Sequence[DeploymentRow], version: Deployable, en
     for each in others:
         if each.status in ROLLING:
             raise Conflict(
-                f"{each.name} is being rolled out in {environment}; finish it, roll it back or retire it first.",
+                f"{each.name} is being rolled out in {environment}; complete it, roll it back or retire it first.",
                 rollout=each.id,
             )
         if each.version_id == version.id:
-            raise Conflict(f"{each.name} serves this version in {environment} already.", deployment=each.id)
+            raise Conflict(f"{each.name} already serves this version in {environment}.", deployment=each.id)
 
 
 async def advance_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
@@ -155,5 +155,7 @@ async def report_deployment_health(
 
 def _observed(at: datetime | None, row: DeploymentRow) -> datetime:
     if at is not None and at > row.now + AHEAD:
-        raise BadUserInput("input.observedAt", f"is {at.isoformat()}, later than now; give when it was observed.")
+        raise BadUserInput(
+            "input.observedAt", f"is {at.isoformat()}, which is in the future; use the time of the observation."
+        )
     return min(at or row.now, row.now)

@@ -80,10 +80,10 @@ async def complete_experiment(
 
 def _refuse_unless_running(experiment: LockedExperiment, status: ExperimentStatus) -> None:
     if status is ExperimentStatus.RUNNING:
-        raise BadUserInput("input.status", "is RUNNING; an experiment ends COMPLETED or FAILED.")
+        raise BadUserInput("input.status", "is RUNNING; an experiment ends as COMPLETED or FAILED.")
     if experiment.status != ExperimentStatus.RUNNING:
         raise Conflict(
-            f"The experiment has ended before, as {experiment.status}; what it produced is registered.",
+            f"The experiment is already {experiment.status}. Register further versions with createVersion.",
             current=experiment.status,
         )
 
@@ -91,6 +91,6 @@ def _refuse_unless_running(experiment: LockedExperiment, status: ExperimentStatu
 def _of_experiment(new: NewVersion, experiment_id: str, place: int) -> NewVersion:
     if new.get("experiment_id", experiment_id) != experiment_id:
         raise BadUserInput(
-            f"input.versions[{place}].experimentId", f"is another experiment; leave it out or give {experiment_id}."
+            f"input.versions[{place}].experimentId", f"is another experiment; omit it or use {experiment_id}."
         )
     return {**new, "experiment_id": experiment_id}

@@ -35,7 +35,7 @@ class Repeatable:
             return None
         if found.body_hash != self.body_hash:
             raise Conflict(
-                "The Idempotency-Key was used with another request; give each change a key of its own.",
+                "The Idempotency-Key was used with another request; use a new key for each change.",
                 field=FIELD,
             )
         await _require_rights(tx, found.projects)

@@ -30,7 +30,9 @@ async def create_api_key(
         await tx.project(project_id)
     principal = await known_principal(tx, email, kind)
     if principal.kind != kind:
-        raise Conflict(f"{email} is a {principal.kind}, not a {kind}; leave kind as it is.", current=principal.kind)
+        raise Conflict(
+            f"{email} is a {principal.kind}, not a {kind}. Omit kind, or use {principal.kind}.", current=principal.kind
+        )
     if expires_at is not None:
         _refuse_unless_ahead(expires_at, await now(tx.session))
     row = {"name": name, "principal_id": principal.id, "project_id": project_id, "may_attest": may_attest}
@@ -39,9 +41,9 @@ async def create_api_key(
 
 def _refuse_unless_ahead(expires_at: datetime, now: datetime) -> None:
     if expires_at <= now:
-        raise BadUserInput("input.expiresAt", f"is {expires_at.isoformat()}, which is over; give a later moment.")
+        raise BadUserInput("input.expiresAt", f"is {expires_at.isoformat()}, which is in the past; use a later time.")
     if expires_at == INFINITY:
-        raise BadUserInput("input.expiresAt", "is the last moment that there is; leave it out for a key without end.")
+        raise BadUserInput("input.expiresAt", "is the latest possible time; omit it for a key that does not expire.")
 
 
 async def _keep(
@@ -82,7 +84,9 @@ async def _usable(tx: Transaction, id_: str) -> LockedKey:
     if key is None:
         raise NotFound("key", id_, "input.id")
     if key.may_attest and not (tx.caller.may_attest or await tx.still_administers()):
-        raise Forbidden(f"{id_} may attest approvals, and your key may not; use that key, or ask an administrator.")
+        raise Forbidden(
+            f"{id_} may attest approvals and your key may not. Use that key, or ask an administrator of the instance."
+        )
     if key.revoked_at or key.is_expired:
-        raise Conflict(f"{id_} has ended already.", current="REVOKED" if key.revoked_at else "EXPIRED")
+        raise Conflict(f"{id_} is already revoked or expired.", current="REVOKED" if key.revoked_at else "EXPIRED")
     return key

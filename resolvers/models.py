@@ -46,6 +46,6 @@ async def _made_meanwhile(tx: Transaction, model_id: str, field: str) -> LockedM
         return model
     if await is_seen(tx.session, Model, model_id, tx.caller.viewer) is None:
         raise AlreadyExists(
-            f"There is a model named {model_id} in the project already, with another id; use that id.", field=field
+            f"There is a model named {model_id} in the project with another id; use that id.", field=field
         )
     raise not_free(model_id, field)

@@ -71,7 +71,9 @@ async def run_mutation(
     definition = field.definition.args["input"].extensions[DEFINITION]
     arguments = clean_input(definition.type, field.arguments.values["input"], "input")
     if repeat and field.name in ANSWER_SECRETS:
-        raise BadUserInput("Idempotency-Key", f"cannot stand by {field.name}: the secret it answers is not kept.")
+        raise BadUserInput(
+            "Idempotency-Key", f"cannot be combined with {field.name}, which returns a secret that is not stored."
+        )
     with refused():
         async with database.session(reading.within) as session:
             tx = Transaction(session, caller, need_of(field.name), settings)

@@ -74,7 +74,7 @@ async def set_administrator(tx: Transaction, *, email: str, administers: bool) -
     if principal is None:
         raise NotFound("principal", email, "input.email")
     if principal.administers and not administers and count == 1:
-        raise Conflict(f"{email} is the last who administers the instance; hand it on to somebody else first.")
+        raise Conflict(f"{email} is the last administrator of the instance. Make somebody else an administrator first.")
     if principal.administers != administers:
         those = update(Principal).where(Principal.id == principal.id)  # type: ignore[arg-type]
         await tx.session.execute(those.values(administers=administers))

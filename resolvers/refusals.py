@@ -13,17 +13,23 @@ from resolvers.errors import AlreadyExists, AnswerTooLarge, BadUserInput, NotFou
 
 # A unique constraint that two callers can race for, and what the slower one is told.
 TAKEN = {
-    "models_name": ("input.name", "There is a model with this name in the project already; choose another name."),
-    "datasets_name": ("input.name", "There is a data set with this name in the project already; choose another name."),
-    "dataset_versions_label": ("input.label", "The data set has a version with this label already; choose another."),
-    "versions_number": ("input.version", "The model has a version with this number already; numbers are never reused."),
+    "models_name": ("input.name", "The project already has a model with this name; choose another name."),
+    "datasets_name": ("input.name", "The project already has a data set with this name; choose another name."),
+    "dataset_versions_label": (
+        "input.label",
+        "The data set already has a version with this label; choose another label.",
+    ),
+    "versions_number": ("input.version", "The model already has a version with this number; numbers are never reused."),
 }
-CUT_OFF = "The database went away while the change was being kept; look whether it was before you try again."
+CUT_OFF = (
+    "The connection to the database was lost while the change was being saved. Check whether it was saved before you"
+    " try again."
+)
 # What a read raises that names what there is not (the database's function not_found).
 NOT_FOUND = "LN404"
 # What it raises whose values exceed the largest answer (the database's function counted).
 TOO_LARGE = "LN413"
-UNAVAILABLE = "The database cannot be reached or is busy; nothing was kept, try again."
+UNAVAILABLE = "The database cannot be reached or is busy. Nothing was saved; try again."
 
 
 DRIVER_ERRORS = (
@@ -68,9 +74,9 @@ def meaning(error: BaseException) -> Refusal | None:
     if (own := _of_our_own(cause)) is not None:
         return own
     if isinstance(cause, asyncpg.QueryCanceledError):
-        return Unavailable("The statement took longer than its time limit; ask for less, or try again.", retry_after=5)
+        return Unavailable("The operation took longer than its time limit. Request less, or try again.", retry_after=5)
     if isinstance(cause, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):
-        return BadUserInput("input", "holds a character that the database cannot keep, such as NUL; remove it.")
+        return BadUserInput("input", "contains a character that cannot be stored, such as NUL; remove it.")
     if _is_outage(error, cause):
         return Unavailable(UNAVAILABLE)
     return None

@@ -6,6 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resolvers.errors import Conflict
+from resolvers.rules.cleaning import quoted
 from resolvers.transaction import Transaction
 from storage.tags import TagAlias, TagDefinition, defined_tag, registration_rules
 
@@ -40,12 +41,14 @@ async def define_tag(
 def _refuse_taken(name: str, wanted: Sequence[str], defined: Container[str], aliases: Mapping[str, str]) -> None:
     """A name stands for one tag alone."""
     if name in aliases:
-        raise Conflict(f"{name!r} is an alias of {aliases[name]!r}; take it from there first.", field="input.name")
+        raise Conflict(
+            f"{quoted(name)} is an alias of {quoted(aliases[name])}; remove the alias first.", field="input.name"
+        )
     for alias in wanted:
         if alias == name or alias in defined:
-            raise Conflict(f"{alias!r} is a defined tag and cannot be an alias.", field="input.aliases")
+            raise Conflict(f"{quoted(alias)} is a defined tag and cannot be an alias.", field="input.aliases")
         if aliases.get(alias, name) != name:
-            raise Conflict(f"{alias!r} is an alias of {aliases[alias]!r} already.", field="input.aliases")
+            raise Conflict(f"{quoted(alias)} is already an alias of {quoted(aliases[alias])}.", field="input.aliases")
 
 
 async def _keep(tx: Transaction, project_id: str, name: str, after: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ class Transaction:
     async def require_instance(self) -> None:
         if self.need is Need.INSTANCE and not (self.caller.administers and await self.still_administers()):
             raise Forbidden(
-                "Only who administers the instance may do this; ask one of them, or have a key without a project.",
+                "This needs an administrator of the instance, with a key that is not bound to a project.",
                 needed=Need.INSTANCE.value,
             )
 
@@ -95,8 +95,8 @@ class Transaction:
         needed = self.need.role
         if needed is not None and not at_least(role, needed):
             raise Forbidden(
-                f"This needs the role {needed} in {project_id}, and yours is {role}; an ADMIN of the project"
-                " can give it with setMember.",
+                f"This needs the role {needed} in {project_id}; your role is {role}. An ADMIN of the project"
+                " can grant it with setMember.",
                 needed=needed.value,
                 role=role,
                 project=project_id,

@@ -49,7 +49,7 @@ async def _closed_if_expired(tx: Transaction, request_id: str) -> NewEvent:
     request = await approvals.locked_request(tx.session, request_id)
     if request.status != TransitionRequestStatus.EXPIRED:
         raise Conflict(
-            f"{request_id} already asks for {Number(*request.number)} to go to {request.target_stage}; review it,"
+            f"{request_id} already requests {request.target_stage} for {Number(*request.number)}; review it,"
             " or cancel it first.",
             request=request_id,
         )
@@ -93,7 +93,9 @@ async def review_transition(
 
 def _refuse_unless_open(request: LockedRequest) -> None:
     if request.status != TransitionRequestStatus.OPEN:
-        raise Conflict(f"The request is {request.status}; make a new one.", current=request.status)
+        raise Conflict(
+            f"The request is {request.status}. Create a new one with requestTransition.", current=request.status
+        )
 
 
 async def cancel_transition(tx: Transaction, *, request_id: str, notes: str | None = None) -> dict[str, str]:
@@ -101,7 +103,7 @@ async def cancel_transition(tx: Transaction, *, request_id: str, notes: str | No
     _refuse_unless_open(request)
     model = await tx.lock_model(request.model_id)
     if request.created_by != tx.caller.actor and not at_least(model.role, Role.REVIEWER):
-        raise Forbidden(f"{request.created_by} made this request; only its author or a reviewer may cancel it.")
+        raise Forbidden(f"{request.created_by} made this request; only they or a reviewer can cancel it.")
     closed = await close_request(tx, request.project_id, request_id, TransitionRequestStatus.CANCELLED, notes)
     await tx.append(request.model_id, closed)
     return {"request_id": request_id}

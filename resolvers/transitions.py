@@ -269,7 +269,7 @@ async def rollback_production(
     await tx.lock_model(model_id)  # again: the role, on which this stands, may have been taken away while this waited
     gate = gates.data_gate(promotion.invalid_data, promotion.policy["block_invalid_data"])
     if not gate.passed:
-        raise GateFailed(f"{move.number} cannot come back: {gate.reason}", gates=[gate._asdict()])
+        raise GateFailed(f"{move.number} cannot return to production: {gate.reason}", gates=[gate._asdict()])
     steps = [stages.Step(version.id, stage, automatic=False) for stage in stages.way_back(move.stage)]
     if version.production_id:
         steps.insert(0, stages.Step(version.production_id, Stage.ARCHIVED, automatic=True))
@@ -284,11 +284,11 @@ async def _former(tx: Transaction, model_id: str, number: Number | None) -> Form
     if number is not None:
         named = [version for version in candidates if tuple(version.number) == number]
         if named and named == serving:
-            raise Conflict(f"{number} is in production already.", current=str(number))
+            raise Conflict(f"{number} is already in production.", current=str(number))
         if not named:
             raise NotFound("version that was in production", f"{number} of {model_id}", "input.toVersion")
         return named[0]
     former = [version for version in candidates if version not in serving]
     if not former:
-        raise Conflict(f"No version of {model_id} was in production before; there is nothing to go back to.")
+        raise Conflict(f"No other version of {model_id} was in production before, so there is nothing to roll back to.")
     return former[0]

@@ -141,7 +141,7 @@ def _uses(new: NewVersion, trained_on: str | None) -> list[NewDatasetUse]:
 async def _parent(tx: Transaction, model_id: str, new: NewVersion, path: str) -> Parent | None:
     if parent_id := new.get("parent_id"):
         if new.get("parent_version") is not None:
-            raise BadUserInput(f"{path}.parentId", "cannot be given together with parentVersion; keep one.")
+            raise BadUserInput(f"{path}.parentId", "cannot be combined with parentVersion; use one of them.")
         row = await versions.parent_by_id(tx.session, new["project_id"], parent_id)
         if row is None:
             raise NotFound("version", f"{parent_id} in this project", f"{path}.parentId")
@@ -164,12 +164,12 @@ async def _number(
     before = parent.number if parent and parent.same_model else None
     if stated := new.get("version"):
         if new.get("bump") is not None:
-            raise BadUserInput(f"{path}.bump", "cannot be given together with version; keep one.")
+            raise BadUserInput(f"{path}.bump", "cannot be combined with version; use one of them.")
         if before is not None and stated <= before:
-            raise BadUserInput(f"{path}.version", f"is {stated}, which is not above its parent's number {before}.")
+            raise BadUserInput(f"{path}.version", f"is {stated}; it must be higher than its parent's number, {before}.")
         if await versions.locked_version(tx.session, model_id, stated) is not None:
             raise AlreadyExists(
-                f"{model_id} has a version {stated} already; numbers are never reused.", field=f"{path}.version"
+                f"{model_id} already has a version {stated}; numbers are never reused.", field=f"{path}.version"
             )
         return stated
     bump = new.get("bump") or (change.required if change and before else Bump.MAJOR)
@@ -187,7 +187,9 @@ def bump_warnings(
     declared = bumps.declared(parent.number, number, parent.same_model)
     if bumps.is_sufficient(declared, change.required):
         return []
-    sentence = f"{number} declares a {declared} change from {parent.number}, but it is a {change.required} one: "
+    sentence = (
+        f"{number} declares a {declared} change from {parent.number}, but a {change.required} change is required. "
+    )
     if mode is PolicyMode.ENFORCE:
         facts = {"required": change.required.value, "declared": declared.value, "reasons": change.reasons}
         raise VersionMismatch(sentence + " ".join(change.reasons), field=field, **facts)

@@ -66,7 +66,7 @@ async def add_tags(tx: Transaction, *, model_id: str, version: Number, tags: Seq
     shared, warnings = shared_tags(tags, vocabulary_of(rules), "input.tags")
     added = [tag for tag in shared if tag not in row.tags]
     if len(row.tags) + len(added) > TAGS.most:
-        raise BadUserInput("input.tags", f"would make more than {TAGS.most} tags on the version; remove some first.")
+        raise BadUserInput("input.tags", f"would give the version more than {TAGS.most} tags; remove some first.")
     await tx.keep(Tag, *({"project_id": row.project_id, "version_id": row.id, "tag": tag} for tag in added))
     if added:
         await _record_tags(tx, "version.tagged", row, [*row.tags, *added])

@@ -69,7 +69,7 @@ def _sealed(tx: Transaction, secret: str, webhook_id: str) -> str:
         return tx.settings.sealing.seal(secret, bound_to(webhook_id))
     except (SealingUnusable, OSError) as error:
         raise Unavailable(
-            "This server has no usable key to encrypt the secret with; nothing was kept. /readyz says what is wrong.",
+            "This server has no usable key to encrypt the secret with. Nothing was saved; /readyz says what is wrong.",
             retry_after=None,
         ) from error
 

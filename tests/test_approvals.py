@@ -171,7 +171,7 @@ async def test_a_made_up_name_is_refused(team: Team, target: str) -> None:
 async def test_a_reviewer_who_has_not_approved_is_refused(team: Team, target: str) -> None:
     refusal = await team.refused(PIPELINE, await team.at_the_door_of(target) | {"approvedBy": JAMES})
     assert (refusal["code"], refusal["reason"]) == ("APPROVAL_REQUIRED", "NOT_APPROVED")
-    assert f"{JAMES} has not approved it" in refusal["message"]
+    assert f"{JAMES} has not approved this transition" in refusal["message"]
 
 
 @TARGETS

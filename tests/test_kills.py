@@ -122,7 +122,7 @@ async def write(live: Live, ledger: Ledger, model: str) -> None:
     new = {"projectId": "proj_kills", "modelId": model, "description": str(number)}
     reply = await live.send(CREATE_VERSION, input=new | {"metrics": metrics_of(number), "tags": ["new", "kills"]})
     if not ledger.took(reply):
-        if "nothing was kept" in reply.message:
+        if "Nothing was saved" in reply.message:
             ledger.denied.add(number)
         await asyncio.sleep(0.05)
         return

@@ -265,7 +265,7 @@ async def test_a_change_that_met_with_silence_before_its_commit_was_not_kept(ask
     begin = 'mutation { createExperiment(input: {projectId: "%s", name: "Cut"}) { experiment { id } } }'
     answer = await asker.post(begin % asker.project)
     assert (answer.status, answer.code) == (503, "UNAVAILABLE") and answer.seconds < IN_TIME
-    assert "nothing was kept" in answer.message
+    assert "Nothing was saved" in answer.message
 
 
 # ---------------------------------------------------------------- slow, but not away
@@ -322,7 +322,7 @@ async def test_a_transaction_ends_within_the_limit_however_many_statements_it_ha
                 await session.execute(text("SELECT pg_sleep(0.3)"))
     assert time.monotonic() - began < IN_TIME
     refusal = meaning(ended.value)
-    assert isinstance(refusal, Unavailable) and "nothing was kept" in str(refusal)
+    assert isinstance(refusal, Unavailable) and "Nothing was saved" in str(refusal)
     # The server greets us, so it is not away: others are not refused, now or after a while.
     for _ in range(2):
         assert await opened.fetchval("SELECT 7") == 7

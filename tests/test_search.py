@@ -205,7 +205,7 @@ async def test_letters_that_look_the_same_are(registry: Registry, project: str) 
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("...", "filter.query holds no word to search for; leave it out to search without text."),
+        ("...", "filter.query contains no word to search for; omit it to search without text."),
         ("kite " * 21, "filter.query has 21 words; at most 20 are allowed."),
     ],
 )

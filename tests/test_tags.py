@@ -67,9 +67,9 @@ async def test_unknown_tags_are_warned_of_with_the_nearest_known(registry: Regis
     made = await register(registry, project, "producton-ready", "zzz", "old")
     assert made["version"]["tags"] == ["old", "producton-ready", "zzz"]
     assert made["warnings"] == [
-        "The tag 'producton-ready' is not in this project's vocabulary; the nearest known is 'production-ready'.",
-        "The tag 'zzz' is not in this project's vocabulary.",
-        "The tag 'old' is deprecated in this project.",
+        'The tag "producton-ready" is not in the project\'s vocabulary; the nearest tag is "production-ready".',
+        'The tag "zzz" is not in the project\'s vocabulary.',
+        'The tag "old" is deprecated in this project.',
     ]
 
 
@@ -80,6 +80,6 @@ async def test_an_enforced_vocabulary_refuses_what_it_does_not_know(registry: Re
     which = {"modelId": f"model_{project[5:]}", "version": made["version"]["version"]}
     refusal = await registry.refusal(ADD, input=which | {"tags": ["candidate", "candidat"]})
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.tags[1]")
-    assert refusal["message"].endswith("; the nearest known is 'candidate'.")
+    assert refusal["message"].endswith('; the nearest tag is "candidate".')
     await registry.ask(POLICY, input={"projectId": project, "tags": "OFF"})
     assert (await registry.ask(ADD, input=which | {"tags": ["candidat"]}))["addTags"]["warnings"] == []

@@ -39,5 +39,5 @@ def numbers_asked(now: Values) -> list[str]:
         raise BadUserInput("versions", f"has {len(numbers)} entries; 2 to {MOST} versions can be compared.")
     twice = [number for number in numbers if numbers.count(number) > 1]
     if twice:
-        raise BadUserInput("versions", f"names {twice[0]} twice; name each version once.")
+        raise BadUserInput("versions", f"contains {twice[0]} twice; list each version once.")
     return numbers

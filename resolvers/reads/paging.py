@@ -98,7 +98,7 @@ class Page:
 def page(arguments: Arguments) -> Page:
     values = arguments.values
     if values.get("first") is not None and values.get("last") is not None:
-        raise BadUserInput("last", "cannot be given together with first: a page has one direction.")
+        raise BadUserInput("last", "cannot be combined with first; a page has one direction.")
     backward = values.get("last") is not None
     return Page(
         backward,
@@ -117,7 +117,7 @@ def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
             return order.key.read(key), id_
     except (ValueError, TypeError, OverflowError):
         pass
-    raise BadUserInput(border, "is not a cursor of this list in this order; take one from its pageInfo or edges.")
+    raise BadUserInput(border, "is not a cursor of this list in this order; use one from its pageInfo or edges.")
 
 
 def _is_text(value: Any) -> bool:

@@ -86,7 +86,7 @@ class _Search:
         by, descending = asked["by"], asked.get("direction") is not OrderDirection.ASC
         if by is VersionOrderField.RELEVANCE:
             if not has_query:
-                raise BadUserInput("orderBy.by", "is RELEVANCE, which needs a filter.query to be relevant to.")
+                raise BadUserInput("orderBy.by", "is RELEVANCE, which needs filter.query.")
             return self._by_relevance(descending)
         if by is VersionOrderField.METRIC:
             return self._by_metric(asked, descending)
@@ -100,7 +100,7 @@ class _Search:
 
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
         if asked.get("metric") is None:
-            raise BadUserInput("orderBy.metric", "is missing; ordering by METRIC needs the name of the metric.")
+            raise BadUserInput("orderBy.metric", "is missing; sorting by METRIC needs the name of a metric.")
         # Versions without the metric come last, whichever the direction.
         missing = "-Infinity" if descending else "Infinity"
         key = Key(f"coalesce({METRIC_VALUE}, '{missing}'::float8)", "float8", not_nan)

@@ -265,7 +265,7 @@ def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) 
         approvers = [*approvers, new_approver]
         rejected = [email for email in rejected if email != new_approver or attested]
     if rejected:
-        wrong = Problem("REJECTED", f"{rejected[0]} has rejected it; ask for a new review with requestTransition.")
+        wrong = Problem("REJECTED", f"{rejected[0]} has rejected it. Ask for a new review with requestTransition.")
     elif wrong is None and len(approvers) < required:
         wrong = _too_few(approvers, panel, required, asked)
     return Tally(approvers, new_approver, attested, wrong)
@@ -298,7 +298,9 @@ def _of_named(email: str, reviews: Sequence[Review], panel: Panel) -> Problem | 
         return wrong
     if recorded and (wrong := problem(recorded[-1])):
         return Problem(wrong.reason, f"The approval by {email} no longer counts: {wrong.sentence}")
-    return Problem("NOT_APPROVED", f"{email} has not approved it; a review with reviewTransition records that.")
+    return Problem(
+        "NOT_APPROVED", f"{email} has not approved this transition. Ask for a review with requestTransition."
+    )
 
 
 def _too_few(approvers: Sequence[str], panel: Panel, required: int, asked: Asked) -> Problem:

@@ -28,10 +28,10 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
     """The plan of a new deployment; BadUserInput names the stage that is wrong."""
     if strategy is not DeploymentStrategy.CANARY:
         if config is not None:
-            raise BadUserInput(field, f"is given, and {strategy} has no stages; leave it out, or deploy as CANARY.")
+            raise BadUserInput(field, f"is set, but {strategy} has no stages; omit it, or use CANARY.")
         return PLANS[strategy]
     if config is None:
-        raise BadUserInput(field, "is missing; a CANARY needs its stages.")
+        raise BadUserInput(field, "is missing; CANARY needs its stages.")
     minutes = config.get("max_health_age_minutes")
     return Plan(
         stages(config["stages"], f"{field}.stages"),
@@ -59,14 +59,14 @@ def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> 
     if not before < share <= 100:
         raise BadUserInput(
             f"{field}.trafficPercentage",
-            f"is {share}; shares rise from stage to stage to 100, here above {before}.",
+            f"is {share}; each stage must be above the one before ({before}) and at most 100.",
         )
     if is_last and share != 100:
-        raise BadUserInput(f"{field}.trafficPercentage", f"is {share}; the last stage must have 100.")
+        raise BadUserInput(f"{field}.trafficPercentage", f"is {share}; the last stage must be 100.")
     if not is_last and share == 100:
-        raise BadUserInput(f"{field}.trafficPercentage", "is 100 before the last stage; leave out what follows.")
+        raise BadUserInput(f"{field}.trafficPercentage", "is 100 before the last stage; remove the stages after it.")
     if minutes == 0 and not is_last:
-        raise BadUserInput(f"{field}.durationMinutes", "is 0; only the last stage may take no time.")
+        raise BadUserInput(f"{field}.durationMinutes", "is 0; only the last stage may be 0.")
 
 
 def stage_gate(number: Number, stage: Stage, environment: str, strategy: DeploymentStrategy) -> Gate:

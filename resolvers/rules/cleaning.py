@@ -38,7 +38,7 @@ def clean_text(field: str, value: Any, longest: int, *, lines: bool = False) -> 
     _check_length(field, text, longest)
     refused = (REFUSED_IN_LINES if lines else REFUSED).search(text)
     if refused:
-        raise BadUserInput(field, f"holds the control character U+{ord(refused[0]):04X}; remove it.")
+        raise BadUserInput(field, f"contains the control character U+{ord(refused[0]):04X}; remove it.")
     return text
 
 

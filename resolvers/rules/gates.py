@@ -117,7 +117,7 @@ def required_approvals(promotion: Promotion, target: Stage, asked: Asked) -> int
 def _transition(promotion: Promotion, target: Stage) -> Gate:
     current = Stage(promotion.stage)
     if target in TRANSITIONS[current]:
-        return Gate(TRANSITION, True, f"{current} may go to {target}.")
+        return Gate(TRANSITION, True, f"{current} can go to {target}.")
     return Gate(TRANSITION, False, no_way(current, target))
 
 
@@ -131,10 +131,10 @@ def _card(promotion: Promotion) -> Gate:
     missing = missing_sections(promotion.card)
     if not missing:
         return Gate("card", True, "The model card is complete.")
-    lacks = f"The model card lacks {', '.join(missing)}"
+    lacks = f"The model card is missing {', '.join(missing)}"
     if promotion.policy["require_complete_card"]:
         return Gate("card", False, f"{lacks}; write it with updateModelCard.")
-    return Gate("card", True, f"{lacks}; the policy does not ask for it.")
+    return Gate("card", True, f"{lacks}; the policy does not require it.")
 
 
 def _thresholds(promotion: Promotion) -> Gate:
@@ -142,7 +142,7 @@ def _thresholds(promotion: Promotion) -> Gate:
         name, low, high = asked["name"], asked.get("min"), asked.get("max")
         value = promotion.metrics.get(name)
         if value is None:
-            return Gate("metrics", False, f"{name} was not measured, and the policy sets a threshold for it.")
+            return Gate("metrics", False, f"{name} was not measured, but the policy sets a threshold for it.")
         if low is not None and value < low:
             return Gate("metrics", False, f"{name} is {value:g}, below the policy's {low:g}.")
         if high is not None and value > high:
@@ -158,7 +158,7 @@ def _data(promotion: Promotion) -> Gate:
 def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
     """Whether a version that used these INVALID data set versions may go on, where the policy blocks them or not."""
     if not invalid:
-        return Gate("data", True, "No data set version that it used is INVALID.")
+        return Gate("data", True, "None of its data set versions is INVALID.")
     uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
     if blocks:
         return Gate("data", False, f"{uses}.")
@@ -167,8 +167,8 @@ def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
 
 def _experiment(promotion: Promotion) -> Gate:
     if promotion.experiment == ExperimentStatus.FAILED:
-        return Gate("experiment", False, "The experiment that produced it FAILED.")
-    return Gate("experiment", True, "It does not come from an unsuccessful experiment.")
+        return Gate("experiment", False, "The experiment that produced it is FAILED.")
+    return Gate("experiment", True, "It does not come from a failed experiment.")
 
 
 def _bump(promotion: Promotion) -> Gate:
@@ -193,7 +193,7 @@ def _incumbent(promotion: Promotion) -> Gate:
         worse = _worse_by(name, before, promotion.metrics.get(name))
         if worse > tolerance:
             now = promotion.metrics[name]
-            reason = f"{name} is {now:g}, {worse:.1%} worse than {before:g} of {against}; {tolerance:.1%} is tolerated."
+            reason = f"{name} is {now:g}, {worse:.1%} worse than {before:g} of {against}; {tolerance:.1%} is allowed."
             return Gate("incumbent", False, reason)
     return Gate("incumbent", True, f"No metric is more than {tolerance:.1%} worse than that of {against}.")
 

@@ -36,7 +36,7 @@ class Text:
     def clean(self, field: str, value: Any) -> str:
         kept = clean_text(field, value, self.longest, lines=self.lines)
         if not kept:
-            raise BadUserInput(field, "is empty; give it at least one character or leave it out.")
+            raise BadUserInput(field, "is empty; use at least one character, or omit it.")
         return kept
 
 

@@ -68,7 +68,7 @@ class Thresholds:
             raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
         kept = [self._threshold(f"{field}[{place}]", each) for place, each in enumerate(value)]
         if len({each["name"] for each in kept}) < len(kept):
-            raise BadUserInput(field, "names a metric twice; give it one range.")
+            raise BadUserInput(field, "contains a metric twice; use one range for each metric.")
         return kept
 
     def _threshold(self, field: str, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class Thresholds:
             if bound is not None and not math.isfinite(bound):
                 raise BadUserInput(f"{field}.{name}", f"is {bound}; it must be a finite number.")
         if low is None and high is None:
-            raise BadUserInput(field, "has no bound; give it min, max or both.")
+            raise BadUserInput(field, "has no bound; set min, max or both.")
         if low is not None and high is not None and low > high:
-            raise BadUserInput(field, f"has min {low:g} above max {high:g}; exchange them.")
+            raise BadUserInput(field, f"has min {low:g} above max {high:g}; swap them.")
         return {"name": NAME.clean(f"{field}.name", value["name"]), "min": low, "max": high}
 
 
@@ -133,9 +133,9 @@ class JsonObject:
         self._check_depth(field, value)
         # Written, what is refused can be told without looking at each part; what else is written so is looked at.
         if b"\\u0000" in written:
-            _refuse_first(field, value, _holds_nul, "holds a NUL character; remove it.")
+            _refuse_first(field, value, _holds_nul, "contains a NUL character; remove it.")
         if b"null" in written:
-            _refuse_first(field, value, _is_not_finite, "is not a finite number; leave it out or write it as text.")
+            _refuse_first(field, value, _is_not_finite, "is not a finite number; omit it or write it as text.")
         return dict(value)
 
     def _written(self, field: str, value: dict[str, Any]) -> bytes:
@@ -144,11 +144,11 @@ class JsonObject:
         except TypeError as error:
             # Nested so deeply that it cannot be written, or not to be written as JSON at all.
             self._check_depth(field, value)
-            _refuse_first(field, value, _holds_half_a_pair, "holds half a surrogate pair; remove it.")
+            _refuse_first(field, value, _holds_half_a_pair, "contains half a surrogate pair; remove it.")
             _refuse_first(field, value, _is_large, "is a whole number of more than 64 bits; write it as text.")
             raise BadUserInput(field, "cannot be written as JSON.") from error
         if len(written) > self.most_bytes:
-            raise BadUserInput(field, f"takes {len(written)} bytes as JSON; at most {self.most_bytes} are allowed.")
+            raise BadUserInput(field, f"has {len(written)} bytes as JSON; at most {self.most_bytes} are allowed.")
         return written
 
     def _check_depth(self, field: str, value: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ class JsonObject:
                 below += [one for one in inner if isinstance(one, HOLDERS)]
             level = below
         if level:
-            raise BadUserInput(field, f"is nested more than {self.deepest} deep; make it flatter.")
+            raise BadUserInput(field, f"is nested more than {self.deepest} levels deep; make it flatter.")
 
 
 def _refuse_first(field: str, value: Any, is_wrong: Callable[[Any], bool], problem: str) -> None:

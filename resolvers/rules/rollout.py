@@ -110,10 +110,10 @@ def _at_its_end(plan: Plan, counted: Sequence[Report], now: datetime) -> Decisio
         return Decision(Action.PAUSE, "No health was reported since the stage began.")
     if plan.health_required and plan.max_health_age is not None and now - counted[0].at > plan.max_health_age:
         age, limit = (each.total_seconds() / 60 for each in (now - counted[0].at, plan.max_health_age))
-        return Decision(Action.PAUSE, f"The newest health report is {age:.1f} minutes old; at most {limit:g} may be.")
+        return Decision(Action.PAUSE, f"The newest health report is {age:.1f} minutes old; the limit is {limit:g}.")
     if counted and not counted[0].healthy:
         return None  # held until another report says better, or worse
-    return Decision(Action.ADVANCE, f"The stage's time has passed{', and health is good' if counted else ''}.")
+    return Decision(Action.ADVANCE, f"The stage's time has passed{' and its health is good' if counted else ''}.")
 
 
 def stage_ends(rollout: Rollout, plan: Plan) -> datetime | None:
@@ -171,4 +171,4 @@ def require(action: Action, status: DeploymentStatus) -> None:
 
 def _instead(status: DeploymentStatus) -> str:
     possible = [each.value for each in Action if status in ALLOWED[each]]
-    return f"it can {', '.join(possible)}" if possible else "make a new one with createDeployment"
+    return f"it can {', '.join(possible)}" if possible else "create a new one with createDeployment"

@@ -23,7 +23,7 @@ def tsquery(query: str, field: str) -> str:
     phrases = [(words, is_whole) for part, is_whole in _parts(query) if (words := _words(part))]
     count = sum(len(words) for words, _ in phrases)
     if not phrases:
-        raise BadUserInput(field, "holds no word to search for; leave it out to search without text.")
+        raise BadUserInput(field, "contains no word to search for; omit it to search without text.")
     if count > MOST_WORDS:
         raise BadUserInput(field, f"has {count} words; at most {MOST_WORDS} are allowed.")
     _, is_whole = phrases[-1]

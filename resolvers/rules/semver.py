@@ -28,8 +28,8 @@ def parse(value: Any) -> Number:
     if match is None:
         raise BadUserInput(
             "version",
-            f"{quoted(value)} is not MAJOR.MINOR.PATCH, as in 2.1.0: whole numbers up to 999999999 without leading"
-            " zeros.",
+            f"is {quoted(value)}; versions are MAJOR.MINOR.PATCH without a prefix, such as 1.0.0. Each part is a whole"
+            f" number up to {LARGEST} without leading zeros.",
         )
     return Number(*map(int, match.groups()))
 
@@ -65,5 +65,5 @@ def next_number(parent: Number | None, bump: Bump, highest: Number | None) -> Nu
         Bump.PATCH: Number(major, minor, patch + 1),
     }[bump if parent is not None else Bump.MAJOR]
     if max(raised) > LARGEST:
-        raise BadUserInput("input.bump", f"would make {raised}; no part may be above {LARGEST}.")
+        raise BadUserInput("input.bump", f"would result in {raised}; no part may be above {LARGEST}.")
     return raised

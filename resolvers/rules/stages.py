@@ -24,7 +24,7 @@ def allowed(stage: str) -> list[str]:
 
 
 def no_way(current: Stage, target: Stage) -> str:
-    return f"A version in {current} cannot go to {target}, only to {' or '.join(allowed(current))}."
+    return f"A version in {current} cannot go to {target}; it can go to {' or '.join(allowed(current))}."
 
 
 class Step(NamedTuple):
@@ -41,7 +41,7 @@ def transition(
     """The steps that bring a version to a stage: a promotion first archives the version that it replaces."""
     if expected is not None and expected is not current:
         raise Conflict(
-            f"The version is in {current}, not in {expected} as expectedStage says; look at it again.",
+            f"The version is in {current}, not in {expected} as expectedStage says. Read it again.",
             current=current,
             expected=expected,
         )

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from heapq import nlargest
 
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import quoted
 from storage.vocabulary import PolicyMode
 
 KEEP = "keep"
@@ -43,8 +44,8 @@ def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tupl
     for place, tag in enumerate(shared):
         wrong = _wrong(tag, vocabulary, suggest=len(warnings) < SUGGESTIONS)
         if wrong and vocabulary.mode is PolicyMode.ENFORCE:
-            raise BadUserInput(f"{field}[{place}]", f"is {tag!r}, which {wrong}.")
-        warnings += [f"The tag {tag!r} {wrong}."] if wrong else []
+            raise BadUserInput(f"{field}[{place}]", f"is {quoted(tag)}, which {wrong}.")
+        warnings += [f"The tag {quoted(tag)} {wrong}."] if wrong else []
     return list(dict.fromkeys(shared)), warnings
 
 
@@ -54,8 +55,8 @@ def _wrong(tag: str, vocabulary: Vocabulary, *, suggest: bool) -> str | None:
     if tag in vocabulary.deprecated:
         return "is deprecated in this project" if vocabulary.deprecated[tag] else None
     nearest = _nearest(tag, vocabulary) if suggest else None
-    suggestion = f"; the nearest known is {nearest!r}" if nearest else ""
-    return f"is not in this project's vocabulary{suggestion}"
+    suggestion = f"; the nearest tag is {quoted(nearest)}" if nearest else ""
+    return f"is not in the project's vocabulary{suggestion}"
 
 
 def _nearest(tag: str, vocabulary: Vocabulary) -> str | None:

@@ -22,7 +22,7 @@ def test_a_number_is_read_as_it_is_written(number: Number) -> None:
      "1000000000.0.0", "1٠.0.0", None, 1, 1.0, ["1.0.0"]],
 )  # fmt: skip
 def test_anything_else_is_refused_with_the_rule(text: object) -> None:
-    with pytest.raises(BadUserInput, match=r"is not MAJOR\.MINOR\.PATCH"):
+    with pytest.raises(BadUserInput, match=r"versions are MAJOR\.MINOR\.PATCH"):
         parse(text)
 
 

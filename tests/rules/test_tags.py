@@ -50,5 +50,5 @@ def test_however_large_the_vocabulary_few_names_are_compared(monkeypatch: pytest
     tags = ["production-100", *(f"prodution-{place}" for place in range(40))]
     kept, warnings = shared_tags(tags, Vocabulary(PolicyMode.WARN, known, {}), "tags")
     assert (kept, len(warnings)) == (tags, 41)
-    assert "the nearest known is 'production-10" in warnings[0]
+    assert 'the nearest tag is "production-10' in warnings[0]
     assert len(compared) <= 300
