@@ -178,7 +178,8 @@ async def test_a_bump_that_is_too_small_is_a_warning_with_its_reasons(model: Mod
     await model.register(version="1.0.0", target="churned")
     made = await model.register(version="1.0.1", target="spend")
     assert made["warnings"] == [
-        "1.0.1 declares a PATCH change from 1.0.0, but a MAJOR change is required. The target changed from churned to spend."
+        "1.0.1 declares a PATCH change from 1.0.0, but a MAJOR change is required. The target changed from churned to"
+        " spend."
     ]
     assert (made["change"]["requiredBump"], made["change"]["sufficient"]) == ("MAJOR", False)
 
