@@ -14,7 +14,7 @@ from benchmarks.data import ACTOR, PRINCIPAL, PROJECTS, project_of
 from benchmarks.families import PROJECT
 from benchmarks.place import Place
 from benchmarks.reads import Effort
-from resolvers.transaction import Caller
+from resolvers.callers import Caller
 from schema import schema
 from server.http.documents import Documents
 from storage.connections import Connection, connect

@@ -9,6 +9,7 @@ from typing import Any
 from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryContainer, get_object_definition
 
+from resolvers.callers import Caller
 from resolvers.errors import BadUserInput, Forbidden
 from resolvers.idempotency import Repeatable
 from resolvers.reads.compilation import Compilation, Selected
@@ -19,7 +20,7 @@ from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.limits import LIMIT
 from resolvers.settings import MutationSettings
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from storage.engine import Database, driver_connection
 
 # Their answers are not kept to be answered again.

@@ -8,11 +8,12 @@ from typing import Any, TypedDict, Unpack
 from pydantic.alias_generators import to_camel
 from sqlalchemy import update
 
+from resolvers.callers import Caller
 from resolvers.errors import Conflict, Forbidden
 from resolvers.rules import policies as rules
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.approvals import is_reviewer
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from storage import policies, principals
 from storage.audit import NewEvent
 from storage.engine import Database

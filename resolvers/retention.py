@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
+from resolvers.callers import Caller
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.stages import Step
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from resolvers.transitions import step_event
 from storage import retention
 from storage.audit import NewEvent

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from resolvers.callers import Caller
 from resolvers.errors import Conflict
 from resolvers.rules import canary, rollout
 from resolvers.rules.access import MUTATIONS
 from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from storage import rollouts
 from storage.audit import NewEvent
 from storage.engine import Database

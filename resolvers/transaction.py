@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
+from resolvers.callers import Caller
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
 from resolvers.settings import MutationSettings
@@ -21,33 +22,11 @@ from storage.ids import new_id
 from storage.models import LockedModel
 from storage.policies import LockedPolicy, VisiblePolicyChange
 from storage.rollouts import DeploymentRow
-from storage.visibility import Viewer, VisibleRow, administers, roles
-from storage.vocabulary import PrincipalKind
+from storage.visibility import VisibleRow, administers, roles
 from storage.webhooks import LockedWebhook, VisibleDelivery
 
 # The chain of what belongs to no project: principals and keys.
 REGISTRY = "registry"
-
-
-class Caller(NamedTuple):
-    """Who asks: the owner of the key, the projects that the key reaches (None: all), and this request's id."""
-
-    actor: str
-    visible: Sequence[str] | None
-    request_id: str
-    principal_id: str | None = None
-    kind: PrincipalKind = PrincipalKind.USER
-    may_attest: bool = False
-    only: str | None = None
-
-    @property
-    def administers(self) -> bool:
-        return self.visible is None
-
-    @property
-    def viewer(self) -> Viewer:
-        # Of a principal the database says itself what it may: this process may not know yet that it lost a right.
-        return Viewer(self.principal_id, self.only, self.administers and not self.principal_id)
 
 
 V = TypeVar("V", bound=VisibleRow)

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from resolvers.callers import Caller
 from resolvers.errors import BadUserInput, Conflict, Unavailable
 from resolvers.rules.access import Need
 from resolvers.rules.actions import known_actions
 from resolvers.rules.addresses import may_be_public
 from resolvers.rules.cleaning import quoted
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from storage import feed, webhooks
 from storage.ids import new_id
 from storage.rows import now

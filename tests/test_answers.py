@@ -122,7 +122,7 @@ async def test_what_is_asked_for_under_several_keys_is_asked_of_the_database_onc
 
 
 def caller() -> Any:
-    from resolvers.transaction import Caller
+    from resolvers.callers import Caller
 
     return Caller("test", None, "test")
 

@@ -47,14 +47,14 @@ async def key_for(database: Cluster, seconds: float) -> str:
 
 async def owner(keyring: Keyring, secret: str) -> tuple[str, Any]:
     """Whose a key is, and what it reaches."""
-    principal = await keyring.principal(secret)
-    return (principal.email, principal.visible)
+    caller = await keyring.by_key(secret)
+    return (caller.actor, caller.visible)
 
 
 async def why_not(keyring: Keyring, secret: str) -> str:
     """Why a key is not accepted."""
     with pytest.raises(Rejected) as rejected:
-        await keyring.principal(secret)
+        await keyring.by_key(secret)
     return rejected.value.reason
 
 
@@ -108,7 +108,7 @@ async def test_a_key_that_is_not_well_formed_never_reaches_the_database(keyring:
     keyring.database = None  # type: ignore[assignment]
     assert await why_not(keyring, secret[:-1] + ("0" if secret[-1] != "0" else "1")) == "KEY_MALFORMED"
     with pytest.raises(AttributeError):
-        await keyring.principal(secret)
+        await keyring.by_key(secret)
 
 
 async def test_a_key_is_looked_up_once_while_it_is_trusted(database: Cluster, keyring: Keyring) -> None:
@@ -288,7 +288,7 @@ async def test_wrong_keys_do_not_push_right_ones_out_of_the_memory(
 async def test_the_address_of_a_service_is_nobody_for_an_issuers_token(database: Cluster, keyring: Keyring) -> None:
     await make_key(database.app_url, "pipeline@example.com", kind=PrincipalKind.SERVICE, administers=False)
     with pytest.raises(Rejected, match="belongs to a service; services use API keys") as rejected:
-        await keyring.with_email("pipeline@example.com")
+        await keyring.by_email("pipeline@example.com")
     assert rejected.value.reason == "ADDRESS_OF_SERVICE"
 
 

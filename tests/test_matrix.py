@@ -423,7 +423,7 @@ async def test_an_address_that_an_issuer_vouched_for_is_no_key(matrix: Matrix) -
     await database.open()
     keyring = Keyring(database)
     email = "lnl_ana@example.com"
-    assert (await keyring.with_email(email)).email == email
+    assert (await keyring.by_email(email)).actor == email
     with pytest.raises(Rejected):
-        await keyring.principal(email)
+        await keyring.by_key(email)
     await database.close()

@@ -16,8 +16,9 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import retention
+from resolvers.callers import Caller
 from resolvers.rules.access import MUTATIONS
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from resolvers.versions import create_version
 from storage import retention as stored
 from storage.engine import Database

@@ -1,9 +1,9 @@
 """A field's arguments: their values when a plan is made, and how they are read again at each execution."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from graphql import FieldNode, GraphQLField, VariableNode
 from graphql.execution import get_argument_values
@@ -12,27 +12,17 @@ from graphql.language import Node, Visitor, visit
 from graphql.pyutils import Undefined
 from graphql.utilities.coerce_input_value import coerce_default_value
 
+from resolvers.callers import Caller
 from resolvers.reads.cleaning import CleanAll
 
 Values = Mapping[str, Any]
-
-
-class Asking(Protocol):
-    """Who asks: the principal, the projects that it may see (None: all), the one that its key is bound to."""
-
-    @property
-    def visible(self) -> Sequence[str] | None: ...
-    @property
-    def principal_id(self) -> str | None: ...
-    @property
-    def only(self) -> str | None: ...
 
 
 class Given(NamedTuple):
     """What a statement's parameters are read from. `known` holds what several of them share, once it was made."""
 
     variables: VariableValues
-    caller: Asking
+    caller: Caller
     payload: Values
     known: dict[Any, Values]
 

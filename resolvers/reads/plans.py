@@ -25,8 +25,9 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
+from resolvers.callers import Caller
 from resolvers.errors import AnswerTooLarge
-from resolvers.reads.arguments import Asking, Given, Parameter, Values, variables_in
+from resolvers.reads.arguments import Given, Parameter, Values, variables_in
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.finishing import Finishing
 from resolvers.reads.objects import build_object
@@ -68,7 +69,7 @@ class Plan:
     introspects: bool = False
     cost: int = 0
 
-    def arguments(self, variables: VariableValues, caller: Asking, payload: Values = {}) -> list[Any]:
+    def arguments(self, variables: VariableValues, caller: Caller, payload: Values = {}) -> list[Any]:
         given = Given(variables, caller, payload, {})
         return [parameter(given) for parameter in self.parameters]
 
@@ -109,39 +110,39 @@ class Operation:
         self.shape = shape_of(types.schema, definition, list(fragments.values()))
         self._plans: LRUCache[Any, Plan] = LRUCache(max(1, min(MAX_SHAPES, SHAPES_CHARACTERS // length)))
 
-    def compilation(self, variables: VariableValues, caller: Asking | None = None) -> Compilation:
+    def compilation(self, variables: VariableValues, caller: Caller | None = None) -> Compilation:
         restricted = caller is not None and caller.visible is not None
         counting = self.check(variables) * BYTES_PER_POINT > self.most_bytes
         return Compilation(
             self.types, self.definition, self.fragments, variables, restricted, self.most_bytes, counting
         )
 
-    def read_plan(self, variables: VariableValues, caller: Asking) -> Plan:
+    def read_plan(self, variables: VariableValues, caller: Caller) -> Plan:
         """The plan that answers all root fields of a query at once; introspection is left to others."""
         shape = (caller.visible is None, self.shape(variables.coerced))
         return self._kept(shape, lambda: self.compile_query(variables, caller))
 
-    def known_plan(self, variables: VariableValues, caller: Asking) -> Plan | None:
+    def known_plan(self, variables: VariableValues, caller: Caller) -> Plan | None:
         """The plan of a query, if it has been made."""
         return self._plans.get((caller.visible is None, self.shape(variables.coerced)))
 
-    def learn(self, plan: Plan, variables: VariableValues, caller: Asking) -> None:
+    def learn(self, plan: Plan, variables: VariableValues, caller: Caller) -> None:
         self._plans[caller.visible is None, self.shape(variables.coerced)] = plan
 
-    def payload_plan(self, variables: VariableValues, caller: Asking, key: str) -> Plan:
+    def payload_plan(self, variables: VariableValues, caller: Caller, key: str) -> Plan:
         """The plan that answers one mutation's payload from the values that the mutation returned."""
         shape = (caller.visible is None, key, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, caller), key))
 
-    def knows_payload(self, variables: VariableValues, caller: Asking, key: str) -> bool:
+    def knows_payload(self, variables: VariableValues, caller: Caller, key: str) -> bool:
         return (caller.visible is None, key, self.shape(variables.coerced)) in self._plans
 
-    def feed_plan(self, variables: VariableValues, caller: Asking) -> Plan:
+    def feed_plan(self, variables: VariableValues, caller: Caller) -> Plan:
         """The plan that answers a subscription's one field for the things that the payload names, as a list."""
         shape = (caller.visible is None, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_feed(variables, caller))
 
-    def _compile_feed(self, variables: VariableValues, caller: Asking) -> Plan:
+    def _compile_feed(self, variables: VariableValues, caller: Caller) -> Plan:
         cost = self.check(variables)
         compilation = self.compilation(variables, caller)
         (field,) = compilation.root()
@@ -154,7 +155,7 @@ class Operation:
             plan = self._plans[shape] = compile_plan()
         return plan
 
-    def compile_query(self, variables: VariableValues, caller: Asking) -> Plan:
+    def compile_query(self, variables: VariableValues, caller: Caller) -> Plan:
         cost = self.check(variables)
         compilation = self.compilation(variables, caller)
         query = self.types["Query"]

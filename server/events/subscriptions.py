@@ -12,11 +12,11 @@ from cachetools import LRUCache
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
+from resolvers.callers import Caller
 from resolvers.errors import Conflict, Forbidden, NotFound, RateLimited, Unavailable
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan
 from resolvers.refusals import refused
-from resolvers.transaction import Caller
 from server.events.feed import Feed, Listener
 from server.http.documents import Prepared, RequestError
 from server.http.operations import Operations, Request

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from resolvers.callers import Caller
 from resolvers.errors import RateLimited, Unavailable
-from resolvers.transaction import Caller
 from server.events.subscriptions import RightEnded, Subscribed, Subscriptions, TooSlow, patiently
 from server.http.admission import Admission
 from server.http.endpoint import LONGEST_NAME, Refused, requested

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from resolvers.callers import Caller
 from resolvers.errors import RateLimited, Refusal, Unavailable
-from resolvers.transaction import Caller
 from server.http.admission import Admission
 from server.http.deadlines import Deadlines
 from server.http.operations import Answer, Operations, Request, WriteOverGet, report

@@ -10,6 +10,7 @@ import structlog
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
+from resolvers.callers import Caller
 from resolvers.errors import AnswerTooLarge, RateLimited, Refusal, Unavailable
 from resolvers.idempotency import Repeatable
 from resolvers.mutations import Reading, run_mutation
@@ -17,7 +18,6 @@ from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan, aside, is_introspection
 from resolvers.refusals import refused
 from resolvers.settings import MutationSettings
-from resolvers.transaction import Caller
 from server.http.admission import Admission
 from server.http.documents import Documents, Prepared, RequestError, allowed, coded
 from server.http.introspection import DEPOSIT, POINTS_PER_FIELD, Kept, introspect

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Send
 
+from resolvers.callers import Caller
 from resolvers.errors import Refusal, Unavailable
 from resolvers.refusals import refused
-from resolvers.transaction import Caller
 from server.http.endpoint import Refused, busy, defect, refuse
 from server.identity.attempts import Attempts
 from server.identity.issuer import KeysUnavailable
-from server.identity.keyring import Keyring, Principal
+from server.identity.keyring import Keyring
 from server.identity.oidc import Tokens
 from server.identity.rejections import Reason, Rejected
 from storage.secrets import PREFIX
 
-EVERYBODY = Principal("open@localhost", None)
+EVERYBODY = Caller("open@localhost", None)
 # How old a look at a caller's rights may be when something is answered to it: it is then looked at again. That look may
 # be TRUSTED_SECONDS old itself; together they stay below the 5 seconds after which nothing of a project is answered.
 CHECK_SECONDS = 1.0
@@ -106,7 +106,7 @@ class Callers:
     def sender(self, address: str, request_id: str) -> "Sender":
         return Sender(self, address, request_id)
 
-    async def principal(self, authorization: str) -> Principal:
+    async def caller(self, authorization: str) -> Caller:
         """Whose an Authorization header is now; Rejected, or a driver's error."""
         if self.open:
             return EVERYBODY
@@ -115,8 +115,8 @@ class Callers:
         if scheme.lower() != "bearer" or not secret:
             raise Rejected(Reason.CREDENTIALS_MISSING)
         if self.tokens is None or secret.startswith(PREFIX):
-            return await self.keyring.principal(secret)
-        return await self.keyring.with_email((await self.tokens.email(secret)).email)
+            return await self.keyring.by_key(secret)
+        return await self.keyring.by_email((await self.tokens.email(secret)).email)
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class Sender:
     async def _caller(self, authorization: str) -> Caller:
         try:
             with refused():
-                return (await self.callers.principal(authorization)).caller(self.request_id)
+                return (await self.callers.caller(authorization))._replace(request_id=self.request_id)
         except Rejected:
             raise
         except Refusal as refusal:

@@ -10,8 +10,8 @@ from typing import Any
 from cachetools import LRUCache
 from sqlalchemy import Row, text
 
+from resolvers.callers import Caller
 from resolvers.errors import Unavailable
-from resolvers.transaction import Caller
 from server.identity.rejections import Reason, Rejected
 from storage.engine import Database
 from storage.secrets import hash_of, is_well_formed
@@ -29,24 +29,8 @@ REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
-class Principal:
-    """The owner of a key or token. `visible` are the projects that it reaches (None: all), `only` the one project that
-    the key is bound to."""
-
-    email: str
-    visible: Sequence[str] | None
-    id: str | None = None
-    kind: PrincipalKind = PrincipalKind.USER
-    may_attest: bool = False
-    only: str | None = None
-
-    def caller(self, request_id: str) -> Caller:
-        return Caller(self.email, self.visible, request_id, self.id, self.kind, self.may_attest, self.only)
-
-
-@dataclass(frozen=True)
 class _Known:
-    principal: Principal | None
+    caller: Caller | None
     until: float
 
     @property
@@ -91,7 +75,7 @@ class _Memory:
                 del self._coming[name]
         self._right.pop(name, None)
         self._wrong.pop(name, None)
-        (self._wrong if known.principal is None else self._right)[name] = known
+        (self._wrong if known.caller is None else self._right)[name] = known
         return known
 
 
@@ -123,33 +107,32 @@ class Keyring:
         self._looking: asyncio.Task[None] | None = None
         self._looks_until = 0.0
 
-    async def principal(self, secret: str) -> Principal:
+    async def by_key(self, secret: str) -> Caller:
         """The owner of a key; Rejected for one that cannot be a key, and for an unknown, revoked or expired one."""
         known = self._keys.fresh(secret)
         if known is None:
             if not is_well_formed(secret):
                 raise Rejected(Reason.KEY_MALFORMED)
             known = await self._keys.ask(secret, lambda: self._find(hash_of(secret)))
-        if known.principal is None:
+        if known.caller is None:
             raise Rejected(Reason.KEY_UNKNOWN)
-        return known.principal
+        return known.caller
 
-    async def with_email(self, email: str) -> Principal:
+    async def by_email(self, email: str) -> Caller:
         """Whom an issuer's token names: known by its address, and without any role where nobody gave it one. Rejected
         for the address of a service."""
         known = self._people.fresh(email) or await self._people.ask(email, lambda: self._find_person(email))
-        principal = known.principal
-        assert principal is not None
-        if principal.kind is PrincipalKind.SERVICE:
+        assert known.caller is not None
+        if known.caller.kind is PrincipalKind.SERVICE:
             raise Rejected(Reason.ADDRESS_OF_SERVICE)
-        return principal
+        return known.caller
 
     async def _find_person(self, email: str) -> _Known:
         asked = time.monotonic()
         async with self.database.session(LOOKUP_SECONDS) as session:
             row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
-        principal = Principal(email, ()) if row is None else _principal(row)
-        return _Known(principal, asked + TRUSTED_SECONDS)
+        caller = Caller(email, ()) if row is None else _caller(row)
+        return _Known(caller, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
         """What is known of a key. All that are asked for meanwhile are looked up by one statement, so that a right key
@@ -188,13 +171,18 @@ class Keyring:
         known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
         for row in rows:
             trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
-            known[bytes(row.secret_hash)] = _Known(_principal(row), began + trusted)
+            known[bytes(row.secret_hash)] = _Known(_caller(row), began + trusted)
         return known
 
 
-def _principal(row: Row[Any]) -> Principal:
-    return Principal(
-        row.email, _visible(row), row.principal_id, PrincipalKind(row.kind), row.may_attest, row.project_id
+def _caller(row: Row[Any]) -> Caller:
+    return Caller(
+        actor=row.email,
+        visible=_visible(row),
+        principal_id=row.principal_id,
+        kind=PrincipalKind(row.kind),
+        may_attest=row.may_attest,
+        only=row.project_id,
     )
 
 

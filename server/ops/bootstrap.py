@@ -11,10 +11,11 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from resolvers.callers import Caller
 from resolvers.keys import create_api_key
 from resolvers.principals import set_administrator
 from resolvers.rules.access import Need
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from server.ops.sealed_secrets import seal_at_start
 from server.settings import Settings, sealing_of
 from storage.data_folder import make_private

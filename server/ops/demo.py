@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from resolvers.callers import Caller
 from resolvers.cards import update_model_card
 from resolvers.datasets import create_dataset, create_dataset_version
 from resolvers.experiments import complete_experiment, create_experiment
@@ -16,7 +17,7 @@ from resolvers.principals import known_principal, set_member
 from resolvers.projects import create_project
 from resolvers.rules.access import Need
 from resolvers.rules.semver import parse
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from resolvers.transition_requests import request_transition
 from resolvers.transitions import transition_stage
 from server.ops.bootstrap import ADMIN

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from resolvers.callers import Caller
 from resolvers.keys import create_api_key, revoke_api_key, rotate_api_key
 from resolvers.principals import set_administrator, set_member
 from resolvers.rules import limits
 from resolvers.rules.access import Need
-from resolvers.transaction import Caller, Transaction
+from resolvers.transaction import Transaction
 from storage.engine import short_engine
 from storage.rows import now
 from storage.vocabulary import PrincipalKind, Role

@@ -21,12 +21,12 @@ from urllib.parse import quote
 import asyncpg
 from graphql import ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute, parse, print_schema
 
+from resolvers.callers import Caller
 from resolvers.renderings.mermaid import draw
 from resolvers.rules.bumps import TrainingFacts, declared, is_sufficient, required_change
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.semver import Number
 from resolvers.rules.stages import allowed
-from resolvers.transaction import Caller
 from schema import schema
 from storage.vocabulary import PrincipalKind
 
