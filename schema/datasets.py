@@ -6,6 +6,7 @@ import strawberry
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import TEXT, column, connection, expression, given, many, one, optional
@@ -19,6 +20,7 @@ from storage.datasets import DatasetVersion as DatasetVersionRow
 
 @strawberry.type(description="A body of data that models learn from, through all its versions.")
 class Dataset(Node):
+    needs: ClassVar = Need.VIEWER
     table: ClassVar = DatasetRow
     prefix: ClassVar = "ds"
 
@@ -33,6 +35,7 @@ class Dataset(Node):
 
 @strawberry.type(description="A data set as it was at one time. Its facts never change.")
 class DatasetVersion(Node):
+    needs: ClassVar = Need.VIEWER
     table: ClassVar = DatasetVersionRow
     prefix: ClassVar = "dsv"
 
@@ -75,6 +78,8 @@ class CreateDatasetInput:
 
 @strawberry.type(description="What `createDataset` made.")
 class CreateDatasetPayload:
+    needs: ClassVar = Need.ANYONE
+
     dataset: Dataset = one("The new data set.", "{c}.id = {payload[dataset_id]}")
 
 
@@ -94,6 +99,8 @@ class CreateDatasetVersionInput:
 
 @strawberry.type(description="What `createDatasetVersion` made.")
 class CreateDatasetVersionPayload:
+    needs: ClassVar = Need.ANYONE
+
     dataset_version: DatasetVersion = one("The new data set version.", "{c}.id = {payload[dataset_version_id]}")
 
 
@@ -106,5 +113,7 @@ class SetDatasetVersionStatusInput:
 
 @strawberry.type(description="What `setDatasetVersionStatus` changed.")
 class SetDatasetVersionStatusPayload:
+    needs: ClassVar = Need.ANYONE
+
     dataset_version: DatasetVersion = one("The data set version.", "{c}.id = {payload[dataset_version_id]}")
     impact: Impact = impact_of_data("{payload[dataset_version_id]}")

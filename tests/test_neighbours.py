@@ -14,11 +14,12 @@ import pytest
 import pytest_asyncio
 from graphql import get_named_type, get_nullable_type, is_input_object_type, is_list_type
 
-from resolvers.rules.access import MUTATIONS, Need
+from resolvers.rules.access import Need
 from tests.conftest import Registry, connect
 from tests.support import oracle
 from tests.support.canaries import FORMER, Neighbours, leaked, two_projects
 from tests.support.filled import INPUTS, MUTATION, Input, mutation_of, replay_delivery, update_webhook, write
+from tests.support.needs import MUTATIONS
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -194,7 +195,7 @@ async def test_an_id_that_is_taken_in_sight_is_told_to_be_taken(neighbours: Neig
     await write(neighbours.b.own, mutation, base)
     again = {"id": base["id"]} | {k: v for k, v in (await INPUTS[mutation](neighbours.b)).items() if k != "id"}
     refusal = await neighbours.b.own.refusal(mutation_of(mutation), input=again)
-    sentence = f"There is {NOUNS[mutation]} with this id already; ids are never reused."
+    sentence = f"There is {NOUNS[mutation]} with this id already; ids are never reused. Choose another id."
     assert refusal == {"code": "ALREADY_EXISTS", "field": "input.id", "message": sentence}
 
 

@@ -1,0 +1,56 @@
+"""What mutations and types need of their caller, stated once more and apart from the schema: tests hold both equal."""
+
+from resolvers.rules.access import Need
+
+MUTATIONS = {
+    "addTags": Need.CONTRIBUTOR,
+    "advanceDeployment": Need.CONTRIBUTOR,
+    "applyRetention": Need.ADMIN,
+    "cancelTransition": Need.CONTRIBUTOR,
+    "completeExperiment": Need.CONTRIBUTOR,
+    "confirmPolicyChange": Need.REVIEWER,
+    "createApiKey": Need.INSTANCE,
+    "createDeployment": Need.CONTRIBUTOR,
+    "createDataset": Need.CONTRIBUTOR,
+    "createDatasetVersion": Need.CONTRIBUTOR,
+    "createExperiment": Need.CONTRIBUTOR,
+    "createModel": Need.CONTRIBUTOR,
+    "createProject": Need.INSTANCE,
+    "createVersion": Need.CONTRIBUTOR,
+    "createWebhook": Need.ADMIN,
+    "defineTag": Need.ADMIN,
+    "pauseDeployment": Need.CONTRIBUTOR,
+    "removeMember": Need.ADMIN,
+    "removeTags": Need.CONTRIBUTOR,
+    "replayDeliveries": Need.ADMIN,
+    "replayDelivery": Need.ADMIN,
+    "reportDeploymentHealth": Need.CONTRIBUTOR,
+    "requestTransition": Need.CONTRIBUTOR,
+    "resumeDeployment": Need.CONTRIBUTOR,
+    "retireDeployment": Need.CONTRIBUTOR,
+    "reviewTransition": Need.REVIEWER,
+    "revokeApiKey": Need.OWNER,
+    "rollbackDeployment": Need.CONTRIBUTOR,
+    "rollbackProduction": Need.REVIEWER,
+    "rotateApiKey": Need.OWNER,
+    "rotateWebhookSecret": Need.ADMIN,
+    "setAdministrator": Need.INSTANCE,
+    "setDatasetVersionStatus": Need.CONTRIBUTOR,
+    "setMember": Need.ADMIN,
+    "transitionStage": Need.CONTRIBUTOR,
+    "updateModelCard": Need.CONTRIBUTOR,
+    "updateProjectPolicy": Need.ADMIN,
+    "updateVersion": Need.CONTRIBUTOR,
+    "updateWebhook": Need.ADMIN,
+}
+
+# Types whose fields need something else than VIEWER. Those that lead to rows or to what a mutation wrote come in kinds.
+TYPES = {
+    "Query": Need.ANYONE,
+    "Subscription": Need.ANYONE,
+    "Viewer": Need.ANYONE,
+    "PageInfo": Need.ANYONE,
+    "Principal": Need.OWNER,
+    "ApiKey": Need.OWNER,
+    "AuditStatus": Need.INSTANCE,
+}
