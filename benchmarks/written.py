@@ -91,18 +91,18 @@ async def create_version(connection: Connection, given: Given) -> bytes:
         *(list(metrics), list(metrics.values()), given["tags"]),
     )
     after = {
-        "model_id": model_id,
+        "modelId": model_id,
         "description": given["description"],
-        "experiment_id": given["experimentId"],
-        "dataset_version_id": given["datasetVersionId"],
+        "experimentId": given["experimentId"],
+        "datasetVersionId": given["datasetVersionId"],
         "metrics": metrics,
         "parameters": parameters,
         "features": given["features"],
         "target": given["target"],
         "tags": given["tags"],
         "version": ".".join(map(str, number)),
-        "parent_version": None,
-        "parent_id": parent_id,
+        "parentVersion": None,
+        "parentId": parent_id,
         "stage": "DEVELOPMENT",
     }
     first = step(version_id, None, "DEVELOPMENT", False)

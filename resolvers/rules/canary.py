@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import check_count_between
 from resolvers.rules.gates import Gate
 from resolvers.rules.rollout import Plan, Stage
 from resolvers.rules.semver import Number
@@ -46,8 +47,7 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
 
 def stages(given: Sequence[Mapping[str, Any]], field: str) -> list[Stage]:
     """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
-    if not 1 <= len(given) <= MOST_STAGES:
-        raise BadUserInput(field, f"has {len(given)} entries; 1 to {MOST_STAGES} stages are allowed.")
+    check_count_between(field, given, 1, MOST_STAGES, "stages")
     before = 0
     for place, stage in enumerate(given):
         _check(stage, before, place == len(given) - 1, f"{field}[{place}]")
