@@ -71,5 +71,5 @@ async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequen
     found = await load.dataset_versions(tx.session, project_id, ids)
     for id_ in ids:
         if id_ not in found:
-            raise NotFound("data set version", f"{id_} in this project", field)
+            raise NotFound("data set version", id_, field, "in this project", projectId=project_id)
     return found

@@ -68,10 +68,10 @@ async def _version(tx: Transaction, project_id: str, named: Mapping[str, Any]) -
     model_id, number = named["model_id"], named["version"]
     model = await tx.lock_model(model_id, "input.registryVersion.modelId")
     if model["project_id"] != project_id:
-        raise NotFound("model", f"{model_id} in {project_id}", "input.registryVersion.modelId")
+        raise NotFound("model", model_id, "input.registryVersion.modelId", f"in {project_id}", projectId=project_id)
     found = await load.version_in_model(tx.session, model_id, number)
     if found is None:
-        raise NotFound("version", f"{number} of {model_id}", "input.registryVersion.version")
+        raise NotFound("version", str(number), "input.registryVersion.version", f"of {model_id}", modelId=model_id)
     return dict(found) | {"project_id": project_id}
 
 

@@ -40,7 +40,7 @@ async def version_of(tx: Transaction, model_id: str, number: Number) -> tuple[st
     model = await tx.lock_model(model_id)
     version = await load.version_in_model(tx.session, model_id, number)
     if version is None:
-        raise NotFound("version", f"{number} of {model_id}", "input.version")
+        raise NotFound("version", str(number), "input.version", f"of {model_id}", modelId=model_id)
     return model["project_id"], version
 
 

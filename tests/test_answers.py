@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query, strip_ignored_characters
 
+from resolvers.reads.compilation import Compilation
 from resolvers.reads.finishing import Finishing, Repeat
 from resolvers.renderings import comparison_markdown
 from schema import schema
@@ -285,6 +286,26 @@ async def test_a_kept_answer_is_for_its_operation_and_without_variables_alone(re
     for _ in range(2):
         assert (await registry.ask(by_variable))["__type"] == {"name": "Model"}
         assert (await registry.ask(by_variable, of="Project"))["__type"] == {"name": "Project"}
+
+
+async def test_data_beside_introspection_is_planned_once_and_tells_its_cost(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+    compiled = Compilation.root
+
+    def root(self: Compilation) -> Any:
+        planned.append(self)
+        return compiled(self)
+
+    monkeypatch.setattr(Compilation, "root", root)
+    query = '{ a: projects(first: 1) { totalCount } b: __type(name: "Model") { name } c: __typename }'
+    for _ in range(2):
+        answer = (await registry.send(query)).json()
+        assert list(answer["data"]) == ["a", "b", "c"]
+        assert answer["data"]["b"] == {"name": "Model"}
+        assert answer["extensions"]["cost"]["requested"] == 1 + 2 * POINTS_PER_FIELD
+    assert len(planned) == 1
 
 
 async def test_other_introspection_costs_what_it_takes(

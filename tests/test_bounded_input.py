@@ -209,7 +209,7 @@ async def test_large_json_costs_about_as_much_as_plain_json_of_that_size(
 
 @pytest.mark.parametrize("value", ["x" * 100_001, ["x" * 100_001], {"x" * 100_001: 1}, {"a": {"b": ["x" * 100_001]}}])
 async def test_the_texts_and_names_in_variables_have_a_length(registry: Registry, value: Any) -> None:
-    what = "characters in one text or name of its variables"
+    what = "variableCharacters"
     refusal = await registry.refusal("{ __typename }", a=value)
     assert (refusal["code"], refusal["what"], refusal["limit"]) == ("QUERY_TOO_COMPLEX", what, 100_000)
     check_variables({"a": json.loads(json.dumps(value).replace("x" * 100_001, "x" * 100_000))})

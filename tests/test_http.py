@@ -279,7 +279,7 @@ async def test_introspection_may_cost_little_more_than_what_graphiql_asks(
     standard, reply = await cost_of(registry, asked(get_introspection_query(), variables={"new": 1}), 5)
     assert reply.status == 200
     cost, reply = await cost_of(registry, asked(query), 5)
-    assert (reply.status, reply.error()["what"]) == (400, "introspected fields")
+    assert (reply.status, reply.error()["what"]) == (400, "introspectedFields")
     assert cost < 8 * standard
 
 
