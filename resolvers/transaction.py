@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
+from resolvers.rules.details import spelled
 from resolvers.settings import MutationSettings
 from storage import audit, load, policies, rollouts
 from storage.ids import new_id
@@ -209,7 +210,7 @@ class Transaction:
             "projectId": project_id,
             "subjectId": subject_id,
             "notes": notes,
-            "details": {"before": before, "after": after},
+            "details": {"before": spelled(before), "after": spelled(after)},
             "requestId": self.caller.request_id,
             **more,
         }

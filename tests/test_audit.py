@@ -199,6 +199,21 @@ def test_without_checkpoints_it_says_so(empty: Kept) -> None:
     assert not list(empty.data_dir.iterdir())
 
 
+NAMES = """
+SELECT DISTINCT action, key FROM audit_events, jsonb_each(entry::jsonb -> 'details') AS d (side, part),
+    jsonb_object_keys(CASE WHEN jsonb_typeof(part) = 'object' THEN part ELSE '{}' END) AS key
+WHERE side IN ('before', 'after')
+"""
+
+
+async def test_events_name_what_they_changed_in_camel_case(sample: Cluster) -> None:
+    connection = await connect(sample.app_url)
+    named = [tuple(row) for row in await connection.fetch(NAMES)]
+    await connection.close()
+    assert {("version.created", "modelId"), ("project.created", "policy")} <= set(named)
+    assert not [each for each in named if "_" in each[1]]
+
+
 def test_the_command_exits_with_its_verdict(kept: Kept) -> None:
     options: list[str | Path] = ["audit", "verify", "--database-url", kept.cluster.app_url, "--data-dir", kept.data_dir]
     done = subprocess.run([LINEAL, *options], capture_output=True, text=True)

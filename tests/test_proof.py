@@ -411,7 +411,7 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     assert (code, "so none are beside the export" in said) == (0, True)
     assert kept.lineal("verify", "--export", part, "--data-dir", kept.data_dir / "none")[0] == NO_VERDICT
     code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
-    assert (code, "The audit log holds no events of --project proj_none." in said) == (1, True), said
+    assert (code, "The audit log has no events of --project proj_none." in said) == (1, True), said
     code, said = kept.lineal("verify", "--export", tmp_path / "none", "--data-dir", kept.data_dir)
     assert (code, "holds no events" in said) == (NO_VERDICT, True), said
 

@@ -254,7 +254,7 @@ class Judge:
         approved = [event["subjectId"] for event in together if event["action"] == "version.approved"]
         for id_ in approved:
             version = self.versions[id_]
-            enough = len(self.standing(version)) >= self.policy["required_approvals"]
+            enough = len(self.standing(version)) >= self.policy["requiredApprovals"]
             if enough and version.stage == "STAGING":
                 self.wrong.append(f"{id_} has all approvals and stays in STAGING")
 
@@ -312,7 +312,7 @@ class Judge:
         version.promoted += 1
         if version.promoted > 1:
             self.wrong.append(f"{id_} was applied twice")
-        approvers, required = self.standing(version), self.policy["required_approvals"]
+        approvers, required = self.standing(version), self.policy["requiredApprovals"]
         if len(approvers) < required:
             self.wrong.append(f"{id_} was applied with {len(approvers)} of {required} approvals")
         if sorted(named.split(", ")) != sorted(approvers):

@@ -152,6 +152,25 @@ async def test_a_change_with_an_event_of_its_own_is_kept_and_stands_in_the_log(
     assert seen["auditEvents"]["nodes"] == [{"id": json.loads(forged)["id"]}]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("allow_self_approval", "required_approvals", "max_regression"),
+        ("allowSelfApproval", "requiredApprovals", "maxRegression"),
+    ],
+)
+async def test_the_event_of_a_policy_may_name_it_in_either_spelling(
+    thief: asyncpg.Connection, ids: dict[str, str], names: tuple[str, str, str]
+) -> None:
+    # Servers of an earlier version may run beside new ones for a while.
+    project, after = ids["project"], dict(zip(names, (True, 1, None), strict=True))
+    other = project, event("policy.updated", project, project, after | {names[0]: False})
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=UNTOLD):
+        await changed(thief, CHANGES["project_policies: update"], ids, other)
+    told = project, event("policy.updated", project, project, after)
+    await changed(thief, CHANGES["project_policies: update"], ids, told)
+
+
 async def test_the_app_cannot_switch_the_triggers_off(thief: asyncpg.Connection) -> None:
     for table in ("principals", "members", "project_policies", "policy_changes", "api_keys"):
         for statement in (
