@@ -11,8 +11,8 @@ from resolvers.rules import access
 from resolvers.rules.access import MUTATIONS, READS, ROUTES, SCOPES, Need
 from schema import schema
 from tests.conftest import Cluster, Registry, connect
+from tests.support.asgi import app_of
 from tests.support.filled import INPUTS, mutation_of
-from tests.test_http import app_of
 
 SCHEMA = schema._schema
 QUERY: Any = SCHEMA.query_type

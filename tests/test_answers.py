@@ -18,9 +18,9 @@ from server.http import introspection
 from server.http.documents import Documents, Prepared
 from server.http.introspection import POINTS_PER_FIELD, is_usual
 from tests.conftest import Cluster, Registry, make_project
-from tests.test_http import app_of, times
+from tests.support.asgi import app_of, times
+from tests.support.documents import CREATE_VERSION
 
-CREATE = """mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"""
 FEATURES = [f"feature_{n}_{'x' * 150}" for n in range(5_000)]
 WIDE = 12
 
@@ -32,7 +32,7 @@ async def wide(make_database: Callable[[], Any], make_registry: Callable[..., An
     project = await make_project(made)
     for _ in range(WIDE):
         given = {"projectId": project, "modelId": "model_wide", "createModel": True, "features": FEATURES}
-        await made.ask(CREATE, input=given)
+        await made.ask(CREATE_VERSION, input=given)
     return made
 
 

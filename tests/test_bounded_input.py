@@ -9,8 +9,8 @@ import pytest
 
 from server.http.query_limits import check_variables
 from tests.conftest import Registry
-from tests.test_http import READ, asked, call, cost_of, first_time
-from tests.test_versions import CREATE
+from tests.support.asgi import READ, asked, call, cost_of, first_time
+from tests.support.documents import CREATE_VERSION
 
 __all__ = ["first_time"]
 MARKS = "\u0301\u0316"  # in the wrong order
@@ -93,7 +93,7 @@ async def test_what_is_looked_for_is_brought_to_the_form_of_what_is_kept(registr
         "parameters": {"algorithm": " fore\u0302t "},
     }
     await registry.ask('mutation { createProject(input: {id: "proj_form", name: "Form"}) { project { id } } }')
-    made = await registry.ask(CREATE, input=new)
+    made = await registry.ask(CREATE_VERSION, input=new)
     assert made["createVersion"]["version"]
     search = "query($f: VersionFilter) { searchVersions(filter: $f) { totalCount } }"
     for asked_for in (
@@ -115,7 +115,7 @@ async def test_an_algorithm_that_no_index_could_hold_is_refused(registry: Regist
     await registry.ask('mutation { createProject(input: {id: "proj_alg", name: "Algorithms"}) { project { id } } }')
     name = "".join(chr(0x4E00 + place * 7919 % 20_000) for place in range(5_000))
     new = {"projectId": "proj_alg", "modelId": "model_alg", "createModel": True, "parameters": {"algorithm": name}}
-    refusal = await registry.refusal(CREATE, input=new)
+    refusal = await registry.refusal(CREATE_VERSION, input=new)
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.parameters.algorithm")
     assert await registry.ask('{ model(id: "model_alg") { id } }') == {"model": None}
 

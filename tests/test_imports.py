@@ -39,3 +39,17 @@ def test_a_package_that_only_comes_with_another_is_not_declared() -> None:
 def test_every_declared_package_is_pinned() -> None:
     pinned = {normal(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
     assert not set(map(normal, DECLARED)) - pinned
+
+
+IN_TESTS = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+
+
+def test_nothing_is_imported_from_a_module_of_tests() -> None:
+    # What several of them need stands in tests/support.
+    borrowed = {
+        (str(file.relative_to(ROOT)), name)
+        for file in IN_TESTS
+        for name in imports(file)
+        if name.split(".")[0] == "tests" and name.split(".")[-1].startswith("test_")
+    }
+    assert not borrowed

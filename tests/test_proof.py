@@ -26,8 +26,8 @@ from server.audit.signing import KeyUnusable, key_id, public_key, signing_key
 from server.ops.demo import PROJECT
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, make_key, run_sql
+from tests.support.kept_logs import BEHIND, NO_VERDICT, SOUND, TAMPERED, Kept, copied, empty, kept, sample
 from tests.support.live import LINEAL, lineal
-from tests.test_audit import BEHIND, NO_VERDICT, SOUND, TAMPERED, Kept, copied, empty, kept, sample
 
 __all__ = ["empty", "kept", "sample"]  # fixtures
 

@@ -6,9 +6,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Registry
+from tests.support.documents import CREATE_MODEL, CREATE_VERSION
 
-VERSION = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"
-MODEL = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }"
 UPDATE = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
 MEMBER = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
 DEPLOY = "mutation($input: CreateDeploymentInput!) { createDeployment(input: $input) { deployment { id } } }"
@@ -19,8 +18,8 @@ COMPARE = "query($id: ID!, $of: [SemVer!]!) { compareVersions(modelId: $id, vers
 async def model(registry: Registry, project: str) -> str:
     """A model with the version 1.0.0."""
     id_ = f"model_{project[5:]}"
-    await registry.ask(MODEL, input={"projectId": project, "id": id_, "name": "Churn"})
-    await registry.ask(VERSION, input={"projectId": project, "modelId": id_, "version": "1.0.0"})
+    await registry.ask(CREATE_MODEL, input={"projectId": project, "id": id_, "name": "Churn"})
+    await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": id_, "version": "1.0.0"})
     return id_
 
 
@@ -42,7 +41,7 @@ async def test_the_id_of_a_reference_stands_alone(
     registry: Registry, project: str, model: str, names: dict[str, str], noun: str
 ) -> None:
     ((name, id_),) = names.items()
-    refusal = await not_found(registry, VERSION, input={"projectId": project, "modelId": model, **names})
+    refusal = await not_found(registry, CREATE_VERSION, input={"projectId": project, "modelId": model, **names})
     sentence = f"There is no {noun} {id_} in this project."
     assert refusal == {"field": f"input.{name}", "id": id_, "projectId": project, "message": sentence}
 
@@ -51,7 +50,7 @@ async def test_the_number_of_a_version_stands_alone(registry: Registry, project:
     version = {"projectId": project, "modelId": model, "version": "2.0.0"}
     sentence = f"There is no version 9.9.9 of {model}."
     expected = {"id": "9.9.9", "modelId": model, "message": sentence}
-    parent = await not_found(registry, VERSION, input=version | {"parentVersion": "9.9.9"})
+    parent = await not_found(registry, CREATE_VERSION, input=version | {"parentVersion": "9.9.9"})
     assert parent == expected | {"field": "input.parentVersion"}
     updated = await not_found(registry, UPDATE, input={"modelId": model, "version": "9.9.9", "description": "Old."})
     assert updated == expected | {"field": "input.version"}
@@ -68,7 +67,7 @@ async def test_the_model_of_another_project_stands_alone(registry: Registry, pro
         "createProject"
     ]
     id_ = other["project"]["id"]
-    refusal = await not_found(registry, VERSION, input={"projectId": id_, "modelId": model, "version": "2.0.0"})
+    refusal = await not_found(registry, CREATE_VERSION, input={"projectId": id_, "modelId": model, "version": "2.0.0"})
     sentence = f"There is no model {model} in project {id_}."
     assert refusal == {"field": "input.modelId", "id": model, "projectId": id_, "message": sentence}
 

@@ -9,20 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from storage.audit import canonical
 from tests.conftest import POLICY, Cluster, Registry, connect, make_project
-
-APPEND = "SELECT audit_append($1, ARRAY[$2])"
-
-
-def event(
-    action: str, subject: str, project: str | None = None, after: Any = None, before: Any = None, **more: Any
-) -> str:
-    """An event as whoever holds the app's role can forge one, in somebody's name."""
-    told: dict[str, Any] = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com"}
-    told |= {"subjectId": subject, "projectId": project, "notes": None, "requestId": "r"}
-    told["details"] = {"before": before, "after": after}
-    return canonical(told | more)
+from tests.support.forged import APPEND, event
 
 
 @pytest_asyncio.fixture
