@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from statistics import median
 from typing import Any
 
@@ -22,6 +23,10 @@ from benchmarks.written import create_version
 
 MOST_OF_FLOOR = 6.0
 WARM_UP = 1.0  # seconds
+# How many versions each client registers in the warm-up at least, so that there are whole histories to compare.
+COMPARED = 3
+# What the log holds of a version: its registration, two steps, an approval, and the step that archives it.
+EVENTS_PER_VERSION = 5
 
 CREATE = """mutation Create($input: CreateVersionInput!) {
   createVersion(input: $input) { version { id version stage } warnings }
@@ -53,12 +58,13 @@ class Client:
     input: dict[str, Any]
     connection: Connection = field(init=False)
 
-    async def write(self, until: float, written: Written) -> None:
+    async def write(self, until: float, written: Written, fewest: int = 1) -> None:
         # Opened for each turn: servers close what is idle for long.
         self.connection = await connect(self.server.port)
         try:
-            while time.perf_counter() < until:
+            while fewest > 0 or time.perf_counter() < until:
                 await self.cycle(written)
+                fewest -= 1
         finally:
             self.connection.transport.close()
 
@@ -85,7 +91,7 @@ async def measure_writes(place: Place, effort: Effort) -> bool:
     async with copied(place) as copy, _servers(copy, effort.pool_size) as servers:
         teams = [await _clients(copy, server, effort.connections) for server in servers]
         for team in teams:
-            await _turn(team, WARM_UP)
+            await _turn(team, WARM_UP, COMPARED)
         await compare(copy, [team[0] for team in teams])
         alone = await _rounds([team[:1] for team in teams], effort)
         together = await _rounds(teams, effort)
@@ -138,9 +144,9 @@ async def _client(database: asyncpg.Connection, server: Server, i: int) -> Clien
     return Client(server, model_id, given)
 
 
-async def _turn(team: Sequence[Client], seconds: float) -> Written:
+async def _turn(team: Sequence[Client], seconds: float, fewest: int = 1) -> Written:
     written, begin = Written(), time.perf_counter()
-    await asyncio.gather(*(client.write(begin + seconds, written) for client in team))
+    await asyncio.gather(*(client.write(begin + seconds, written, fewest) for client in team))
     written.elapsed = time.perf_counter() - begin
     return written
 
@@ -155,6 +161,8 @@ async def _rounds(teams: Sequence[Sequence[Client]], effort: Effort) -> Turns:
             turns[team[0].server.name].append(await _turn(team, effort.seconds))
     return turns
 
+
+Row = tuple[Any, ...]
 
 # A model's rows without what must differ: ids and times.
 ROWS = """
@@ -176,8 +184,8 @@ UNION ALL
 SELECT 'approval', to_jsonb(a) - '{id,version_id,at,meaning}'::text[], NULL, v.number
 FROM versions v JOIN approvals a ON a.version_id = v.id WHERE v.model_id = $1
 UNION ALL
-SELECT 'event', entry::jsonb - '{id,requestId,subjectId}'::text[] #- '{details,after,model_id}'
-    #- '{details,after,parent_id}' #- '{details,after,id}' #- '{details,after,meaning}' #- '{step,id}'
+SELECT 'event', entry::jsonb - '{id,requestId,subjectId}'::text[] #- '{details,after,modelId}'
+    #- '{details,after,parentId}' #- '{details,after,id}' #- '{details,after,meaning}' #- '{step,id}'
     #- '{step,versionId}' #- '{approval,id}' #- '{approval,meaning}', NULL, ARRAY[seq::int]
 FROM audit_events WHERE chain = $1
 ORDER BY 1, 4, 2
@@ -187,24 +195,29 @@ ORDER BY 1, 4, 2
 async def compare(place: Place, twins: Sequence[Client]) -> None:
     """Refuse to measure writers that do not write the same rows."""
     database = await asyncpg.connect(place.app_url)
-    rows = [await database.fetch(ROWS, twin.model_id) for twin in twins]
+    one, other = [list(map(tuple, await database.fetch(ROWS, twin.model_id))) for twin in twins]
     await database.close()
-    shortest = min(_versions(of_twin) for of_twin in rows)
-    for one, other in zip(*(_cut(of_twin, shortest) for of_twin in rows), strict=True):
-        if one != other:
-            raise click.ClickException(f"The rows are not the same.\n{one}\n{other}")
+    if difference := first_difference(one, other):
+        raise click.ClickException("The rows are not the same.\n{}\n{}".format(*difference))
 
 
-def _versions(rows: Sequence[asyncpg.Record]) -> int:
+def first_difference(ours: Sequence[Row], others: Sequence[Row]) -> tuple[Row | None, Row | None] | None:
+    """The first rows that differ, as far as both have got: a slow turn leaves one of them far behind."""
+    shortest = min(_versions(ours), _versions(others))
+    pairs = zip_longest(_cut(ours, shortest), _cut(others, shortest))
+    return next(((one, other) for one, other in pairs if one != other), None)
+
+
+def _versions(rows: Sequence[Row]) -> int:
     return sum(row[0] == "version" for row in rows)
 
 
-def _cut(rows: Sequence[asyncpg.Record], versions: int) -> list[tuple[Any, ...]]:
-    """The rows of the first versions only, but for the last one, whose history is not over."""
-    numbers = sorted(row[3] for row in rows if row[0] == "version")[: versions - 1]
-    # Each version has five events: its registration, two steps, an approval, and its successor's promotion.
-    events = [row for row in rows if row[0] == "event"][: 5 * (versions - 3)]
-    return [tuple(row) for row in rows if row[3] in numbers] + [tuple(row) for row in events]
+def _cut(rows: Sequence[Row], versions: int) -> list[Row]:
+    """The rows of the first versions only, without the last one, whose history is not over."""
+    numbers = sorted(row[3] for row in rows if row[0] == "version")[: max(0, versions - 1)]
+    # The first version was made without events, and the last two have not had all of theirs.
+    events = [row for row in rows if row[0] == "event"][: EVENTS_PER_VERSION * max(0, versions - 3)]
+    return [row for row in rows if row[0] != "event" and row[3] in numbers] + events
 
 
 HEADER = f"{'':12}{'':15}{'server':10}{'p50 ms':>9}{'p99 ms':>9}{'of floor':>10}{'writes/s':>10}"

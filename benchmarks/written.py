@@ -42,9 +42,24 @@ SELECT convert_to(json_build_object('data', json_build_object('createVersion', j
 
 # $1 the model's id, $2 the number.
 FOUND = """
-SELECT v.id, v.stage, v.stage_position, v.dataset_version_id, p.id AS production_id FROM versions v
+SELECT v.id, v.stage, v.stage_position, p.id AS production_id FROM versions v
 LEFT JOIN versions p ON p.model_id = v.model_id AND p.stage = 'PRODUCTION'
 WHERE v.model_id = $1 AND v.number = $2::int[]"""
+
+# $1 the version's id, $2 the reviewer: what an approval is bound to, and whether nobody else could have given it.
+REVIEWED = """
+SELECT json_build_object(
+    'description', v.description,
+    'experiment', (SELECT json_build_object('id', x.id, 'status', x.status, 'notes', x.notes,
+        'trainingDurationSecs', x.training_duration_secs) FROM experiments x WHERE x.id = v.experiment_id),
+    'tags', (SELECT json_agg(t.tag ORDER BY t.tag) FROM tags t WHERE t.version_id = v.id),
+    'cardRevision', 0,
+    'data', json_build_object(d.id, d.status),
+    'dataSince', json_build_object(d.id, to_char(d.status_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+)::text AS reviewed,
+NOT EXISTS (SELECT FROM members m JOIN principals p ON p.id = m.principal_id WHERE m.project_id = v.project_id
+    AND m.role IN ('REVIEWER', 'ADMIN') AND p.kind = 'USER' AND p.email <> $2) AS alone
+FROM versions v JOIN dataset_versions d ON d.id = v.dataset_version_id WHERE v.id = $1"""
 
 TRANSITIONED = """
 SELECT convert_to(json_build_object('data', json_build_object('transitionStage', json_build_object(
@@ -91,18 +106,18 @@ async def create_version(connection: Connection, given: Given) -> bytes:
         *(list(metrics), list(metrics.values()), given["tags"]),
     )
     after = {
-        "model_id": model_id,
+        "modelId": model_id,
         "description": given["description"],
-        "experiment_id": given["experimentId"],
-        "dataset_version_id": given["datasetVersionId"],
+        "experimentId": given["experimentId"],
+        "datasetVersionId": given["datasetVersionId"],
         "metrics": metrics,
         "parameters": parameters,
         "features": given["features"],
         "target": given["target"],
         "tags": given["tags"],
         "version": ".".join(map(str, number)),
-        "parent_version": None,
-        "parent_id": parent_id,
+        "parentVersion": None,
+        "parentId": parent_id,
         "stage": "DEVELOPMENT",
     }
     first = step(version_id, None, "DEVELOPMENT", False)
@@ -120,7 +135,9 @@ async def transition_stage(connection: Connection, given: Given) -> bytes:
     archived_id, events, by = None, [], None
     if target == "PRODUCTION":
         by = ACTOR
-        events.append(approved(project_id, found, target, given["notes"]))
+        basis = await connection.fetchrow(REVIEWED, found["id"], ACTOR)
+        assert basis is not None
+        events.append(approved(project_id, found, basis, target, given["notes"]))
         if archived_id := found["production_id"]:
             events.append(moved(project_id, archived_id, "PRODUCTION", "ARCHIVED", "Replaced in production.", True))
     events.append(moved(project_id, found["id"], found["stage"], target, given["notes"], False, by))
@@ -137,7 +154,7 @@ def moved(
     return event(project_id, id_, "version.transitioned", told, came, notes=notes, step=kept)
 
 
-def approved(project_id: str, found: Mapping[str, Any], target: str, notes: str) -> str:
+def approved(project_id: str, found: Mapping[str, Any], basis: Mapping[str, Any], target: str, notes: str) -> str:
     approval = {
         "id": new_id("apr"),
         "requestId": None,
@@ -147,8 +164,9 @@ def approved(project_id: str, found: Mapping[str, Any], target: str, notes: str)
         "reviewerId": PRINCIPAL,
         "attestedBy": None,
         "decision": "APPROVE",
+        "alone": basis["alone"],
         "meaning": f"{ACTOR} approves that it goes to {target}.",
-        "reviewed": {"cardRevision": 0, "data": {found["dataset_version_id"]: "ACTIVE"}},
+        "reviewed": orjson.loads(basis["reviewed"]),
     }
     return event(project_id, found["id"], "version.approved", None, approval, notes=notes, approval=approval)
 

@@ -71,5 +71,5 @@ async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequen
     known = await dataset_ids(tx.session, project_id, ids)
     for id_ in ids:
         if id_ not in known:
-            raise NotFound("data set version", f"{id_} in this project", field)
+            raise NotFound("data set version", id_, field, "in this project", projectId=project_id)
     return known

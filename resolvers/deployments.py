@@ -78,11 +78,11 @@ async def _deployable(
     model_id, number = named["model_id"], named["version"]
     model = await tx.lock_model(model_id, "input.registryVersion.modelId")
     if model.project_id != project_id:
-        raise NotFound("model", f"{model_id} in {project_id}", "input.registryVersion.modelId")
+        raise NotFound("model", model_id, "input.registryVersion.modelId", f"in {project_id}", projectId=project_id)
     policy = await policies.lock_policy(tx.session, project_id, share=True)
     version = await rollouts.deployable(tx.session, model_id, number)
     if version is None:
-        raise NotFound("version", f"{number} of {model_id}", "input.registryVersion.version")
+        raise NotFound("version", str(number), "input.registryVersion.version", f"of {model_id}", modelId=model_id)
     stage = canary.stage_gate(number, Stage(version.stage), environment, strategy)
     gates = [stage, data_gate(version.invalid_data, policy.block_invalid_data)]
     if failed := [gate for gate in gates if not gate.passed]:

@@ -31,8 +31,8 @@ class NotFound(Refusal):
 
     code = "NOT_FOUND"
 
-    def __init__(self, noun: str, name: str, field: str):
-        super().__init__(f"There is no {noun} {name}.", field=field, id=name)
+    def __init__(self, noun: str, id_: str, field: str, where: str = "", **facts: Any):
+        super().__init__(f"There is no {noun} {id_}{where and f' {where}'}.", field=field, id=id_, **facts)
 
 
 class AlreadyExists(Refusal):

@@ -18,6 +18,7 @@ from resolvers.reads.types import DEFINITION, BoundType, Types
 from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
 from resolvers.rules.access import Need
+from resolvers.rules.cleaning import check_count
 from resolvers.rules.limits import LIMIT
 from resolvers.settings import MutationSettings
 from resolvers.transaction import Transaction
@@ -128,8 +129,7 @@ def _clean(field: Any, value: Any, path: str) -> Any:
     if get_object_definition(of) is None:
         return value
     if isinstance(value, list):
-        if len(value) > MAX_OBJECTS:
-            raise BadUserInput(path, f"has {len(value)} entries; at most {MAX_OBJECTS} are allowed.")
+        check_count(path, value, MAX_OBJECTS)
         return [clean_input(of, item, f"{path}[{place}]") for place, item in enumerate(value)]
     return clean_input(of, value, path)
 

@@ -43,7 +43,7 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
     principal = await principals.principal(tx.session, email)
     before = principal and await principals.member_role(tx.session, project_id, principal.id)
     if not principal or not before:
-        raise NotFound("member", f"{email} of {project_id}", "input.email")
+        raise NotFound("member", email, "input.email", f"of {project_id}", projectId=project_id)
     those = (Member.project_id == project_id, Member.principal_id == principal.id)
     await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
     if at_least(before, Role.REVIEWER):

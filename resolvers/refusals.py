@@ -86,7 +86,9 @@ def _of_our_own(cause: Any) -> Refusal | None:
     """What the registry's own functions in the database refuse."""
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate == NOT_FOUND:
-        return NotFound(cause.args[0], cause.detail, cause.hint)
+        name, _, model_id = cause.detail.partition(" of ")
+        within = {"where": f"of {model_id}", "modelId": model_id} if model_id else {}
+        return NotFound(cause.args[0], name, cause.hint, **within)
     return AnswerTooLarge(int(cause.args[0])) if sqlstate == TOO_LARGE else None
 
 

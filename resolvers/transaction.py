@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from resolvers.callers import Caller
 from resolvers.errors import Forbidden, NotFound
 from resolvers.rules.access import Need, at_least
+from resolvers.rules.details import spelled
 from resolvers.settings import MutationSettings
 from storage import approvals, audit, datasets, experiments, models, policies, rollouts, webhooks
 from storage.approvals import LockedRequest
@@ -204,7 +205,7 @@ class Transaction:
             "projectId": project_id,
             "subjectId": subject_id,
             "notes": notes,
-            "details": {"before": before, "after": after},
+            "details": {"before": spelled(before), "after": spelled(after)},
             "requestId": self.caller.request_id,
         }
         if step is not None:

@@ -286,7 +286,9 @@ async def _former(tx: Transaction, model_id: str, number: Number | None) -> Form
         if named and named == serving:
             raise Conflict(f"{number} is already in production.", current=str(number))
         if not named:
-            raise NotFound("version that was in production", f"{number} of {model_id}", "input.toVersion")
+            raise NotFound(
+                "version that was in production", str(number), "input.toVersion", f"of {model_id}", modelId=model_id
+            )
         return named[0]
     former = [version for version in candidates if version not in serving]
     if not former:

@@ -73,7 +73,8 @@ class Registered:
 async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: str = "input") -> Registered:
     """Load, decide, keep and record one version of a model that this transaction has locked."""
     if new["project_id"] != model.project_id:
-        raise NotFound("model", f"{model.id} in project {new['project_id']}", f"{path}.modelId")
+        project_id = new["project_id"]
+        raise NotFound("model", model.id, f"{path}.modelId", f"in project {project_id}", projectId=project_id)
     facts, uses = await _facts(tx, new, path)
     parent = await _parent(tx, model.id, new, path)
 
@@ -102,7 +103,7 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[TrainingF
     if experiment_id := new.get("experiment_id"):
         experiment = await experiments.training_source(tx.session, new["project_id"], experiment_id)
         if experiment is None:
-            raise NotFound("experiment", f"{experiment_id} in this project", f"{path}.experimentId")
+            raise NotFound("experiment", experiment_id, f"{path}.experimentId", **_in_project(new))
         algorithm = algorithm or experiment.algorithm
         trained_on = trained_on or experiment.dataset_version_id
     uses = _uses(new, trained_on)
@@ -122,6 +123,10 @@ async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[TrainingF
         artifact_digest=artifact.get("digest"),
     )
     return facts, uses
+
+
+def _in_project(new: NewVersion) -> dict[str, str]:
+    return {"where": "in this project", "projectId": new["project_id"]}
 
 
 def _algorithm(stated: Any, field: str) -> str | None:
@@ -144,7 +149,7 @@ async def _parent(tx: Transaction, model_id: str, new: NewVersion, path: str) ->
             raise BadUserInput(f"{path}.parentId", "cannot be combined with parentVersion; use one of them.")
         row = await versions.parent_by_id(tx.session, new["project_id"], parent_id)
         if row is None:
-            raise NotFound("version", f"{parent_id} in this project", f"{path}.parentId")
+            raise NotFound("version", parent_id, f"{path}.parentId", **_in_project(new))
     elif "parent_version" not in new:
         row = await versions.highest_below(tx.session, model_id, new.get("version"))
     elif (stated := new["parent_version"]) is None:
@@ -152,7 +157,7 @@ async def _parent(tx: Transaction, model_id: str, new: NewVersion, path: str) ->
     else:
         row = await versions.parent_by_number(tx.session, model_id, stated)
         if row is None:
-            raise NotFound("version", f"{stated} of {model_id}", f"{path}.parentVersion")
+            raise NotFound("version", str(stated), f"{path}.parentVersion", f"of {model_id}", modelId=model_id)
     if row is None:
         return None
     return Parent(row.id, Number(*row.number), row.model_id == model_id, TrainingFacts(**row.facts))

@@ -42,7 +42,7 @@ async def locked_version(tx: Transaction, model_id: str, number: Number) -> Lock
     await tx.lock_model(model_id)
     version = await versions.locked_version(tx.session, model_id, number)
     if version is None:
-        raise NotFound("version", f"{number} of {model_id}", "input.version")
+        raise NotFound("version", str(number), "input.version", f"of {model_id}", modelId=model_id)
     return version
 
 

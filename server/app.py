@@ -35,6 +35,7 @@ from server.identity.keyring import Keyring
 from server.identity.oidc import Tokens
 from server.logs import configure_logs
 from server.ops.background import housekeeping
+from server.ops.environment import SettingsInvalid, read_settings
 from server.ops.processes import die_with_parent
 from server.settings import Settings, mutation_settings_of
 from storage.engine import Database
@@ -47,7 +48,10 @@ def application() -> ASGIApp:
     die_with_parent()
     # How long the event loop waits for a thread that computes: Python's own 5 ms is longer than a usual request takes.
     sys.setswitchinterval(SWITCH_SECONDS)
-    settings = Settings()
+    try:
+        settings = read_settings()
+    except SettingsInvalid as invalid:
+        raise SystemExit(str(invalid)) from None
     configure_logs(settings.log_level, settings.log_format)
     return make_app(settings, keeps_house=True)
 

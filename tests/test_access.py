@@ -15,9 +15,9 @@ from schema import schema
 from schema.access import access_table
 from schema.fields import column
 from tests.conftest import Cluster, Registry, connect
+from tests.support.asgi import app_of
 from tests.support.filled import INPUTS, mutation_of
 from tests.support.needs import MUTATIONS, TYPES
-from tests.test_http import app_of
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = schema._schema

@@ -10,8 +10,8 @@ from resolvers.errors import RateLimited, Unavailable
 from server.http.admission import Places, Turns
 from server.http.operations import POINTS_PER_SECOND
 from tests.conftest import Cluster, Registry, make_key, make_project
-from tests.test_gate import READ, SLOW
-from tests.test_http import app_of, asked, call, locked_projects
+from tests.support.asgi import app_of, asked, call, locked_projects
+from tests.support.slow import READ, SLOW
 
 
 def test_one_principal_takes_its_own_share_and_no_more() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query, strip_ignored_characters
 
+from resolvers.reads.compilation import Compilation
 from resolvers.reads.finishing import Finishing, Repeat
 from resolvers.renderings import comparison_markdown
 from schema import schema
@@ -17,9 +18,9 @@ from server.http import introspection
 from server.http.documents import Documents, Prepared
 from server.http.introspection import POINTS_PER_FIELD, is_usual
 from tests.conftest import Cluster, Registry, make_project
-from tests.test_http import app_of, times
+from tests.support.asgi import app_of, times
+from tests.support.documents import CREATE_VERSION
 
-CREATE = """mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"""
 FEATURES = [f"feature_{n}_{'x' * 150}" for n in range(5_000)]
 WIDE = 12
 
@@ -31,7 +32,7 @@ async def wide(make_database: Callable[[], Any], make_registry: Callable[..., An
     project = await make_project(made)
     for _ in range(WIDE):
         given = {"projectId": project, "modelId": "model_wide", "createModel": True, "features": FEATURES}
-        await made.ask(CREATE, input=given)
+        await made.ask(CREATE_VERSION, input=given)
     return made
 
 
@@ -285,6 +286,26 @@ async def test_a_kept_answer_is_for_its_operation_and_without_variables_alone(re
     for _ in range(2):
         assert (await registry.ask(by_variable))["__type"] == {"name": "Model"}
         assert (await registry.ask(by_variable, of="Project"))["__type"] == {"name": "Project"}
+
+
+async def test_data_beside_introspection_is_planned_once_and_tells_its_cost(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+    compiled = Compilation.root
+
+    def root(self: Compilation) -> Any:
+        planned.append(self)
+        return compiled(self)
+
+    monkeypatch.setattr(Compilation, "root", root)
+    query = '{ a: projects(first: 1) { totalCount } b: __type(name: "Model") { name } c: __typename }'
+    for _ in range(2):
+        answer = (await registry.send(query)).json()
+        assert list(answer["data"]) == ["a", "b", "c"]
+        assert answer["data"]["b"] == {"name": "Model"}
+        assert answer["extensions"]["cost"]["requested"] == 1 + 2 * POINTS_PER_FIELD
+    assert len(planned) == 1
 
 
 async def test_other_introspection_costs_what_it_takes(

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from storage.vocabulary import PrincipalKind, Role
 from tests.conftest import CONFIRM, PENDING, POLICY, Cluster, Registry, make_key, run_sql
+from tests.support.documents import CREATE_VERSION
 
 ADMIN, MARIA, JAMES, CAROL = "ana@example.com", "maria.chen@company.com", "james.wu@company.com", "carol@company.com"
 PIPELINE, ROBOT, ATTESTER = "pipeline@company.com", "robot@company.com", "release@company.com"
@@ -24,7 +25,6 @@ ROLES = {
 SERVICES = {PIPELINE, ROBOT, ATTESTER}
 PROJECT = "proj_reviews"
 
-CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id version } } }"
 MOVE = """mutation($input: TransitionStageInput!) { transitionStage(input: $input) {
     version { stage } transition { actor approvedBy approvals { reviewer decision attestedBy meaning notes valid } }
     archived { version } } }"""
@@ -65,7 +65,7 @@ class Team:
         """A version of a model of its own, 1.0.0."""
         model = f"model_m{next(self.numbers)}"
         new = {"projectId": PROJECT, "modelId": model, "createModel": True, "version": "1.0.0"}
-        await self.keys[by].ask(CREATE, input=new | facts)
+        await self.keys[by].ask(CREATE_VERSION, input=new | facts)
         return {"modelId": model, "version": "1.0.0"}
 
     async def at_the_door_of(self, target: str, by: str = PIPELINE, **facts: Any) -> dict[str, Any]:
@@ -459,7 +459,7 @@ async def test_what_is_worse_than_what_serves_is_stopped_beyond_the_tolerance(te
     await team.keys[MARIA].ask(MOVE, input=first)
     worse = {"auc": 0.9, "log_loss": 0.34, "mystery": 0.1}
     new = {"projectId": PROJECT, "modelId": first["modelId"], "bump": "MINOR", "metrics": worse}
-    await team.keys[PIPELINE].ask(CREATE, input=new)
+    await team.keys[PIPELINE].ask(CREATE_VERSION, input=new)
     second = {"modelId": first["modelId"], "version": "1.1.0"}
     await team.keys[PIPELINE].ask(MOVE, input=second | {"targetStage": "STAGING"})
     assert await failed(team, second | {"targetStage": "PRODUCTION"}) == ["incumbent"]
@@ -473,9 +473,9 @@ async def test_what_is_worse_than_what_serves_is_stopped_beyond_the_tolerance(te
 async def test_an_enforced_bump_is_refused_at_registering_and_stops_what_was_registered_before(team: Team) -> None:
     version = await team.registered(parameters={"algorithm": "xgboost"})
     small = {"projectId": PROJECT, "modelId": version["modelId"], "bump": "PATCH", "parameters": {"algorithm": "mlp"}}
-    await team.keys[PIPELINE].ask(CREATE, input=small)
+    await team.keys[PIPELINE].ask(CREATE_VERSION, input=small)
     await team.policy(semver="ENFORCE")
-    refusal = await team.keys[PIPELINE].refusal(CREATE, input=small | {"parentVersion": "1.0.0"})
+    refusal = await team.keys[PIPELINE].refusal(CREATE_VERSION, input=small | {"parentVersion": "1.0.0"})
     assert (refusal["code"], refusal["required"], refusal["declared"]) == ("VERSION_MISMATCH", "MAJOR", "PATCH")
     second = {"modelId": version["modelId"], "version": "1.0.1"}
     await team.keys[PIPELINE].ask(MOVE, input=second | {"targetStage": "STAGING"})
@@ -518,7 +518,7 @@ async def two_in_production(team: Team) -> str:
     first = await team.at_the_door_of("PRODUCTION")
     await team.keys[MARIA].ask(MOVE, input=first)
     model = str(first["modelId"])
-    await team.keys[PIPELINE].ask(CREATE, input={"projectId": PROJECT, "modelId": model, "bump": "MINOR"})
+    await team.keys[PIPELINE].ask(CREATE_VERSION, input={"projectId": PROJECT, "modelId": model, "bump": "MINOR"})
     second = {"modelId": model, "version": "1.1.0"}
     await team.keys[PIPELINE].ask(MOVE, input=second | {"targetStage": "STAGING"})
     await team.keys[MARIA].ask(MOVE, input=second | {"targetStage": "PRODUCTION"})
@@ -542,7 +542,7 @@ async def test_production_goes_back_through_its_legal_stages(team: Team) -> None
 
 async def test_a_rollback_needs_somewhere_to_go(team: Team) -> None:
     model = await two_in_production(team)
-    await team.keys[PIPELINE].ask(CREATE, input={"projectId": PROJECT, "modelId": model, "bump": "MINOR"})
+    await team.keys[PIPELINE].ask(CREATE_VERSION, input={"projectId": PROJECT, "modelId": model, "bump": "MINOR"})
     for version, code in (("1.2.0", "NOT_FOUND"), ("1.1.0", "CONFLICT"), ("9.9.9", "NOT_FOUND")):
         refusal = await team.keys[MARIA].refusal(BACK, input={"modelId": model, "notes": "x", "toVersion": version})
         assert refusal["code"] == code

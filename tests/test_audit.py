@@ -9,48 +9,38 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import rfc8785
-from click.testing import CliRunner
 
 from server.audit import checkpointing
 from server.audit.checkpointing import AuditContradiction, Checkpoints
 from server.audit.checkpoints import Checkpoint, CheckpointsBroken, Trust, read_checkpoints
 from server.audit.signing import KeyUnusable, public_key, signing_key
 from server.audit.verify import database_outcome
-from server.ops import cli
-from server.ops import options as settings_options
 from server.ops.demo import CHURN, DEMAND, PROJECT, fill
 from server.settings import Settings
 from storage import chains
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
+from tests.support.documents import creating_version
+from tests.support.kept_logs import (
+    BEHIND,
+    NO_VERDICT,
+    SOUND,
+    TAMPERED,
+    UNGUARDED,
+    Kept,
+    copied,
+)
+from tests.support.kept_logs import empty as empty  # noqa: PLC0414 - a fixture
+from tests.support.kept_logs import kept as kept  # noqa: PLC0414 - a fixture
+from tests.support.kept_logs import sample as sample  # noqa: PLC0414 - a fixture
 from tests.support.live import LINEAL
-
-SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
-
-
-async def append(url: str, chain: str, *entries: dict[str, Any]) -> None:
-    """The only way that these tests add events."""
-    connection = await connect(url)
-    try:
-        for entry in entries:
-            await connection.execute("SELECT audit_append($1, $2)", chain, [rfc8785.dumps(entry).decode()])
-    finally:
-        await connection.close()
-
-
-def entry(action: str = "version.tagged", subject: str = "ver_1", **more: Any) -> dict[str, Any]:
-    told = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com", "subjectId": subject}
-    return told | {"projectId": PROJECT, "notes": None, "details": {}, "requestId": "test"} | more
-
 
 # Makes all hashes of a chain fit again, and its head.
 REWRITE = """
@@ -71,112 +61,6 @@ END $do$
 """
 ANOTHER_APPROVER = f"UPDATE audit_events SET entry = replace(entry, 'james', 'marta') WHERE chain = '{CHURN}'"
 CUT_THREE = f"DELETE FROM audit_events WHERE chain = '{PROJECT}' AND seq > (SELECT max(seq) - 3 FROM audit_events e WHERE e.chain = '{PROJECT}')"  # noqa: E501
-UNGUARDED = [
-    f"ALTER TABLE {table} DISABLE TRIGGER {trigger}"
-    for table, trigger in {
-        "audit_events": "append_only",
-        "audit_chains": "never_deleted",
-        "stage_transitions": "append_only",
-        "approvals": "append_only",
-    }.items()
-]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A filled database, the data folder beside it, and the command that users run."""
-
-    cluster: Cluster
-    data_dir: Path
-
-    def lineal(self, *arguments: str | Path) -> tuple[int, str]:
-        given = ["audit", *map(str, arguments)]
-        result = CliRunner().invoke(cli.main, given)
-        return result.exit_code, result.output
-
-    def verify(self, data_dir: Path | None = None) -> tuple[int, str]:
-        return self.lineal("verify", "--database-url", self.cluster.app_url, "--data-dir", data_dir or self.data_dir)
-
-    @property
-    def where(self) -> tuple[str | Path, ...]:
-        return "--database-url", self.cluster.app_url, "--data-dir", self.data_dir
-
-    def chains_alone(self) -> tuple[int, str]:
-        return self.lineal("verify", "--database-url", self.cluster.app_url, "--without-checkpoints")
-
-    def export(self, *options: str) -> Path:
-        file = self.data_dir / f"export-{secrets.token_hex(4)}.jsonl"
-        code, said = self.lineal("export", *self.where, "--output", file, *options)
-        assert code == 0, said
-        return file
-
-    def verify_offline(self, export: Path) -> tuple[int, str]:
-        """With nothing but the export, the checkpoints and the public key."""
-        trusted = ("--checkpoints", self.checkpoints, "--public-key", self.data_dir / "audit-public-key.pem")
-        return self.lineal("verify", "--export", export, *trusted, "--data-dir", self.data_dir / "none")
-
-    def verdicts(self) -> tuple[int, str]:
-        """From the database and from an export of it, which must come out the same."""
-        online, offline = self.verify(), self.verify_offline(self.export())
-        assert online[0] == offline[0], (online, offline)
-        return online
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.data_dir / "audit-checkpoints.jsonl"
-
-    def lines(self) -> list[bytes]:
-        return self.checkpoints.read_bytes().splitlines(keepends=True)
-
-    def checkpoint(self) -> Checkpoint | None:
-        return asyncio.run(write(self.data_dir, self.cluster.app_url))
-
-    def append(self, count: int = 1, chain: str = PROJECT) -> None:
-        asyncio.run(append(self.cluster.app_url, chain, *(entry() for _ in range(count))))
-
-    def tamper(self, *statements: str) -> None:
-        asyncio.run(
-            run_sql(self.cluster.superuser_url, "SET session_replication_role = replica", *UNGUARDED, *statements)
-        )
-
-
-async def write(data_dir: Path, url: str) -> Checkpoint | None:
-    async with short_engine(url) as engine:
-        return await Checkpoints(data_dir).write(engine.connect)
-
-
-@pytest_asyncio.fixture(scope="module")
-async def sample(make_database: Callable[[], Any]) -> Cluster:
-    made: Cluster = await make_database()
-    await fill(Settings(database_url=made.app_url))
-    return made
-
-
-@contextmanager
-def copied(cluster: Cluster, source: Cluster) -> Iterator[Cluster]:
-    name = f"lineal_{secrets.token_hex(6)}"
-    original = source.app_url.partition("?")[0].rpartition("/")[2]
-    asyncio.run(run_sql(cluster.superuser_url, f"CREATE DATABASE {name} TEMPLATE {original}"))
-    yield cluster.database(name)
-    asyncio.run(run_sql(cluster.superuser_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@pytest.fixture
-def empty(cluster: Cluster, sample: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
-    """No checkpoints yet."""
-    monkeypatch.setattr(settings_options, "configure_logs", lambda *given: None)
-    with copied(cluster, sample) as database:
-        yield Kept(database, tmp_path)
-
-
-@pytest.fixture
-def kept(empty: Kept) -> Kept:
-    """Three checkpoints, each with something new."""
-    assert empty.checkpoint()
-    for _ in range(2):
-        empty.append(2)
-        assert empty.checkpoint()
-    return empty
 
 
 # -------------------------------------------------------------------------------------------------- the audit log
@@ -197,6 +81,21 @@ def test_without_checkpoints_it_says_so(empty: Kept) -> None:
     assert code == SOUND
     assert "Checkpoints were not used (--without-checkpoints)" in said
     assert not list(empty.data_dir.iterdir())
+
+
+NAMES = """
+SELECT DISTINCT action, key FROM audit_events, jsonb_each(entry::jsonb -> 'details') AS d (side, part),
+    jsonb_object_keys(CASE WHEN jsonb_typeof(part) = 'object' THEN part ELSE '{}' END) AS key
+WHERE side IN ('before', 'after')
+"""
+
+
+async def test_events_name_what_they_changed_in_camel_case(sample: Cluster) -> None:
+    connection = await connect(sample.app_url)
+    named = [tuple(row) for row in await connection.fetch(NAMES)]
+    await connection.close()
+    assert {("version.created", "modelId"), ("project.created", "policy")} <= set(named)
+    assert not [each for each in named if "_" in each[1]]
 
 
 def test_the_command_exits_with_its_verdict(kept: Kept) -> None:
@@ -685,8 +584,7 @@ async def test_large_numbers_are_written_as_given_and_leave_the_log_sound(
     cluster = await make_database()
     registry = await make_registry(cluster)
     project = await make_project(registry)
-    asked = """mutation($input: CreateVersionInput!) { createVersion(input: $input) { version {
-        id parameters metric(name: "loss") artifact { sizeBytes } } } }"""
+    asked = creating_version('id parameters metric(name: "loss") artifact { sizeBytes }')
     facts = {"parameters": {"seed": 2**64 - 1}, "metrics": {"loss": 1e20}}
     artifact = {"uri": "s3://models/large", "sizeBytes": 2**63 - 1}
     of = {"projectId": project, "modelId": "model_large", "createModel": True, "artifact": artifact}

@@ -9,8 +9,8 @@ import pytest
 
 from server.http.query_limits import check_variables
 from tests.conftest import Registry
-from tests.test_http import READ, asked, call, cost_of, first_time
-from tests.test_versions import CREATE
+from tests.support.asgi import READ, asked, call, cost_of, first_time
+from tests.support.documents import CREATE_VERSION
 
 __all__ = ["first_time"]
 MARKS = "\u0301\u0316"  # in the wrong order
@@ -42,8 +42,8 @@ ARGUMENTS = [
 REFUSED = {
     "too long": ("x" * 6_000, " characters; at most "),
     "marks": ("a" + MARKS * 40, TOO_MANY),
-    "a NUL": ("a\0b", "holds the control character U+0000; remove it."),
-    "a control character": ("a\x1bb", "holds the control character U+001B; remove it."),
+    "a NUL": ("a\0b", "contains the control character U+0000; remove it."),
+    "a control character": ("a\x1bb", "contains the control character U+001B; remove it."),
 }
 
 
@@ -93,7 +93,7 @@ async def test_what_is_looked_for_is_brought_to_the_form_of_what_is_kept(registr
         "parameters": {"algorithm": " fore\u0302t "},
     }
     await registry.ask('mutation { createProject(input: {id: "proj_form", name: "Form"}) { project { id } } }')
-    made = await registry.ask(CREATE, input=new)
+    made = await registry.ask(CREATE_VERSION, input=new)
     assert made["createVersion"]["version"]
     search = "query($f: VersionFilter) { searchVersions(filter: $f) { totalCount } }"
     for asked_for in (
@@ -115,7 +115,7 @@ async def test_an_algorithm_that_no_index_could_hold_is_refused(registry: Regist
     await registry.ask('mutation { createProject(input: {id: "proj_alg", name: "Algorithms"}) { project { id } } }')
     name = "".join(chr(0x4E00 + place * 7919 % 20_000) for place in range(5_000))
     new = {"projectId": "proj_alg", "modelId": "model_alg", "createModel": True, "parameters": {"algorithm": name}}
-    refusal = await registry.refusal(CREATE, input=new)
+    refusal = await registry.refusal(CREATE_VERSION, input=new)
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.parameters.algorithm")
     assert await registry.ask('{ model(id: "model_alg") { id } }') == {"model": None}
 
@@ -209,7 +209,7 @@ async def test_large_json_costs_about_as_much_as_plain_json_of_that_size(
 
 @pytest.mark.parametrize("value", ["x" * 100_001, ["x" * 100_001], {"x" * 100_001: 1}, {"a": {"b": ["x" * 100_001]}}])
 async def test_the_texts_and_names_in_variables_have_a_length(registry: Registry, value: Any) -> None:
-    what = "characters in one text or name of its variables"
+    what = "variableCharacters"
     refusal = await registry.refusal("{ __typename }", a=value)
     assert (refusal["code"], refusal["what"], refusal["limit"]) == ("QUERY_TOO_COMPLEX", what, 100_000)
     check_variables({"a": json.loads(json.dumps(value).replace("x" * 100_001, "x" * 100_000))})

@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.conftest import Registry
+from tests.support.documents import CREATE_VERSION
 from tests.support.live import at_full_length
-from tests.test_versions import CREATE
 
 UPDATE = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard {
     revision completeness missing updatedBy description limitations intendedUse
@@ -19,7 +19,7 @@ UPDATE = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $in
 
 async def registered(registry: Registry, project: str) -> dict[str, Any]:
     model = f"model_{project[5:]}"
-    await registry.ask(CREATE, input={"projectId": project, "modelId": model, "createModel": True})
+    await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": model, "createModel": True})
     return {"modelId": model, "version": "1.0.0"}
 
 
@@ -106,7 +106,7 @@ async def test_bad_sections_are_refused_by_name(registry: Registry, project: str
 async def test_a_card_is_exported_for_people_and_for_other_registries(registry: Registry, project: str) -> None:
     model = f"model_{project[5:]}"
     facts = {"metrics": {"auc": 0.912}, "parameters": {"depth": 6}, "artifact": {"uri": "s3://bucket/a.onnx"}}
-    await registry.ask(CREATE, input={"projectId": project, "modelId": model, "createModel": True} | facts)
+    await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": model, "createModel": True} | facts)
     which = {"modelId": model, "version": "1.0.0"}
     written = {"limitations": "US | only.", "performanceBySegment": {"starter": {"auc": 0.5, "samples": 12}}}
     update = """mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard {

@@ -9,17 +9,9 @@ import pytest
 from resolvers.rollouts import run_due
 from storage.engine import Database
 from tests.conftest import Cluster, Registry, connect, run_sql
-from tests.test_versions import CREATE
+from tests.support.documents import CREATE_VERSION, DEPLOY, DEPLOYMENT, REPORT
 
 SERVING = "serving { deployment { name } share }"
-DEPLOYMENT = """id name status strategy environment trafficPercentage currentStage nextAdvanceAt previous { name }
-    canary { autoAdvance autoRollback failureThreshold healthRequired maxHealthAgeMinutes
-        stages { trafficPercentage durationMinutes } }
-    version { version model { id } } events { kind trafficPercentage actor reason } health { healthy metrics }"""
-DEPLOY = f"""mutation($input: CreateDeploymentInput!) {{ createDeployment(input: $input) {{
-    deployment {{ {DEPLOYMENT} }} }} }}"""
-REPORT = f"""mutation($input: ReportDeploymentHealthInput!) {{ reportDeploymentHealth(input: $input) {{
-    deployment {{ {DEPLOYMENT} }} }} }}"""
 STEP = "mutation($input: TransitionStageInput!) { transitionStage(input: $input) { version { stage } } }"
 FLAG = """mutation($input: SetDatasetVersionStatusInput!) { setDatasetVersionStatus(input: $input) {
     impact { deployments { name status } } } }"""
@@ -34,7 +26,7 @@ class Place:
 
     async def version(self, number: str, *stages: str, **facts: Any) -> str:
         new = {"projectId": self.project, "modelId": self.model, "version": number, "createModel": True} | facts
-        await self.registry.ask(CREATE, input=new)
+        await self.registry.ask(CREATE_VERSION, input=new)
         for stage in stages:
             await self.move(number, stage)
         return number

@@ -12,11 +12,11 @@ import pytest_asyncio
 from resolvers.policies import run_due_changes
 from storage.vocabulary import PrincipalKind
 from tests.conftest import CONFIRM, POLICY, Cluster, Registry, make_key, run_sql
+from tests.support.documents import CREATE_VERSION
 
 ADMIN, RITA, RAVI, CAROL = "ana@example.com", "rita@company.com", "ravi@company.com", "carol@company.com"
 ROBOT = "robot@company.com"
 
-CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"
 MOVE = """mutation($input: TransitionStageInput!) { transitionStage(input: $input) {
     version { stage } transition { approvedBy alone approvals { reviewer alone meaning } } } }"""
 ASK = "mutation($input: RequestTransitionInput!) { requestTransition(input: $input) { request { id } } }"
@@ -72,7 +72,9 @@ class Office:
     async def candidate(self, by: str = CAROL, **facts: Any) -> dict[str, Any]:
         """A version in STAGING, as the input of its promotion."""
         model = f"model_{self.project[5:]}_{next(self.numbers)}"
-        await self.by(by, CREATE, projectId=self.project, modelId=model, createModel=True, version="1.0.0", **facts)
+        await self.by(
+            by, CREATE_VERSION, projectId=self.project, modelId=model, createModel=True, version="1.0.0", **facts
+        )
         named = {"modelId": model, "version": "1.0.0"}
         await self.by(by, MOVE, **named, targetStage="STAGING")
         return named | {"targetStage": "PRODUCTION"}

@@ -25,11 +25,7 @@ ANA, RITA, RAVI, CAROL, ROBOT = (f"{name}@example.com" for name in ("ana", "rita
 STAFF = {RITA: "REVIEWER", RAVI: "REVIEWER", CAROL: "CONTRIBUTOR", ROBOT: "REVIEWER"}
 PEOPLE = (ANA, RITA, RAVI, CAROL)
 RANKS = ("VIEWER", "CONTRIBUTOR", "REVIEWER", "ADMIN")
-FIELDS = {
-    "requiredApprovals": "required_approvals",
-    "allowSelfApproval": "allow_self_approval",
-    "allowRequesterApproval": "allow_requester_approval",
-}
+FIELDS = ["requiredApprovals", "allowSelfApproval", "allowRequesterApproval"]
 POLICY = """mutation($input: UpdateProjectPolicyInput!) { updateProjectPolicy(input: $input) { project { policy {
     requiredApprovals allowSelfApproval allowRequesterApproval pendingChanges { id field } } } } }"""
 
@@ -175,7 +171,7 @@ class Replay(World):
             self.just_alone.add(after["field"])
 
     def _policy_updated(self, _: str, after: Any, event: Any) -> None:
-        changed = {name: after[column] for name, column in FIELDS.items() if column in after}
+        changed = {name: after[name] for name in FIELDS if name in after}
         self.policy |= changed
         self.loosened_alone = (self.loosened_alone - changed.keys()) | (self.just_alone & changed.keys())
         self.just_alone = set()

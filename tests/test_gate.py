@@ -12,10 +12,9 @@ import pytest_asyncio
 from schema import schema
 from storage.secrets import new_secret
 from tests.conftest import Cluster, Registry, make_key
-from tests.test_http import app_of, asked, call, locked_projects
+from tests.support.asgi import app_of, asked, call, locked_projects
+from tests.support.slow import READ, SLOW
 
-READ = "{ __typename }"
-SLOW = "{ projects(first: 1) { nodes { id } } }"
 PAGE = {"accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "authorization": None}
 ANYTHING = [
     "/graphql",

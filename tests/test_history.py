@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic.alias_generators import to_snake
 
 from resolvers.rules.cards import SECTIONS
 from tests.conftest import Cluster, Registry, connect, make_key
@@ -278,6 +279,11 @@ def state_before_everything() -> State:
     return {part: {} for part in PARTS}
 
 
+def columns(policy: Any) -> dict[str, Any]:
+    """A policy by the names of its columns, as the database has it."""
+    return {to_snake(name): value for name, value in policy.items()}
+
+
 class Replay:
     """What is so after some events, by what each says of before and after; `before` must agree with what was so."""
 
@@ -298,14 +304,14 @@ class Replay:
 
     def project_created(self, event: Any, before: Any, after: Any) -> None:
         self.state["projects"][after["id"]] = {"name": after["name"], "description": after["description"]}
-        self.state["policies"][after["id"]] = after["policy"]
+        self.state["policies"][after["id"]] = columns(after["policy"])
 
     def policy_updated(self, event: Any, before: Any, after: Any) -> None:
         assert before.keys() == after.keys()
-        self.change("policies", event["subjectId"], before, after)
+        self.change("policies", event["subjectId"], columns(before), columns(after))
 
     def policy_change_requested(self, event: Any, before: Any, after: Any) -> None:
-        field = "".join(f"_{c.lower()}" if c.isupper() else c for c in after["field"])
+        field = to_snake(after["field"])
         of = {"project": event["projectId"], "field": field, "to": after["to"], "alone": after["alone"]}
         self.state["changes"][event["subjectId"]] = of | {"status": after["status"], "by": None}
 
@@ -337,16 +343,16 @@ class Replay:
         vocabulary[tag] = {name: after[name] for name in after if name != "name"}
 
     def model_created(self, event: Any, before: Any, after: Any) -> None:
-        self.state["models"][after["id"]] = {"project": after["project_id"], "name": after["name"]}
+        self.state["models"][after["id"]] = {"project": after["projectId"], "name": after["name"]}
 
     def version_created(self, event: Any, before: Any, after: Any) -> None:
         self.state["versions"][event["subjectId"]] = {
-            "model": after["model_id"],
+            "model": after["modelId"],
             "number": after["version"],
             "stage": after["stage"],
             "description": after.get("description"),
             "author": event["actor"],
-            "parent": after["parent_id"],
+            "parent": after["parentId"],
             "tags": sorted(after["tags"]),
         }
 
@@ -403,11 +409,11 @@ class Replay:
         self.state["experiments"][event["subjectId"]] = {
             "status": after["status"],
             "notes": after["notes"],
-            "seconds": after["training_duration_secs"],
+            "seconds": after["trainingDurationSecs"],
         }
 
     def experiment_completed(self, event: Any, before: Any, after: Any) -> None:
-        named = {"status": "status", "notes": "notes", "training_duration_secs": "seconds"}
+        named = {"status": "status", "notes": "notes", "trainingDurationSecs": "seconds"}
         assert before.keys() == after.keys() - {"versions"}
         was, now = ({named[name]: value for name, value in of.items() if name in named} for of in (before, after))
         self.change("experiments", event["subjectId"], was, now)

@@ -28,9 +28,8 @@ from storage.tables import metadata
 from storage.versions import LEGAL_STEPS
 from storage.vocabulary import Stage
 from tests.conftest import Cluster
+from tests.support.sources import FLOORS, ROOT, imports, sources
 
-ROOT = Path(__file__).parent.parent
-FLOORS = ["storage", "resolvers", "schema", "server"]  # from the ground up
 PURE = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
 NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os", "pathlib", "socket"}
 # The one way of a server process to its database, and what has a connection of its own: commands, set-up, the server.
@@ -50,20 +49,6 @@ WAYS = {"connect", "create_pool", "create_async_engine", "create_engine", "make_
 INSIDE = {"pool", "engine", "_engine", "_reads", "reads", "sessions"}
 SCHEMA = schema._schema
 TYPES = Types(SCHEMA)
-
-
-def sources(folder: str) -> list[Path]:
-    return [file for file in sorted((ROOT / folder).rglob("*.py")) if "migrations" not in file.parts]
-
-
-def imports(file: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
 
 
 def of_ours() -> list[GraphQLNamedType]:

@@ -20,8 +20,8 @@ from resolvers.idempotency import FORGET
 from resolvers.settings import MutationSettings
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
-from tests.support.live import Live, at_full_length, eventually, has_ended, lineal
-from tests.test_kills import (
+from tests.support.documents import creating_version
+from tests.support.kills import (
     Kill,
     assert_chains_intact,
     kill_backend,
@@ -31,10 +31,9 @@ from tests.test_kills import (
     kill_worker,
     restarted,
 )
+from tests.support.live import Live, at_full_length, eventually, has_ended, lineal
 
-CREATE_VERSION = """
-mutation($input: CreateVersionInput!) { createVersion(input: $input) { warnings version { id version createdAt } } }
-"""
+CREATE_VERSION = creating_version("id version createdAt")
 SET_MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
 
 KEPT_HOURS = MutationSettings().keep_answer_hours

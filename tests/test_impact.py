@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Cluster
+from tests.support.compared import Compared, compare, filled
 from tests.support.generated_rows import Rows
 from tests.support.oracle import Data, Row
-from tests.test_compiler import Compared, compare, filled
 
 GENERATIONS, MODELS, VERSIONS, DATA = 8, 50, 10_000, 60
 

@@ -4,7 +4,6 @@ Always on the embedded database: the proofs kill it.
 """
 
 import asyncio
-import hashlib
 import itertools
 import os
 import random
@@ -27,6 +26,18 @@ from server.ops.processes import PortTaken, listen
 from server.settings import Settings
 from storage.data_folder import SUPERUSER, database_passwords, database_url
 from tests.conftest import POLICY
+from tests.support.documents import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
+from tests.support.kills import (
+    Kill,
+    assert_chains_intact,
+    kill,
+    kill_backend,
+    kill_postgres,
+    kill_server,
+    kill_server_and_postgres,
+    kill_worker,
+    restarted,
+)
 from tests.support.live import (
     LINEAL,
     OK,
@@ -34,8 +45,6 @@ from tests.support.live import (
     Live,
     Reply,
     at_full_length,
-    children,
-    command_of,
     eventually,
     has_ended,
     lineal,
@@ -49,14 +58,9 @@ MODELS = 3
 # What a client may be told while something is down: try again. Anything else would be a wrong answer.
 TRY_AGAIN = {"UNAVAILABLE", UNREACHABLE}
 
-CREATE_PROJECT = "mutation($input: CreateProjectInput!) { createProject(input: $input) { project { id } } }"
-CREATE_VERSION = """
-mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id version } } }
-"""
 TRANSITION = """
 mutation($input: TransitionStageInput!) { transitionStage(input: $input) { transition { id } } }
 """
-CREATE_MODEL = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }"
 ADD_TAGS = "mutation($input: TagsInput!) { addTags(input: $input) { version { id tags } } }"
 READ = """
 query($ids: [ID!]!) { nodes(ids: $ids) { id ... on ModelVersion {
@@ -235,26 +239,6 @@ async def assert_all_kept(live: Live, ledger: Ledger) -> int:
     return len(kept)
 
 
-async def assert_chains_intact(connection: asyncpg.Connection) -> None:
-    """Compute every hash of the audit log anew, from the text that was hashed.
-
-    Events and heads are read in one snapshot: the server goes on signing its checkpoints meanwhile.
-    """
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        events = await connection.fetch("SELECT * FROM audit_events ORDER BY chain, seq")
-        kept = {row["chain"]: (row["seq"], row["hash"]) for row in await connection.fetch("TABLE audit_chains")}
-    heads: dict[str, tuple[int, bytes]] = {}
-    for event in events:
-        chain = event["chain"]
-        seq, previous = heads.get(chain, (0, hashlib.sha256(chain.encode()).digest()))
-        at = f"{event['at']:%Y-%m-%dT%H:%M:%S.%fZ}"
-        text = "\n".join((chain, str(seq + 1), at, previous.hex(), event["entry"]))
-        found = hashlib.sha256(text.encode()).digest()
-        assert (event["seq"], event["previous_hash"], event["hash"]) == (seq + 1, previous, found)
-        heads[chain] = (seq + 1, found)
-    assert heads == kept
-
-
 async def assert_answered(live: Live, ledger: Ledger) -> None:
     """The API answers every acknowledged version as it was acknowledged."""
     ids = sorted(ledger.versions)
@@ -265,50 +249,6 @@ async def assert_answered(live: Live, ledger: Ledger) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ kills
-
-
-@dataclass
-class Kill:
-    """Who was killed, when, and every process of the server at that moment."""
-
-    victims: list[int]
-    processes: list[int]
-    at: float = field(default_factory=time.monotonic)
-
-
-def kill(live: Live, *victims: int) -> Kill:
-    processes = live.processes
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
-    return Kill(list(victims), processes)
-
-
-async def kill_server(live: Live) -> Kill:
-    return kill(live, live.parent)
-
-
-async def kill_postgres(live: Live) -> Kill:
-    return kill(live, *live.postmasters)
-
-
-async def kill_worker(live: Live) -> Kill:
-    return kill(live, random.choice(live.workers))
-
-
-async def kill_server_and_postgres(live: Live) -> Kill:
-    return kill(live, live.parent, *live.postmasters)
-
-
-async def kill_backend(live: Live) -> Kill:
-    """One that is about to commit if there is one: its client cannot know what became of it."""
-    ends = time.monotonic() + 2
-    while time.monotonic() < ends:
-        backends = [child for child in children(live.postmasters[0]) if "lineal_app" in command_of(child)]
-        committing = [child for child in backends if "COMMIT" in command_of(child)]
-        if committing:
-            break
-        await asyncio.sleep(0)
-    return kill(live, (committing or backends)[0])
 
 
 async def kill_postgres_and_workers_for_a_while(live: Live) -> Kill:
@@ -339,14 +279,6 @@ async def healed(live: Live, ledger: Ledger, killed: Kill) -> float:
     await eventually(lambda: ledger.last_write > whole, told=live.said)
     assert live.process.poll() is None
     return time.monotonic() - killed.at
-
-
-async def restarted(live: Live, killed: Kill) -> float:
-    """Start again at once, whatever still runs; the seconds until ready."""
-    await live.ended()
-    took = await live.start()
-    await eventually(lambda: all(map(has_ended, killed.processes)))
-    return took
 
 
 async def test_what_was_acknowledged_survives_every_kill_and_the_server_comes_back_by_itself(full: bool) -> None:

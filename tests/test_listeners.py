@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import POLICY
+from tests.support.documents import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
 from tests.support.live import Live, at_full_length, eventually, lineal
-from tests.test_kills import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
 
 pytestmark = pytest.mark.long
 

@@ -11,10 +11,10 @@ from resolvers.rules import limits
 from resolvers.rules.locations import credential_in, without_credentials
 from server.audit.verify import database_outcome
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
+from tests.support.documents import CREATE_VERSION
 from tests.support.receivers import fine, listen, receiving, send_due, sending
-from tests.test_subscriptions import served as served  # noqa: PLC0414 - a fixture
-from tests.test_subscriptions import subscribed
-from tests.test_versions import CREATE
+from tests.support.streams import served as served  # noqa: PLC0414 - a fixture
+from tests.support.streams import subscribed
 
 HIDDEN = "hunter2"
 BEARING = """https://user:S3CRET@host/model.bin
@@ -123,7 +123,7 @@ async def test_an_artifact_or_data_set_version_with_a_credential_in_its_address_
     address = f"https://host/model.bin?sig={HIDDEN}"
     version = {"projectId": project, "modelId": model, "artifact": {"uri": address}}
     asked = [
-        (CREATE, version, "input.artifact.uri"),
+        (CREATE_VERSION, version, "input.artifact.uri"),
         (DATA, {"datasetId": dataset, "label": "q1", "uri": address}, "input.uri"),
         (COMPLETE, {"experimentId": experiment, "status": "COMPLETED", "versions": [version]},
             "input.versions[0].artifact.uri"),
@@ -178,8 +178,8 @@ async def register_as_before(
         used = made["createDatasetVersion"]["datasetVersion"]["id"]
         artifact = {"uri": f'https://host/m?x="1&sig={HIDDEN}é&se=1'}
         new = {"projectId": project, "modelId": model, "datasetVersionId": used, "artifact": artifact}
-        await registry.ask(CREATE, input=new | {"version": "1.0.0"})
-        await registry.ask(CREATE, input=new | {"version": "1.0.1"})
+        await registry.ask(CREATE_VERSION, input=new | {"version": "1.0.0"})
+        await registry.ask(CREATE_VERSION, input=new | {"version": "1.0.1"})
     await run_sql(database.owner_url, *on)
 
 

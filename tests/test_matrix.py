@@ -22,9 +22,9 @@ from server.identity.rejections import Rejected
 from storage.engine import Database
 from tests.conftest import Registry, connect
 from tests.support import oracle
+from tests.support.compared import everything
 from tests.support.filled import INPUTS, LEFT_OUT, Filled, Input, assert_well_formed, mutation_of, write
 from tests.support.needs import MUTATIONS
-from tests.test_compiler import everything
 
 QUERY: Any = schema._schema.query_type
 MUTATION: Any = schema._schema.mutation_type

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.asgi import times
+from tests.support.documents import CREATE_VERSION
 from tests.support.floods import Connection
 from tests.support.live import OK, Live, at_full_length, descendants, lineal, name_of
-from tests.test_http import times
 
 MOST = 512  # MiB
 FEATURES = [f"feature_{place}_{'x' * 140}" for place in range(5_000)]
@@ -60,11 +61,10 @@ async def large(pytestconfig: pytest.Config) -> AsyncIterator[Live]:
         # Whoever may ask for it again and again.
         await live.start("--rate-per-second", "0")
         await live.ask('mutation { createProject(input: {id: "proj_large", name: "Large"}) { project { id } } }')
-        create = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { version } } }"
         write = "mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { version { id } } }"
         for _ in range(100 if at_full_length(pytestconfig) else 45):
             given = {"projectId": "proj_large", "modelId": "model_large", "createModel": True, "features": FEATURES}
-            made = await live.ask(create, input=given | {"bump": "PATCH", "metrics": {"auc": 0.9}})
+            made = await live.ask(CREATE_VERSION, input=given | {"bump": "PATCH", "metrics": {"auc": 0.9}})
             number = made["createVersion"]["version"]["version"]
             await live.ask(write, input={"modelId": "model_large", "version": number, "modelCard": CARD})
         yield live

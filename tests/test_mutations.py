@@ -1,6 +1,7 @@
 """What mutations answer, whatever they write."""
 
 from tests.conftest import Cluster, Registry, make_key
+from tests.support.documents import creating_version
 
 SET_MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { members { email role } } } }"
 REMOVE_MEMBER = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
@@ -26,7 +27,7 @@ async def test_who_was_made_a_member_a_moment_ago_is_answered_what_it_wrote(
     assert refusal["code"] == "NOT_FOUND"
 
 
-CREATE_VERSION = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id parameters } } }"
+CREATE_VERSION = creating_version("id parameters")
 CREATE_DATASET = "mutation($input: CreateDatasetInput!) { createDataset(input: $input) { dataset { id } } }"
 CREATE_DATA = """
 mutation($input: CreateDatasetVersionInput!) { createDatasetVersion(input: $input) { datasetVersion { id rowCount } } }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from tests.support.documents import CREATE_VERSION
 from tests.support.floods import Connection
 from tests.support.live import Live, at_full_length, lineal
 
@@ -43,13 +44,12 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     async with lineal() as live:
         await live.ask('mutation { createProject(input: {id: "proj_noise", name: "Noise"}) { project { id } } }')
-        create = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id version } } }"
         write = "mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { version { id } } }"
         for number in range(VERSIONS):
             features = [f"feature_{place}_{number}" for place in range(200)]
             given = {"projectId": "proj_noise", "modelId": "model_noise", "createModel": True, "features": features}
             facts = {"metrics": {"auc": 0.9, "log_loss": 0.3}, "parameters": {"algorithm": "xgboost", "depth": number}}
-            made = await live.ask(create, input=given | facts)
+            made = await live.ask(CREATE_VERSION, input=given | facts)
             version = made["createVersion"]["version"]["version"]
             await live.ask(write, input={"modelId": "model_noise", "version": version, "modelCard": CARD})
         keys = [await key_of(live, name) for name in ("innocent", "flood")]

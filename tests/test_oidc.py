@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import jwt
 import pytest
 import pytest_asyncio
@@ -365,8 +368,8 @@ def test_another_claim_than_email_needs_an_issuer_that_is_trusted_for_it() -> No
     # email_verified is about email: it does not make a name that users choose themselves an address.
     told = refusal(oidc_email_claim="preferred_username")
     assert told == (
-        "oidc_email_trusted_issuers must list oidc-issuer if oidc-email-claim is not email;"
-        " email_verified is about email only"
+        "oidc_email_trusted_issuers must contain oidc-issuer if oidc-email-claim is not email,"
+        " because email_verified is about email only"
     )
 
 
@@ -659,7 +662,7 @@ async def test_keys_in_hand_serve_for_a_day_while_the_issuer_is_away(tokens: Tok
 async def test_without_any_keys_nobody_can_be_told(tokens: Tokens, site: Site, clock: Clock) -> None:
     site.status = 500
     for _ in range(10):
-        with pytest.raises(KeysUnavailable, match="cannot be fetched; try again"):
+        with pytest.raises(KeysUnavailable, match=r"cannot be fetched\. Try again"):
             await tokens.email(signed(claims_of(site)))
     assert len(site.asked) == 1
     site.status = 200
@@ -791,11 +794,47 @@ async def test_a_key_address_that_is_not_safe_is_not_fetched(
     site: Site, address: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.answers["/.well-known/openid-configuration"]["jwks_uri"] = address
-    opener = Mock(wraps=issuer._opener)
-    monkeypatch.setattr(issuer, "_opener", opener)
+    client = Mock(wraps=issuer._client)
+    monkeypatch.setattr(issuer, "_client", client)
     with pytest.raises(KeysUnavailable):
         await tokens_of(site).email(signed(claims_of(site)))
-    opener.assert_called_once_with(f"{site.address}/.well-known/openid-configuration")
+    assert [call.args[0] for call in client.mock_calls] == [f"{site.address}/.well-known/openid-configuration"]
+
+
+async def test_an_answer_that_expands_is_not_expanded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def squeezed(request: BaseHTTPRequestHandler) -> None:
+        assert request.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(b" " * 100_000_000)
+        request.send_response(200)
+        request.send_header("Content-Encoding", "gzip")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[: issuer.MAX_BYTES])
+
+    monkeypatch.setattr(site, "reply", squeezed)
+    with pytest.raises((issuer.Unusable, ValueError, httpx.HTTPError)):
+        await asyncio.to_thread(issuer.fetch, tokens_of(site).settings)
+
+
+@pytest.mark.parametrize(
+    ("address", "proxied"),
+    [("https://issuer.example/", True), ("https://inside.example/", False), ("http://127.0.0.1/", False)],
+)
+def test_an_issuer_elsewhere_is_asked_through_the_proxy_of_the_environment(
+    address: str, proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    with issuer._client(address, 1.0) as client:
+        assert bool(client._mounts) == proxied
+
+
+def test_only_certificates_that_the_system_trusts_are_accepted() -> None:
+    with issuer._client("https://issuer.example/", 1.0) as client:
+        context = client._transport._pool._ssl_context  # type: ignore[attr-defined]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.get_ca_certs() == ssl.create_default_context().get_ca_certs()
 
 
 def test_an_issuer_elsewhere_cannot_send_us_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -833,20 +872,20 @@ def test_an_issuer_and_an_audience_suffice() -> None:
 
 
 def test_an_issuer_without_an_audience_is_refused() -> None:
-    sentence = "oidc_audience is needed with oidc-issuer: without it, tokens meant for any other service would be taken"
+    sentence = "oidc_audience is required with oidc-issuer; without it, tokens for other services would be accepted"
     assert refusal(oidc_audience="") == sentence
-    with pytest.raises(ValidationError, match="is needed with oidc-issuer"):
+    with pytest.raises(ValidationError, match="is required with oidc-issuer"):
         Settings(oidc_issuer=GOOD["oidc_issuer"])
 
 
 @pytest.mark.parametrize("name", ["HS256", "HS384", "HS512", "none", "None", "rs256", "ES256K", "RSA-OAEP", "*"])
 def test_an_algorithm_without_public_keys_is_refused(name: str) -> None:
-    sentence = f"oidc_algorithms holds {name}; it may hold {', '.join(ASYMMETRIC)}"
+    sentence = f"oidc_algorithms must be a list of {', '.join(ASYMMETRIC)}"
     assert refusal(oidc_algorithms=f"RS256, {name}") == sentence
 
 
 def test_no_algorithms_at_all_are_refused() -> None:
-    assert refusal(oidc_algorithms=" , ").startswith("oidc_algorithms holds nothing; it may hold RS256")
+    assert refusal(oidc_algorithms=" , ").startswith("oidc_algorithms must be a list of RS256")
 
 
 @pytest.mark.parametrize("setting", ["oidc_issuer", "oidc_jwks_url"])
@@ -863,7 +902,7 @@ def test_plain_http_is_for_this_machine(address: str) -> None:
 
 @pytest.mark.parametrize("end", ["?tenant=1", "#part"])
 def test_an_issuer_has_no_query_and_no_fragment(end: str) -> None:
-    sentence = "oidc_issuer must have no query and no fragment; an issuer's name has none"
+    sentence = "oidc_issuer must have no query and no fragment"
     assert refusal(oidc_issuer=GOOD["oidc_issuer"] + end) == sentence
 
 
@@ -874,7 +913,7 @@ def test_the_command_names_the_option_that_is_wrong() -> None:
 
     told = CliRunner().invoke(main, ["serve", "--oidc-algorithms", "HS256"])
     assert told.exit_code == 2
-    assert "--oidc-algorithms: Value error, holds HS256; it may hold RS256" in told.output
+    assert '--oidc-algorithms is "HS256"; it must be a list of RS256' in told.output
 
 
 # ---------------------------------------------------------------- at the gate

@@ -35,10 +35,10 @@ from storage.data_folder import urls_of_running
 from storage.engine import Database
 from storage.outages import DatabaseAway
 from tests.conftest import SEALING, Cluster, Registry, connect, make_key, make_project
+from tests.support.documents import CREATE_VERSION
 from tests.support.live import Live, at_full_length, children, eventually, has_ended, lineal
 from tests.support.relay import Relay
-from tests.test_subscriptions import EVENTS, Stream, subscribed, tell
-from tests.test_versions import CREATE
+from tests.support.streams import EVENTS, Stream, subscribed, tell
 
 LIMIT = 1.0  # seconds for the database's part of a request
 # The promise is the limit and what the rest takes; a busy machine may take its time.
@@ -171,7 +171,7 @@ async def serving(way: Cluster, database: Cluster, **settings: Any) -> AsyncIter
         registry = Registry(client, await make_key(database.app_url))
         project = await make_project(registry)
         asker = Asker(registry, database, project)
-        await registry.ask(CREATE, input={"projectId": project, "modelId": asker.model, "createModel": True})
+        await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": asker.model, "createModel": True})
         await asker.prepare()
         yield asker
     server.should_exit = True
@@ -233,7 +233,7 @@ async def test_once_the_database_is_known_to_be_away_everybody_is_refused_at_onc
 async def test_an_open_stream_goes_on_after_an_outage_or_says_that_it_cannot(asker: Asker, relay: Relay) -> None:
     new = {"projectId": asker.project, "modelId": asker.model}
     async with subscribed(asker.registry, project=asker.project) as stream:
-        await asker.registry.ask(CREATE, input=new)
+        await asker.registry.ask(CREATE_VERSION, input=new)
         assert (await stream.answer())["action"] == "version.created"
         relay.fall_silent()
         event = await last_event(stream, within=15)
@@ -241,7 +241,7 @@ async def test_an_open_stream_goes_on_after_an_outage_or_says_that_it_cannot(ask
     relay.speak()
     await assert_works_again(asker)
     async with subscribed(asker.registry, project=asker.project) as stream:
-        await asker.registry.ask(CREATE, input=new)
+        await asker.registry.ask(CREATE_VERSION, input=new)
         assert (await stream.answer())["action"] == "version.created"
 
 
@@ -256,7 +256,7 @@ async def test_a_change_whose_commit_met_with_silence_may_have_been_kept(asker: 
     relay.until = b"COMMIT"
     answer = await asker.post(WRITE)
     assert (answer.status, answer.code) == (503, "UNAVAILABLE") and answer.seconds < IN_TIME
-    assert "look whether it was before you try again" in answer.message
+    assert "Check whether it was saved before you try again" in answer.message
 
 
 async def test_a_change_that_met_with_silence_before_its_commit_was_not_kept(asker: Asker, relay: Relay) -> None:
@@ -583,7 +583,7 @@ async def asked_live(live: Live) -> AsyncIterator[Asker]:
         urls = (live.database.owner_url, live.database.app_url) if live.database else urls_of_running(live.data_dir)
         project = await make_project(registry)
         asker = Asker(registry, Cluster("", *urls), project)
-        await registry.ask(CREATE, input={"projectId": project, "modelId": asker.model, "createModel": True})
+        await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": asker.model, "createModel": True})
         yield asker
 
 

@@ -13,10 +13,10 @@ import pytest_asyncio
 
 from resolvers.renderings import lineage_picture
 from tests.conftest import Cluster, Registry
+from tests.support.documents import CREATE_VERSION
 from tests.support.filled import Filled
 
 SVG = "{http://www.w3.org/2000/svg}"
-CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"
 ODD_NAMES = ["auc", "a/b", "a b", "ärger", "100%", "x?y#z", "..", "a.svg", "a/metrics/b.svg", "%2F", "<script>"]
 
 
@@ -64,7 +64,7 @@ class Line:
         for number in range(3):
             more = {"experimentId": self.experiment, "datasetVersionId": self.data, "bump": "MINOR"}
             new = {**base, **more, "metrics": dict.fromkeys(ODD_NAMES, 0.8 + number / 100)}
-            made = await self.filled.own.ask(CREATE, input=new if number else base | {"version": "1.0.0"})
+            made = await self.filled.own.ask(CREATE_VERSION, input=new if number else base | {"version": "1.0.0"})
             self.versions.append(made["createVersion"]["version"]["id"])
         return self
 

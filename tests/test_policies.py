@@ -34,8 +34,8 @@ async def test_what_is_left_out_stays_and_what_is_the_same_is_no_change(registry
     assert policy["maxRegression"] == 0.1
     log = (await registry.ask(LOG, p=project))["auditEvents"]["nodes"]
     assert log[0]["details"] == {
-        "before": {"required_approvals": 1, "min_metrics": [], "retention_days": 90},
-        "after": {"required_approvals": 2, "min_metrics": ranges, "retention_days": None},
+        "before": {"requiredApprovals": 1, "minMetrics": [], "retentionDays": 90},
+        "after": {"requiredApprovals": 2, "minMetrics": ranges, "retentionDays": None},
     }
     assert len(log) == 2, "the fixture's own change, and one"
 

@@ -26,8 +26,8 @@ from server.audit.signing import KeyUnusable, key_id, public_key, signing_key
 from server.ops.demo import PROJECT
 from storage.engine import short_engine
 from tests.conftest import Cluster, Registry, make_key, run_sql
+from tests.support.kept_logs import BEHIND, NO_VERDICT, SOUND, TAMPERED, Kept, copied, empty, kept, sample
 from tests.support.live import LINEAL, lineal
-from tests.test_audit import BEHIND, NO_VERDICT, SOUND, TAMPERED, Kept, copied, empty, kept, sample
 
 __all__ = ["empty", "kept", "sample"]  # fixtures
 
@@ -411,7 +411,7 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     assert (code, "so none are beside the export" in said) == (0, True)
     assert kept.lineal("verify", "--export", part, "--data-dir", kept.data_dir / "none")[0] == NO_VERDICT
     code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
-    assert (code, "The audit log holds no events of --project proj_none." in said) == (1, True), said
+    assert (code, "The audit log has no events of --project proj_none." in said) == (1, True), said
     code, said = kept.lineal("verify", "--export", tmp_path / "none", "--data-dir", kept.data_dir)
     assert (code, "holds no events" in said) == (NO_VERDICT, True), said
 

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import EXTERNAL, POLICY
+from tests.support.documents import creating_version
 from tests.support.live import OK, Live, Reply, at_full_length, at_once, codes, eventually, lineal
 
 pytestmark = pytest.mark.long
@@ -27,9 +28,7 @@ REVOKE = "mutation($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { i
 MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
 LEAVE = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
 CREATE_MODEL = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }"
-CREATE_VERSION = """
-mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { version description } } }
-"""
+CREATE_VERSION = creating_version("version description")
 CREATE_EXPERIMENT = "mutation($input: CreateExperimentInput!) { createExperiment(input: $input) { experiment { id } } }"
 COMPLETE = """
 mutation($input: CompleteExperimentInput!) { completeExperiment(input: $input) { versions { version model { id } } } }

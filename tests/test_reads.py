@@ -7,15 +7,14 @@ import pytest
 
 from storage.vocabulary import Role
 from tests.conftest import Cluster, Registry, make_key
-
-CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }"
+from tests.support.documents import CREATE_VERSION
 
 
 async def versions(registry: Registry, project: str, count: int) -> str:
     model = f"model_{project[5:]}"
     for place in range(count):
         new = {"projectId": project, "modelId": model, "createModel": True, "bump": "MINOR", "metrics": {"auc": place}}
-        await registry.ask(CREATE, input=new)
+        await registry.ask(CREATE_VERSION, input=new)
     return model
 
 
@@ -59,7 +58,7 @@ async def test_pages_neither_repeat_nor_skip_while_versions_are_registered(
         cursor, more = page["pageInfo"][end], page["pageInfo"][flag]
         if len(seen) == 2:
             # A registration on the far side of the border, which no later page may show twice or lose.
-            await registry.ask(CREATE, input={"projectId": project, "modelId": model, "bump": "MINOR"})
+            await registry.ask(CREATE_VERSION, input={"projectId": project, "modelId": model, "bump": "MINOR"})
     late = ["1.7.0"] if way == "first" else []
     assert seen == [f"1.{minor}.0" for minor in range(7)] + late
 
@@ -104,12 +103,12 @@ async def test_a_key_of_one_project_sees_and_writes_nothing_of_another(
     assert seen["searchVersions"]["totalCount"] == 1
 
     new = {"projectId": theirs, "modelId": hidden, "bump": "MINOR"}
-    refusal = await tenant.refusal(CREATE, input=new)
-    unknown = await tenant.refusal(CREATE, input=new | {"modelId": "model_unknown"})
+    refusal = await tenant.refusal(CREATE_VERSION, input=new)
+    unknown = await tenant.refusal(CREATE_VERSION, input=new | {"modelId": "model_unknown"})
     assert refusal["code"] == unknown["code"] == "NOT_FOUND"
     assert refusal["message"].replace(hidden, "X") == unknown["message"].replace("model_unknown", "X")
     elsewhere = {"projectId": mine, "modelId": f"model_{mine[5:]}", "parentId": "ver_unknown", "bump": "MINOR"}
-    assert (await tenant.refusal(CREATE, input=elsewhere))["code"] == "NOT_FOUND"
+    assert (await tenant.refusal(CREATE_VERSION, input=elsewhere))["code"] == "NOT_FOUND"
 
 
 async def test_lineage_is_cut_at_its_depth_and_says_so(registry: Registry, project: str) -> None:

@@ -22,12 +22,13 @@ from resolvers.versions import create_version
 from storage import retention as stored
 from storage.engine import Database
 from tests.conftest import POLICY, Cluster, Registry, connect, run_sql
+from tests.support.documents import creating_version
 from tests.support.generated_old_versions import OldVersions, insert, old_versions
+from tests.support.kills import assert_chains_intact
 from tests.support.live import at_full_length, eventually
 from tests.support.needs import MUTATIONS
-from tests.test_kills import assert_chains_intact
 
-CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id parent { id } } } }"
+CREATE = creating_version("id parent { id }")
 APPLY = """
 mutation($project: ID!, $dry: Boolean!) { applyRetention(input: {projectId: $project, dryRun: $dry}) {
   archived { id stage } kept { version { id } reason } more dryRun

@@ -14,8 +14,9 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import CONFIRM, EXTERNAL, PENDING, POLICY
+from tests.support.documents import CREATE_VERSION
+from tests.support.kills import assert_chains_intact
 from tests.support.live import OK, Live, Reply, at_full_length, at_once, codes, lineal, reply_in
-from tests.test_kills import assert_chains_intact
 
 pytestmark = pytest.mark.long
 
@@ -30,7 +31,6 @@ CREATE_MODEL = "mutation($input: CreateModelInput!) { createModel(input: $input)
 CREATE_KEY = "mutation($input: CreateApiKeyInput!) { createApiKey(input: $input) { secret } }"
 SET_MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project { id } } }"
 REMOVE_MEMBER = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
-CREATE_VERSION = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id version } } }"
 TRANSITION = "mutation($input: TransitionStageInput!) { transitionStage(input: $input) { version { stage } } }"
 REQUEST = "mutation($input: RequestTransitionInput!) { requestTransition(input: $input) { request { id status } } }"
 REVIEW = "mutation($input: ReviewTransitionInput!) { reviewTransition(input: $input) { request { status } } }"
@@ -254,7 +254,7 @@ class Judge:
         approved = [event["subjectId"] for event in together if event["action"] == "version.approved"]
         for id_ in approved:
             version = self.versions[id_]
-            enough = len(self.standing(version)) >= self.policy["required_approvals"]
+            enough = len(self.standing(version)) >= self.policy["requiredApprovals"]
             if enough and version.stage == "STAGING":
                 self.wrong.append(f"{id_} has all approvals and stays in STAGING")
 
@@ -312,7 +312,7 @@ class Judge:
         version.promoted += 1
         if version.promoted > 1:
             self.wrong.append(f"{id_} was applied twice")
-        approvers, required = self.standing(version), self.policy["required_approvals"]
+        approvers, required = self.standing(version), self.policy["requiredApprovals"]
         if len(approvers) < required:
             self.wrong.append(f"{id_} was applied with {len(approvers)} of {required} approvals")
         if sorted(named.split(", ")) != sorted(approvers):

@@ -20,8 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from server.ops.key_commands import make_key
 from storage.data_folder import urls_of_running
 from storage.vocabulary import PrincipalKind, Role
+from tests.support.documents import CREATE_PROJECT, CREATE_VERSION
 from tests.support.live import Live, at_full_length, lineal, open_files
-from tests.test_kills import CREATE_PROJECT, CREATE_VERSION
 
 pytestmark = pytest.mark.long
 

@@ -15,9 +15,8 @@ import pytest
 
 from server.audit.verify import database_outcome
 from storage.data_folder import urls_of_running
+from tests.support.documents import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION, DEPLOY, REPORT
 from tests.support.live import OK, UNREACHABLE, Live, at_full_length, eventually, has_ended, lineal, spread
-from tests.test_deployments import DEPLOY, REPORT
-from tests.test_kills import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION
 
 pytestmark = pytest.mark.long
 

@@ -13,12 +13,11 @@ import pytest_asyncio
 from storage.vocabulary import Stage
 from tests.conftest import Cluster, Registry
 from tests.support import oracle_knowledge
+from tests.support.compared import Compared, compare, filled
+from tests.support.documents import ADD_TAGS, CREATE_VERSION, REMOVE_TAGS
 from tests.support.generated_rows import registry_rows
 from tests.support.live import at_full_length
 from tests.support.oracle import Data, Row
-from tests.test_compiler import Compared, compare, filled
-from tests.test_tags import ADD, REMOVE
-from tests.test_versions import CREATE
 
 # ---------------------------------------------------------------- every combination of conditions
 
@@ -125,8 +124,8 @@ async def test_words_are_found_as_soon_as_they_are_written_and_until_they_are_ta
     of_model = {"id": model, "projectId": project, "name": "Pelican", "description": "Counts herons."}
     await registry.ask(MODEL, input=of_model)
     new = {"projectId": project, "modelId": model}
-    await registry.ask(CREATE, input=new | {"description": "Stork one", "tags": ["ibis-first"]})
-    await registry.ask(CREATE, input=new | {"version": "2.0.0"})
+    await registry.ask(CREATE_VERSION, input=new | {"description": "Stork one", "tags": ["ibis-first"]})
+    await registry.ask(CREATE_VERSION, input=new | {"version": "2.0.0"})
     for words in ("pelican", "herons", model):
         assert await found(words) == ["1.0.0", "2.0.0"]
     assert await found("STORK") == await found("ibis fir") == await found("stork pelic") == ["1.0.0"]
@@ -135,8 +134,8 @@ async def test_words_are_found_as_soon_as_they_are_written_and_until_they_are_ta
     await registry.ask(UPDATE, input=which | {"description": "Crane now"})
     assert (await found("stork"), await found("crane")) == ([], ["1.0.0"])
 
-    await registry.ask(ADD, input=which | {"tags": ["egret"]})
-    await registry.ask(REMOVE, input=which | {"tags": ["ibis-first"]})
+    await registry.ask(ADD_TAGS, input=which | {"tags": ["egret"]})
+    await registry.ask(REMOVE_TAGS, input=which | {"tags": ["ibis-first"]})
     assert (await found("ibis"), await found("egret")) == ([], ["1.0.0"])
 
     for section, words in (("limitations", "Only avocets."), ("intendedUse", "For curlews.")):
@@ -175,8 +174,8 @@ async def test_phrases_stand_side_by_side_in_one_text_and_the_last_word_may_be_u
     registry: Registry, project: str, query: str, expected: list[str]
 ) -> None:
     new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True}
-    await registry.ask(CREATE, input=new | {"description": "A red kite", "tags": ["eagle"]})
-    await registry.ask(CREATE, input=new | {"version": "2.0.0", "description": "A kite of red"})
+    await registry.ask(CREATE_VERSION, input=new | {"description": "A red kite", "tags": ["eagle"]})
+    await registry.ask(CREATE_VERSION, input=new | {"version": "2.0.0", "description": "A kite of red"})
     nodes = (await registry.ask(FOUND, words=query, project=project))["searchVersions"]["nodes"]
     assert sorted(node["version"] for node in nodes) == expected
 
@@ -189,14 +188,14 @@ async def test_punctuation_of_any_script_parts_words(
     registry: Registry, project: str, written: str, query: str
 ) -> None:
     new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "description": written}
-    await registry.ask(CREATE, input=new)
+    await registry.ask(CREATE_VERSION, input=new)
     found = await registry.ask(FOUND, words=query, project=project)
     assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}]
 
 
 async def test_letters_that_look_the_same_are(registry: Registry, project: str) -> None:
     new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "description": "Caf\u00e9"}
-    await registry.ask(CREATE, input=new)
+    await registry.ask(CREATE_VERSION, input=new)
     for query in ("caf\u00e9", "cafe\u0301"):
         found = await registry.ask(FOUND, words=query, project=project)
         assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}]
@@ -232,7 +231,7 @@ async def test_pages_of_a_text_search_neither_repeat_nor_skip_while_versions_are
     async def register() -> None:
         # Ranks differ by where the word stands and how often.
         words = {"description": "heron " * chance.randrange(4), "tags": chance.choice([["heron"], ["tern"]])}
-        await registry.ask(CREATE, input=new | words | {"description": words["description"] or "Tern"})
+        await registry.ask(CREATE_VERSION, input=new | words | {"description": words["description"] or "Tern"})
 
     for _ in range(30):
         await register()

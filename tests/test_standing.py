@@ -12,9 +12,9 @@ from server.events import subscriptions, websockets
 from server.identity import callers, keyring
 from server.ops.key_commands import all_keys, end_key
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
-from tests.test_http import app_of
-from tests.test_subscriptions import EVENTS, new
-from tests.test_versions import CREATE
+from tests.support.asgi import app_of
+from tests.support.documents import CREATE_VERSION
+from tests.support.streams import EVENTS, new
 
 Scope = dict[str, Any]
 REMOVE = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
@@ -114,7 +114,7 @@ async def test_a_key_that_is_revoked_while_a_body_comes_makes_nothing(member: Me
         await member.revoke()
         await asyncio.sleep(0.1)
 
-    await member.call(member.scope(), asked(CREATE, input=new(member.project)), revoke)
+    await member.call(member.scope(), asked(CREATE_VERSION, input=new(member.project)), revoke)
     status, body = member.answer
     assert (status, json.loads(body)["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
     models = "query($id: ID!) { project(id: $id) { models { totalCount } } }"
@@ -143,7 +143,7 @@ READS = {
 async def test_an_answer_that_waited_while_a_right_ended_is_not_sent(
     member: Member, path: str, method: str, table: str, how: str
 ) -> None:
-    made = await member.root.ask(CREATE, input=new(member.project))
+    made = await member.root.ask(CREATE_VERSION, input=new(member.project))
     path = path.format(made["createVersion"]["version"]["id"][4:])
     async with locked(member.database, table):
         asking = asyncio.create_task(member.call(member.scope(path, method), asked(PROJECT, id=member.project)))
@@ -245,7 +245,7 @@ async def test_a_write_that_waited_for_a_lock_while_its_role_was_lost_is_refused
 ) -> None:
     # The write itself refuses, not only what would tell of it.
     monkeypatch.setattr(callers, "CHECK_SECONDS", 60.0)
-    await member.root.ask(CREATE, input=new(member.project))
+    await member.root.ask(CREATE_VERSION, input=new(member.project))
     begin = 'mutation($p: ID!) { createExperiment(input: {projectId: $p, name: "Long"}) { experiment { id } } }'
     experiment = (await member.root.ask(begin, p=member.project))["createExperiment"]["experiment"]["id"]
     model = new(member.project)["modelId"]

@@ -14,9 +14,9 @@ from server.ops.demo import MARIA, PROJECT, fill
 from server.settings import Settings
 from storage.migrate import OUTSIDE
 from tests.conftest import Cluster, Registry, connect, make_key, run_sql
+from tests.support.documents import CREATE_VERSION
+from tests.support.forged import APPEND, event
 from tests.support.receivers import MAKE
-from tests.test_tied_rights import APPEND, event
-from tests.test_versions import CREATE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "stolen-credentials.md").read_text()
 PERSON = "(SELECT id FROM principals WHERE email = 'maria.chen@company.com')"
@@ -268,7 +268,7 @@ async def test_it_can_approve_and_promote_in_anothers_name_and_the_log_keeps_it(
     registry: Registry = await make_registry(stolen.cluster)
     registry = registry.with_key(await make_key(stolen.cluster.app_url))
     new = {"projectId": PROJECT, "modelId": "model_stolen", "createModel": True}
-    await registry.ask(CREATE, input=new)
+    await registry.ask(CREATE_VERSION, input=new)
     await registry.ask(STAGE, input={"modelId": "model_stolen", "version": "1.0.0", "targetStage": "STAGING"})
     (version,) = await thief.fetch("SELECT * FROM versions WHERE model_id = 'model_stolen'")
     reviewer = await thief.fetchval("SELECT id FROM principals WHERE email = $1", MARIA)

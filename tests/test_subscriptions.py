@@ -5,103 +5,29 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 from unittest.mock import Mock
 
-import httpx
 import pytest
-import pytest_asyncio
-import uvicorn
 from websockets import ConnectionClosed, InvalidStatus, NegotiationError, Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
 from resolvers.errors import RateLimited
-from server.app import make_app
 from server.events import subscriptions, websockets
 from server.events.feed import QUEUE, Listener
-from server.http.connections import Connections
-from server.http.gate import Gate
-from server.http.protocols import protocols
 from server.http.rates import Buckets
 from server.identity import attempts, keyring
-from server.settings import Settings
 from storage.feed import BATCH, Event
 from storage.secrets import hash_of
 from tests.conftest import Cluster, Registry, make_key, make_project
 from tests.conftest import connect as sql
-from tests.test_versions import CREATE
+from tests.support.documents import CREATE_VERSION
+from tests.support.streams import EVENTS, Served, new, subscribed, tell
+from tests.support.streams import served as served  # noqa: PLC0414 - a fixture
 
-EVENTS = """subscription($project: ID!, $actions: [String!], $after: BigInt) {
-    auditEvents(projectId: $project, actions: $actions, after: $after) { position action subject { id } seq } }"""
 FEED = (
     """query($project: ID!) { auditEvents(filter: {projectId: $project}, last: 100) { nodes { position action } } }"""
 )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def served(database: Cluster) -> AsyncIterator["Served"]:
-    """The API on a port of its own: streams need a connection that lasts."""
-    app = make_app(Settings(database_url=database.app_url))
-    spoken = protocols(Connections(most=1_000, header_timeout=10, body_timeout=10))
-    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", **spoken)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
-        yield Served(client, await make_key(database.app_url), app)
-    server.should_exit = True
-    await serving
-
-
-@dataclass(frozen=True)
-class Served(Registry):
-    """A caller, and the application that it asks."""
-
-    app: Gate
-
-
-class Stream:
-    """The events of one subscription, as they come."""
-
-    def __init__(self, response: httpx.Response):
-        self.response = response
-        self.lines = response.aiter_lines()
-
-    async def next(self, within: float = 5.0) -> dict[str, Any]:
-        """The next event: its name, its id and its data."""
-        event: dict[str, Any] = {}
-        async with asyncio.timeout(within):
-            async for line in self.lines:
-                if line.startswith(":"):
-                    continue
-                if not line and event:
-                    return event
-                name, _, value = line.partition(": ")
-                if name:
-                    event[name.rstrip(":")] = json.loads(value) if name == "data" and value else value
-        raise AssertionError(f"The stream has ended: {self.response.status_code}.")
-
-    async def answer(self) -> dict[str, Any]:
-        event = await self.next()
-        assert event["event"] == "next", event
-        return dict(event["data"]["data"]["auditEvents"])
-
-
-@asynccontextmanager
-async def subscribed(
-    registry: Registry, query: str = EVENTS, headers: dict[str, str] | None = None, **variables: Any
-) -> AsyncIterator[Stream]:
-    sent = {"Authorization": f"Bearer {registry.key}", "Accept": "text/event-stream"} | (headers or {})
-    body = {"query": query, "variables": variables}
-    async with registry.client.stream("POST", "/graphql", json=body, headers=sent) as response:
-        yield Stream(response)
-
-
-def new(project: str, number: int = 1) -> dict[str, Any]:
-    return {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "version": f"{number}.0.0"}
 
 
 async def test_each_event_of_a_project_comes_once_and_in_order(served: Registry) -> None:
@@ -109,8 +35,8 @@ async def test_each_event_of_a_project_comes_once_and_in_order(served: Registry)
     async with subscribed(served, project=project) as stream:
         assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
         for number in range(1, 6):
-            await served.ask(CREATE, input=new(other, number))
-            await served.ask(CREATE, input=new(project, number))
+            await served.ask(CREATE_VERSION, input=new(other, number))
+            await served.ask(CREATE_VERSION, input=new(project, number))
         answers = [await stream.answer() for _ in range(6)]
     assert [answer["action"] for answer in answers] == ["model.created", *["version.created"] * 5]
     first = answers[0]["position"]
@@ -121,7 +47,7 @@ async def test_many_writers_at_once_are_told_in_one_order(served: Registry) -> N
     project = await make_project(served)
     async with subscribed(served, project=project) as one, subscribed(served, project=project) as two:
         models = [{**new(project, number), "modelId": f"model_{project[5:]}_{number % 7}"} for number in range(1, 41)]
-        await asyncio.gather(*(served.ask(CREATE, input=each) for each in models))
+        await asyncio.gather(*(served.ask(CREATE_VERSION, input=each) for each in models))
         told = [[await stream.answer() for _ in range(47)] for stream in (one, two)]
     assert told[0] == told[1]
     positions = [answer["position"] for answer in told[0]]
@@ -131,7 +57,7 @@ async def test_many_writers_at_once_are_told_in_one_order(served: Registry) -> N
 async def test_only_the_actions_that_are_asked_for(served: Registry) -> None:
     project = await make_project(served)
     async with subscribed(served, project=project, actions=["version.tagged"]) as stream:
-        await served.ask(CREATE, input=new(project))
+        await served.ask(CREATE_VERSION, input=new(project))
         await served.ask(
             "mutation($input: TagsInput!) { addTags(input: $input) { version { id } } }",
             input={"modelId": new(project)["modelId"], "version": "1.0.0", "tags": ["a"]},
@@ -143,9 +69,9 @@ async def test_only_the_actions_that_are_asked_for(served: Registry) -> None:
 async def test_a_reader_resumes_after_what_it_has_seen(served: Registry, by_header: bool) -> None:
     project = await make_project(served)
     async with subscribed(served, project=project) as stream:
-        await served.ask(CREATE, input=new(project, 1))
+        await served.ask(CREATE_VERSION, input=new(project, 1))
         event = await stream.next()
-    await served.ask(CREATE, input=new(project, 2))
+    await served.ask(CREATE_VERSION, input=new(project, 2))
     how: dict[str, Any] = {"headers": {"Last-Event-ID": event["id"]}} if by_header else {"after": int(event["id"])}
     async with subscribed(served, project=project, **how) as stream:
         answers = [await stream.answer() for _ in range(2)]
@@ -160,7 +86,7 @@ async def test_a_reader_resumes_after_what_it_has_seen(served: Registry, by_head
 
 async def test_a_deployment_is_told_each_time_it_changes(served: Registry) -> None:
     project = await make_project(served)
-    await served.ask(CREATE, input=new(project))
+    await served.ask(CREATE_VERSION, input=new(project))
     version = {"modelId": new(project)["modelId"], "version": "1.0.0"}
     wanted = {"projectId": project, "registryVersion": version, "name": "x", "environment": "qa"}
     make = "mutation($input: CreateDeploymentInput!) { createDeployment(input: $input) { deployment { id } } }"
@@ -212,7 +138,7 @@ async def test_a_stream_ends_when_the_right_to_see_does(served: Registry, databa
     email = f"{project[5:]}@example.com"
     member = served.with_key(await make_key(database.app_url, email, project=project, role="VIEWER"))
     async with subscribed(member, project=project) as stream:
-        await served.ask(CREATE, input=new(project, 1))
+        await served.ask(CREATE_VERSION, input=new(project, 1))
         assert (await stream.answer())["action"] == "model.created"
         assert (await stream.answer())["action"] == "version.created"
         remove = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
@@ -249,7 +175,7 @@ async def test_a_reader_that_does_not_read_is_disconnected_and_the_others_are_no
     served: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = await make_project(served)
-    await served.ask(CREATE, input=new(project))
+    await served.ask(CREATE_VERSION, input=new(project))
     monkeypatch.setattr(subscriptions, "PATIENCE_SECONDS", 0.5)
     update = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
     which = {"modelId": new(project)["modelId"], "version": "1.0.0"}
@@ -282,10 +208,6 @@ async def socket(registry: Registry, protocol: str | None = "graphql-transport-w
         yield connection
 
 
-async def tell(connection: ClientConnection, type_: str, **more: Any) -> None:
-    await connection.send(json.dumps({"type": type_} | more))
-
-
 async def hear(connection: ClientConnection) -> dict[str, Any]:
     return dict(json.loads(await asyncio.wait_for(connection.recv(), 5)))
 
@@ -305,14 +227,14 @@ async def test_several_operations_share_a_connection(served: Registry) -> None:
             variables = {"project": project, "actions": actions}
             await tell(connection, "subscribe", id=id_, payload={"query": EVENTS, "variables": variables})
         await asyncio.sleep(0.2)
-        await served.ask(CREATE, input=new(project))
+        await served.ask(CREATE_VERSION, input=new(project))
         told = [await hear(connection) for _ in range(3)]
         heard = sorted((a["id"], a["payload"]["data"]["auditEvents"]["action"]) for a in told)
         assert heard == [("all", "model.created"), ("all", "version.created"), ("some", "version.created")]
         await tell(connection, "complete", id="all")
         await tell(connection, "ping")
         assert await hear(connection) == {"type": "pong"}
-        await served.ask(CREATE, input=new(project, 2))
+        await served.ask(CREATE_VERSION, input=new(project, 2))
         assert (await hear(connection))["id"] == "some"
 
 
@@ -334,7 +256,7 @@ async def test_each_answer_of_a_subscription_costs_and_whoever_has_nothing_left_
     async with subscribed(served, dear, project=project) as stream:
         assert await anext(stream.lines) == ":"
         monkeypatch.setattr(Buckets, "take", take)
-        await served.ask(CREATE, input=new(project))
+        await served.ask(CREATE_VERSION, input=new(project))
         assert (await stream.answer())["action"] == "model.created"
     # The mutation's, then the first event's: refused twice, then taken.
     assert taken[1] == taken[2] == taken[3] > 900
@@ -364,9 +286,9 @@ async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: 
     async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
         await asyncio.sleep(0.1)
         before = len(kept)
-        await served.ask(CREATE, input=long)
+        await served.ask(CREATE_VERSION, input=long)
         assert (await stream.answer())["subject"]["parameters"]["text"] == "x" * 20_000
-        await served.ask(CREATE, input=new(project, 2))
+        await served.ask(CREATE_VERSION, input=new(project, 2))
         await stream.answer()
     assert len(kept) == before + 1
 
@@ -548,7 +470,7 @@ async def test_an_id_that_is_completed_and_used_again_is_one_subscription(served
         await tell(connection, "complete", id="1")
         await tell(connection, "ping")
         assert await hear(connection) == {"type": "pong"}
-        await served.ask(CREATE, input=new(project))
+        await served.ask(CREATE_VERSION, input=new(project))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(connection.recv(), 1.0)
 

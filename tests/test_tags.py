@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import POLICY, Registry
+from tests.support.documents import ADD_TAGS, REMOVE_TAGS, creating_version
 
 DEFINE = """mutation($input: DefineTagInput!) { defineTag(input: $input) {
     project { tagVocabulary { name description aliases deprecated } } } }"""
-REGISTER = """mutation($input: CreateVersionInput!) { createVersion(input: $input) {
-    warnings version { tags version } } }"""
-ADD = "mutation($input: TagsInput!) { addTags(input: $input) { warnings version { tags } } }"
-REMOVE = "mutation($input: TagsInput!) { removeTags(input: $input) { warnings version { tags } } }"
+REGISTER = creating_version("tags version")
 
 
 async def define(registry: Registry, project: str, name: str, **stated: Any) -> Any:
@@ -55,9 +53,9 @@ async def test_aliases_turn_into_the_shared_name_wherever_tags_are_written(regis
     made = await register(registry, project, "prod-ready", "approved")
     assert (made["version"]["tags"], made["warnings"]) == (["production-ready"], [])
     which = {"modelId": f"model_{project[5:]}", "version": made["version"]["version"]}
-    added = await registry.ask(ADD, input=which | {"tags": ["approved", "keep"]})
+    added = await registry.ask(ADD_TAGS, input=which | {"tags": ["approved", "keep"]})
     assert added["addTags"] == {"warnings": [], "version": {"tags": ["keep", "production-ready"]}}
-    removed = await registry.ask(REMOVE, input=which | {"tags": ["approved"]})
+    removed = await registry.ask(REMOVE_TAGS, input=which | {"tags": ["approved"]})
     assert removed["removeTags"]["version"]["tags"] == ["keep"]
 
 
@@ -78,8 +76,8 @@ async def test_an_enforced_vocabulary_refuses_what_it_does_not_know(registry: Re
     await registry.ask(POLICY, input={"projectId": project, "tags": "ENFORCE"})
     made = await register(registry, project, "candidate", "keep")
     which = {"modelId": f"model_{project[5:]}", "version": made["version"]["version"]}
-    refusal = await registry.refusal(ADD, input=which | {"tags": ["candidate", "candidat"]})
+    refusal = await registry.refusal(ADD_TAGS, input=which | {"tags": ["candidate", "candidat"]})
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.tags[1]")
     assert refusal["message"].endswith('; the nearest tag is "candidate".')
     await registry.ask(POLICY, input={"projectId": project, "tags": "OFF"})
-    assert (await registry.ask(ADD, input=which | {"tags": ["candidat"]}))["addTags"]["warnings"] == []
+    assert (await registry.ask(ADD_TAGS, input=which | {"tags": ["candidat"]}))["addTags"]["warnings"] == []

@@ -9,20 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from storage.audit import canonical
 from tests.conftest import POLICY, Cluster, Registry, connect, make_project
-
-APPEND = "SELECT audit_append($1, ARRAY[$2])"
-
-
-def event(
-    action: str, subject: str, project: str | None = None, after: Any = None, before: Any = None, **more: Any
-) -> str:
-    """An event as whoever holds the app's role can forge one, in somebody's name."""
-    told: dict[str, Any] = {"id": f"evt_{secrets.token_hex(8)}", "action": action, "actor": "ana@example.com"}
-    told |= {"subjectId": subject, "projectId": project, "notes": None, "requestId": "r"}
-    told["details"] = {"before": before, "after": after}
-    return canonical(told | more)
+from tests.support.forged import APPEND, event
 
 
 @pytest_asyncio.fixture
@@ -150,6 +138,25 @@ async def test_a_change_with_an_event_of_its_own_is_kept_and_stands_in_the_log(
         p=project,
     )
     assert seen["auditEvents"]["nodes"] == [{"id": json.loads(forged)["id"]}]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("allow_self_approval", "required_approvals", "max_regression"),
+        ("allowSelfApproval", "requiredApprovals", "maxRegression"),
+    ],
+)
+async def test_the_event_of_a_policy_may_name_it_in_either_spelling(
+    thief: asyncpg.Connection, ids: dict[str, str], names: tuple[str, str, str]
+) -> None:
+    # Servers of an earlier version may run beside new ones for a while.
+    project, after = ids["project"], dict(zip(names, (True, 1, None), strict=True))
+    other = project, event("policy.updated", project, project, after | {names[0]: False})
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=UNTOLD):
+        await changed(thief, CHANGES["project_policies: update"], ids, other)
+    told = project, event("policy.updated", project, project, after)
+    await changed(thief, CHANGES["project_policies: update"], ids, told)
 
 
 async def test_the_app_cannot_switch_the_triggers_off(thief: asyncpg.Connection) -> None:

@@ -7,19 +7,13 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Registry
+from tests.support.documents import creating_version
 
-CREATE = """
-mutation($input: CreateVersionInput!) {
-  createVersion(input: $input) {
-    warnings
-    version {
-      id version stage parent { id version } tags features target createdBy metrics { name value } parameters
-      artifact { uri digest sizeBytes format } datasets { role datasetVersion { id } } datasetVersion { id }
-      change { requiredBump declaredBump sufficient reasons } stageHistory { fromStage toStage actor automatic }
-    }
-  }
-}
-"""
+CREATE = creating_version("""
+    id version stage parent { id version } tags features target createdBy metrics { name value } parameters
+    artifact { uri digest sizeBytes format } datasets { role datasetVersion { id } } datasetVersion { id }
+    change { requiredBump declaredBump sufficient reasons } stageHistory { fromStage toStage actor automatic }
+""")
 MOVE = """
 mutation($input: TransitionStageInput!) {
   transitionStage(input: $input) { version { stage allowedTransitions } transition { toStage at } archived { version } }

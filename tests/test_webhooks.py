@@ -1,11 +1,15 @@
 """Webhooks: signed, tried again as documented, never sent where nobody outside should send anything."""
 
 import asyncio
+import base64
+import hmac
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 
 from resolvers.rules.webhooks import WAITS, result_of
@@ -52,6 +56,22 @@ async def test_events_are_sent_signed_and_each_under_its_own_id(
     assert ids == {each["event"]["id"] for each in sent}
     with pytest.raises(Exception, match="signature"):
         Verifier(made["secret"]).verify(receiver.got[0][1] + b" ", receiver.got[0][0])
+
+
+def test_an_event_is_signed_as_the_specification_says() -> None:
+    # The example that the reference libraries are tested with.
+    secret, id_, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330
+    headers = webhooks.signed([secret], id_, at, b'{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@given(st.binary(min_size=24, max_size=64), st.text(), st.integers(0, 2**32), st.text())
+def test_a_signature_is_the_hmac_of_id_time_and_body(key: bytes, name: str, at: int, text: str) -> None:
+    secret, id_, body = f"whsec_{base64.b64encode(key).decode()}", f"evt_{name}", json.dumps(text).encode()
+    signature = base64.b64encode(hmac.digest(key, b"%b.%d.%b" % (id_.encode(), at, body), "sha256")).decode()
+    headers = webhooks.signed([secret, secret], id_, at, body)
+    assert headers["webhook-signature"] == f"v1,{signature} v1,{signature}"
+    assert (headers["webhook-id"], headers["webhook-timestamp"]) == (id_, str(at))
 
 
 async def test_what_fails_is_tried_again_under_the_same_id_until_it_is_taken(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from graphql import get_named_type
 import storage
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.lineage import by_prefix
-from resolvers.reads.paging import Key, Order
+from resolvers.reads.paging import Key, Order, moment
 from resolvers.reads.types import BoundType
 from storage.checkpoints import STATUS as CHECKPOINT_STATUS
 
@@ -37,14 +36,7 @@ def _part(field: str) -> Any:
     return lambda now: now["filter"][field]
 
 
-def _moment(value: str) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError(value)
-    return moment.astimezone(UTC)
-
-
-LATEST_FIRST = Order("AT", Key("{c}.at", "timestamptz", _moment), descending=True)
+LATEST_FIRST = Order("AT", Key("{c}.at", "timestamptz", moment), descending=True)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Values
+from resolvers.rules.cleaning import check_count_between
 from resolvers.rules.comparison import MOST
 from storage.versions import VERSION_FACTS
 
@@ -35,8 +36,7 @@ WITH_ANOTHER = comparison(
 
 def numbers_asked(now: Values) -> list[str]:
     numbers = [str(number) for number in now["versions"]]
-    if not 2 <= len(numbers) <= MOST:
-        raise BadUserInput("versions", f"has {len(numbers)} entries; 2 to {MOST} versions can be compared.")
+    check_count_between("versions", numbers, 2, MOST, "versions")
     twice = [number for number in numbers if numbers.count(number) > 1]
     if twice:
         raise BadUserInput("versions", f"contains {twice[0]} twice; list each version once.")

@@ -39,11 +39,12 @@ def _number(value: str) -> list[int]:
     return [int(part) for part in value[1:-1].split(",")]
 
 
-def _moment(value: str) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
+def moment(value: str) -> datetime:
+    """A time with its zone, as it stands in a cursor."""
+    read = datetime.fromisoformat(value)
+    if read.tzinfo is None:
         raise ValueError(value)
-    return moment.astimezone(UTC)
+    return read.astimezone(UTC)
 
 
 def not_nan(value: str) -> float:
@@ -54,7 +55,7 @@ def not_nan(value: str) -> float:
     return number
 
 
-CREATED_AT = Key("{c}.created_at", "timestamptz", _moment)
+CREATED_AT = Key("{c}.created_at", "timestamptz", moment)
 NUMBER = Key("{c}.number", "int[]", _number)
 NAME = Key("{c}.name", "text", str)
 

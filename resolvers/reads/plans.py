@@ -57,8 +57,8 @@ async def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
 class Plan:
     """One statement, where its parameters come from, and what Python does with its answer.
 
-    `answers` is false where the statement has nothing to answer, `introspects` true where graphql-core has; `cost` is
-    in points.
+    `answers` is false where the statement has nothing to answer; `introspected` are the root fields that graphql-core
+    answers, `keys` those of all root fields in their order; `cost` is in points.
     """
 
     statement: str
@@ -66,7 +66,8 @@ class Plan:
     finishing: Finishing
     most_bytes: int
     answers: bool = True
-    introspects: bool = False
+    introspected: tuple[Selected, ...] = ()
+    keys: tuple[str, ...] = ()
     cost: int = 0
 
     def arguments(self, variables: VariableValues, caller: Caller, payload: Values = {}) -> list[Any]:
@@ -162,7 +163,13 @@ class Operation:
         root = compilation.root()
         fields = [field for field in root if not is_introspection(field)]
         plan = _plan(compilation, compilation.once(fields, (), lambda field: compilation.value(query, field, "")))
-        return replace(plan, answers=bool(fields), introspects=len(fields) < len(root), cost=cost)
+        return replace(
+            plan,
+            answers=bool(fields),
+            introspected=tuple(filter(is_introspection, root)),
+            keys=tuple(field.key for field in root),
+            cost=cost,
+        )
 
     def _compile_payload(self, compilation: Compilation, key: str) -> Plan:
         field = next(field for field in compilation.root() if field.key == key)

@@ -17,7 +17,7 @@ from graphql import (
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 
-from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import check_count
 
 MAX_ERRORS = 10
 # In any list of input objects.
@@ -81,8 +81,7 @@ def _refuse_long(of: Any, value: Any, path: str) -> None:
         of = of.of_type
     if is_list_type(of) and isinstance(value, list):
         if is_input_object_type(get_named_type(of)):
-            if len(value) > MAX_OBJECTS:
-                raise BadUserInput(path, f"has {len(value)} entries; at most {MAX_OBJECTS} are allowed.")
+            check_count(path, value, MAX_OBJECTS)
             for place, each in enumerate(value):
                 _refuse_long(of.of_type, each, f"{path}[{place}]")
     elif is_input_object_type(of) and isinstance(value, dict):

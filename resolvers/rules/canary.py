@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from resolvers.errors import BadUserInput
+from resolvers.rules.cleaning import check_count_between
 from resolvers.rules.gates import Gate
 from resolvers.rules.rollout import Plan, RolloutStage
 from resolvers.rules.semver import Number
@@ -45,8 +46,7 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
 
 def stages(planned: Sequence[Mapping[str, Any]], field: str) -> list[RolloutStage]:
     """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
-    if not 1 <= len(planned) <= MOST_STAGES:
-        raise BadUserInput(field, f"has {len(planned)} entries; 1 to {MOST_STAGES} stages are allowed.")
+    check_count_between(field, planned, 1, MOST_STAGES, "stages")
     before = 0
     for place, stage in enumerate(planned):
         _check(stage, before, place == len(planned) - 1, f"{field}[{place}]")

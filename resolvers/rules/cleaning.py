@@ -6,7 +6,7 @@ What a refusal says of a value is cut short: it may be as large as a request.
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from resolvers.errors import BadUserInput
@@ -45,6 +45,18 @@ def clean_text(field: str, value: Any, longest: int, *, lines: bool = False) -> 
 def _check_length(field: str, text: str, longest: int, allowance: int = 1) -> None:
     if len(text) > longest * allowance:
         raise BadUserInput(field, f"has {len(text)} characters; at most {longest} are allowed.")
+
+
+def check_count(field: str, value: Sized, most: int) -> None:
+    """BadUserInput for a list or an object with too many entries."""
+    if len(value) > most:
+        raise BadUserInput(field, f"has {len(value)} entries; at most {most} are allowed.")
+
+
+def check_count_between(field: str, value: Sized, fewest: int, most: int, what: str) -> None:
+    """BadUserInput for a list with too few or too many entries; `what` is what they are, such as "stages"."""
+    if not fewest <= len(value) <= most:
+        raise BadUserInput(field, f"has {len(value)} entries; {fewest} to {most} {what} are allowed.")
 
 
 def _check_marks(field: str, text: str) -> None:

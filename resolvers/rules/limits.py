@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from resolvers.errors import BadUserInput
-from resolvers.rules.cleaning import clean_text, quoted
+from resolvers.rules.cleaning import check_count, clean_text, quoted
 from resolvers.rules.ids import RESERVED
 from resolvers.rules.locations import hidden_credential_in
 
@@ -234,8 +234,7 @@ class ListOf:
         return f"At most {self.most} different entries, each {self.each.describe}"
 
     def clean(self, field: str, value: Any) -> list[Any]:
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        check_count(field, value, self.most)
         kept = [self.each.clean(f"{field}[{place}]", entry) for place, entry in enumerate(value)]
         return list(dict.fromkeys(kept))
 
@@ -251,8 +250,7 @@ class Several:
         return f"At most {self.most}."
 
     def clean(self, field: str, value: Any) -> Any:
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        check_count(field, value, self.most)
         return value
 
 

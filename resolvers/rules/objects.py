@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from resolvers.errors import BadUserInput
-from resolvers.rules.cleaning import inside, quoted
+from resolvers.rules.cleaning import check_count, inside, quoted
 from resolvers.rules.limits import Text
 
 NAME = Text(100)
@@ -33,8 +33,7 @@ class Metrics:
     def clean(self, field: str, value: Any) -> dict[str, float]:
         if not isinstance(value, Mapping):
             raise BadUserInput(field, f"is {quoted(value)}; it must be an object of numbers by name.")
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        check_count(field, value, self.most)
         names = f"{field} name"
         kept = {NAME.clean(names, name): self._number(field, name, number) for name, number in value.items()}
         if len(kept) < len(value):
@@ -64,8 +63,7 @@ class Thresholds:
         return f"At most {self.most}, each with a least or a greatest value; the given list replaces the one before."
 
     def clean(self, field: str, value: Any) -> list[dict[str, Any]]:
-        if len(value) > self.most:
-            raise BadUserInput(field, f"has {len(value)} entries; at most {self.most} are allowed.")
+        check_count(field, value, self.most)
         kept = [self._threshold(f"{field}[{place}]", each) for place, each in enumerate(value)]
         if len({each["name"] for each in kept}) < len(kept):
             raise BadUserInput(field, "contains a metric twice; use one range for each metric.")

@@ -47,7 +47,7 @@ class Exported(NamedTuple):
 
 
 async def export(url: str, write: Callable[[bytes], object], project: str | None, chain: str | None) -> Exported:
-    """Write one snapshot of the log, or of a project's chains, or of one chain."""
+    """Write one snapshot of the log, or of a project's chains, or of one chain; nothing where there are no events."""
 
     def line(content: Mapping[str, Any]) -> None:
         write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
@@ -56,12 +56,15 @@ async def export(url: str, write: Callable[[bytes], object], project: str | None
     counts, tellings = [0, 0], Tellings()
     async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        line({"lineal": KIND, "whole": not project and not chain, "at": at, **chosen})
         async for row in chains.events(connection, **chosen):
+            if not counts[1]:
+                line({"lineal": KIND, "whole": not project and not chain, "at": at, **chosen})
             line(exported(event := event_of(row)))
             tellings.take(event)
             counts[1] += 1
         async for row in chains.heads(connection, **chosen):
+            if not counts[1]:
+                break
             line({"head": row.chain, "seq": row.seq, "hash": row.hash.hex()})
             counts[0] += 1
     return Exported(counts[0], counts[1], tellings)

@@ -1,20 +1,18 @@
 """Sends events to webhooks, by the Standard Webhooks specification (standardwebhooks.com).
 
-Each process sends what is due and nobody else is sending. Sends are independent of each other: one that ends frees its
-place at once. How many are in flight is bounded for each webhook, project and process (storage/take_deliveries.sql), so
-that a receiver that does not answer delays nobody else's events. What is not answered with 2xx is tried again, after a
-growing while; redirects are not followed.
+Each process sends what is due and no other process is sending. Sends are independent of each other: one that ends frees
+its place at once. The number in flight is bounded for each webhook, project and process (storage/take_deliveries.sql),
+so that a receiver that does not respond delays no other receiver's events. A delivery without a 2xx response is tried
+again after a growing interval. Redirects are not followed.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import UnionType
 from typing import Any
 
@@ -23,6 +21,7 @@ import orjson
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from standardwebhooks import Webhook
 
 from resolvers.rules.webhooks import AttemptResult, result_of
 from resolvers.webhooks import disable_dead, secret_of
@@ -190,7 +189,8 @@ def body_of(delivery: Row) -> bytes:
 
 def signed(secrets: Iterable[str], id_: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers; one signature for each secret, as the specification has it while a secret is rotated."""
-    signatures = (_signature(secret, b"%b.%d.%b" % (id_.encode(), timestamp, body)) for secret in secrets)
+    at = datetime.fromtimestamp(timestamp, UTC)
+    signatures = (Webhook(secret).sign(id_, at, body.decode()) for secret in secrets)
     return {
         "content-type": "application/json",
         "user-agent": "Lineal",
@@ -198,8 +198,3 @@ def signed(secrets: Iterable[str], id_: str, timestamp: int, body: bytes) -> dic
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signatures),
     }
-
-
-def _signature(secret: str, content: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    return f"v1,{base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()}"

@@ -86,13 +86,16 @@ class Documents:
             check_document(document)
         except GraphQLSyntaxError as error:
             # The parser counts tokens itself and says so in its message.
-            too_long = f"{MAX_TOKENS} tokens" in error.message
-            return RequestError([coded(error, "QUERY_TOO_COMPLEX" if too_long else "GRAPHQL_PARSE_FAILED")])
+            if f"{MAX_TOKENS} tokens" in error.message:
+                error.extensions = {"code": "QUERY_TOO_COMPLEX", "what": "tokens", "limit": MAX_TOKENS}
+            return RequestError([coded(error, "GRAPHQL_PARSE_FAILED")])
         except Refusal as refusal:
             return RequestError([GraphQLError(str(refusal), extensions=refusal.extensions)])
         errors = validate(self.schema, document, max_errors=MAX_ERRORS)
         if any(error.message == "Validation aborted." for error in errors):
-            return RequestError([GraphQLError(TOO_MUCH_TO_COMPARE, extensions={"code": "QUERY_TOO_COMPLEX"})])
+            return RequestError(
+                [GraphQLError(TOO_MUCH_TO_COMPARE, extensions={"code": "QUERY_TOO_COMPLEX", "what": "comparisons"})]
+            )
         if errors:
             return RequestError([coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]

@@ -1,6 +1,6 @@
 """The schema's own fields, which graphql-core answers: for the documents that tools send once and for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -80,7 +80,7 @@ class BudgetSpent(BaseException):
 
 
 def introspect(
-    schema: GraphQLSchema, prepared: Prepared, fields: list[Selected], variables: VariableValues
+    schema: GraphQLSchema, prepared: Prepared, fields: Sequence[Selected], variables: VariableValues
 ) -> tuple[ExecutionResult, int]:
     """What these root fields answer, and how many fields that took."""
     definition = prepared.operation.definition
@@ -98,7 +98,7 @@ def introspect(
         result = execute_sync(schema, document, variable_values=raw, middleware=[_counting(taken)])
     except BudgetSpent:
         paths = ", ".join(field.key for field in fields)
-        raise too_much("introspected fields", MAX_INTROSPECTED + 1, MAX_INTROSPECTED, paths) from None
+        raise too_much("introspectedFields", MAX_INTROSPECTED + 1, MAX_INTROSPECTED, paths) from None
     return result, next(taken)
 
 

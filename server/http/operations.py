@@ -15,7 +15,7 @@ from resolvers.errors import AnswerTooLarge, RateLimited, Refusal, Unavailable
 from resolvers.idempotency import Repeatable
 from resolvers.mutations import Reading, run_mutation
 from resolvers.reads.compilation import Selected
-from resolvers.reads.plans import Plan, aside, is_introspection
+from resolvers.reads.plans import Plan, aside
 from resolvers.refusals import refused
 from resolvers.settings import MutationSettings
 from server.http.admission import Admission
@@ -142,7 +142,7 @@ class Operations:
     async def _read(self, asked: "Asked") -> Answer:
         plan = await self._plan(asked)
         asked.bill.take(max(1, plan.cost))
-        answer = await (self._with_introspection(asked, plan) if plan.introspects else self._answered(asked, plan))
+        answer = await (self._with_introspection(asked, plan) if plan.introspected else self._answered(asked, plan))
         return Answer(b'{"data":%b,%b}' % (answer, asked.bill.told()))
 
     async def _answered(self, asked: "Asked", plan: Plan) -> bytes:
@@ -166,30 +166,30 @@ class Operations:
 
     async def _with_introspection(self, asked: "Asked", plan: Plan) -> bytes:
         """The schema's own fields through graphql-core, the others still as one statement."""
-        fields = asked.prepared.operation.compilation(asked.variables).root()
         if not (plan.answers or asked.request.variables):
-            return await self._introspection_alone(asked, fields)
-        data = orjson.loads(await self._introspection(asked, fields))
+            return await self._introspection_alone(asked, plan)
+        data = orjson.loads(await self._introspection(asked, plan))
         if plan.answers:
             data |= orjson.loads(await self._answered(asked, plan))
-        return orjson.dumps({field.key: data[field.key] for field in fields})
+        return orjson.dumps({key: data[key] for key in plan.keys})
 
-    async def _introspection_alone(self, asked: "Asked", fields: list[Selected]) -> bytes:
+    async def _introspection_alone(self, asked: "Asked", plan: Plan) -> bytes:
         text, name = asked.request.query, asked.request.operation_name
         async with self.admission.compute(asked.who):
             answer = await aside(self._introspected.recall, text)
         if answer is None:
-            answer = await self._introspection(asked, fields)
+            answer = await self._introspection(asked, plan)
             await aside(self._introspected.keep_usual, text, answer)
         self._introspected.keep(text, name, answer)
         return answer
 
-    async def _introspection(self, asked: "Asked", fields: list[Selected]) -> bytes:
+    async def _introspection(self, asked: "Asked", plan: Plan) -> bytes:
         """What the schema's own fields answer. Nobody knows beforehand how much that costs."""
-        wanted = [field for field in fields if is_introspection(field)]
         async with self.admission.compute(asked.who):
             self.buckets.take(asked.who, DEPOSIT)
-            result, taken = await aside(introspect, self.documents.schema, asked.prepared, wanted, asked.variables)
+            result, taken = await aside(
+                introspect, self.documents.schema, asked.prepared, plan.introspected, asked.variables
+            )
             self.buckets.give_back(asked.who, DEPOSIT)
             asked.bill.spend(taken * POINTS_PER_FIELD)
             if result.errors:

@@ -33,14 +33,33 @@ MAX_VALUES = 50_000
 MAX_LIST = 6_000
 FEW = 20
 HOLDERS = (list, dict)
+# What each limit counts: the stable key in the extensions of a refusal, and how its sentence says it.
+COUNTED = {
+    "aliasCharacters": "characters in one alias",
+    "aliases": "aliases",
+    "characters": "characters",
+    "definitions": "definitions",
+    "depth": "levels of fields and fragments",
+    "directives": "directives",
+    "introspectedFields": "introspected fields",
+    "listEntries": "entries in one list",
+    "operations": "operations",
+    "repetitions": "repetitions of one field",
+    "rootFields": "root fields",
+    "selections": "selections including those of fragments",
+    "variableCharacters": "characters in one text or name of its variables",
+    "variableValues": "values in its variables",
+}
 
 
-def too_much(what: str, found: int, most: int, path: str = "") -> QueryTooComplex:
+def too_much(what: str, found: int, most: int, path: str = "", repeated: str = "") -> QueryTooComplex:
+    """The refusal of a request that exceeds a limit. `what` is a key of COUNTED."""
     # Fragments within fragments reach numbers that JSON has no room for.
     found = min(found, 10**15)
     path = shortened(path)
     where = f"Most are in {path}; request less there" if path else "Request less"
-    sentence = f"The operation has {found} {what}; the limit is {most}. {where}, or split the operation."
+    counted = f"repetitions of the field {repeated}" if repeated else COUNTED[what]
+    sentence = f"The operation has {found} {counted}; the limit is {most}. {where}, or split the operation."
     costliest = {"costliest": {"path": path, "cost": found}} if path else {}
     return QueryTooComplex(sentence, what=what, found=found, limit=most, **costliest)
 
@@ -58,10 +77,13 @@ def within(what: str, found: int, most: int) -> None:
 class _Over(Exception):
     """A limit that a selection exceeds; `path` grows upwards to where the operation begins."""
 
-    def __init__(self, what: str, found: int, most: int):
+    def __init__(self, what: str, found: int, most: int, repeated: str = ""):
         super().__init__(what)
-        self.what, self.found, self.most = what, found, most
+        self.what, self.found, self.most, self.repeated = what, found, most, repeated
         self.path: list[str] = []
+
+    def refusal(self) -> QueryTooComplex:
+        return too_much(self.what, self.found, self.most, ".".join(self.path), self.repeated)
 
 
 class Measure(NamedTuple):
@@ -74,12 +96,7 @@ class Measure(NamedTuple):
     directives: int = 0
 
 
-LIMITS = {
-    "depth": ("levels of fields and fragments", MAX_DEPTH),
-    "selections": ("selections, fragments spelled out,", MAX_SELECTIONS),
-    "aliases": ("aliases", MAX_ALIASES),
-    "directives": ("directives", MAX_DIRECTIVES),
-}
+LIMITS = {"depth": MAX_DEPTH, "selections": MAX_SELECTIONS, "aliases": MAX_ALIASES, "directives": MAX_DIRECTIVES}
 
 
 def _sum(parts: list[Measure]) -> Measure:
@@ -96,10 +113,10 @@ class _Pass:
 
     def check(self, measure: Measure, selection_set: SelectionSetNode) -> None:
         """Refuse what exceeds a limit, and tell which field holds most of it."""
-        for name, (what, most) in LIMITS.items():
+        for name, most in LIMITS.items():
             found = getattr(measure, name)
             if found > most:
-                over = _Over(what, found, most)
+                over = _Over(name, found, most)
                 over.path = self._most_of(name, selection_set)
                 raise over
 
@@ -123,7 +140,7 @@ class _Pass:
     def selections(self, selection_set: SelectionSetNode, level: int = 1) -> Measure:
         # Here and not only afterwards: what is nested deeper must not be walked.
         if level > MAX_DEPTH:
-            raise _Over(LIMITS["depth"][0], level, MAX_DEPTH)
+            raise _Over("depth", level, MAX_DEPTH)
         _refuse_repeats(selection_set)
         return _sum([self.selection(node, level) for node in selection_set.selections])
 
@@ -138,7 +155,7 @@ class _Pass:
         directives += _directives(node)
         if isinstance(node, FieldNode):
             # It stands in the answer as often as there are objects.
-            within("characters in one alias", len(node.alias.value) if node.alias else 0, MAX_ALIAS)
+            within("aliasCharacters", len(node.alias.value) if node.alias else 0, MAX_ALIAS)
             return Measure(depth + 1, 1, selections + 1, aliases + bool(node.alias), directives)
         return Measure(depth + 1, roots, selections + 1, aliases, directives)
 
@@ -163,7 +180,7 @@ def _refuse_repeats(selection_set: SelectionSetNode) -> None:
         fields = [node for node in selection_set.selections if isinstance(node, FieldNode)]
         for key, times in Counter((node.alias or node.name).value for node in fields).most_common(1):
             if times > MAX_REPEATS:
-                raise _Over(f"repetitions of the field {key[:100]}", times, MAX_REPEATS)
+                raise _Over("repetitions", times, MAX_REPEATS, key[:100])
 
 
 def _directives(node: Any) -> int:
@@ -180,7 +197,7 @@ def check_document(document: DocumentNode) -> None:
     try:
         _check_definitions(document)
     except _Over as over:
-        raise too_much(over.what, over.found, over.most, ".".join(over.path)) from None
+        raise over.refusal() from None
 
 
 def _check_definitions(document: DocumentNode) -> None:
@@ -194,7 +211,7 @@ def _check_definitions(document: DocumentNode) -> None:
     for operation in operations:
         measure = measuring.selections(operation.selection_set)
         measuring.check(measure, operation.selection_set)
-        within("root fields", measure.roots, MAX_ROOT_FIELDS)
+        within("rootFields", measure.roots, MAX_ROOT_FIELDS)
         variables = operation.variable_definitions or ()
         within("directives", sum(map(_directives, [operation, *variables])), MAX_DIRECTIVES)
 
@@ -209,16 +226,16 @@ def check_variables(variables: Mapping[str, Any]) -> None:
         value = waiting.pop()
         values += len(value)
         if values > MAX_VALUES:
-            raise too_much("values in its variables", values, MAX_VALUES)
+            raise too_much("variableValues", values, MAX_VALUES)
         if isinstance(value, list):
-            within("entries in one list", len(value), MAX_LIST)
+            within("listEntries", len(value), MAX_LIST)
         else:
             value = [*value, *value.values()]
         for each in value:
             if isinstance(each, HOLDERS):
                 waiting.append(each)
             elif isinstance(each, str) and len(each) > MAX_CHARACTERS:
-                raise too_much("characters in one text or name of its variables", len(each), MAX_CHARACTERS)
+                raise too_much("variableCharacters", len(each), MAX_CHARACTERS)
 
 
 def _is_small(value: Any) -> bool:

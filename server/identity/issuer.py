@@ -2,18 +2,21 @@
 
 import asyncio
 import math
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+from urllib.request import getproxies, proxy_bypass
 
+import httpx
 import orjson
 import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK, PyJWTError
 
+from resolvers.rules.cleaning import quoted
 from server.settings import Settings, is_safe, is_this_machine
 
 # How long a key set is taken for current: a key that the issuer withdraws stops within this time.
@@ -80,7 +83,7 @@ class IssuerKeys:
             await self._fetch()
         held = self._held()
         if held is None:
-            raise KeysUnavailable("The keys of the token issuer cannot be fetched; try again in a few seconds.")
+            raise KeysUnavailable("The keys of the token issuer cannot be fetched. Try again in a few seconds.")
         return held
 
     def _held(self) -> KeySet | None:
@@ -102,7 +105,7 @@ class IssuerKeys:
             self._keys = await asyncio.to_thread(fetch, self.settings)
             self._fetched = began
         except Exception as error:  # noqa: BLE001 - whatever it was, the keys in hand serve on
-            log.warning("issuer's keys not fetched", issuer=self.settings.oidc_issuer, reason=str(error))
+            log.warning("the issuer's keys cannot be fetched", issuer=self.settings.oidc_issuer, reason=str(error))
         finally:
             self._fetching = None
 
@@ -113,11 +116,13 @@ def fetch(settings: Settings) -> KeySet:
     address = settings.oidc_jwks_url or _discover(settings.oidc_issuer, deadline)
     published = _read(address, deadline).get("keys")
     if not isinstance(published, list):
-        raise Unusable(f"{address} has no list of keys.")
+        raise Unusable(f"{address} returned no list of keys.")
     keys = [key for jwk in published if (key := _usable(jwk, settings.algorithms)).ready]
     if not keys:
         # Taken as it is: an issuer that withdraws its keys means it.
-        log.warning("issuer has no key for our algorithms", address=address, algorithms=settings.algorithms)
+        log.warning(
+            "the issuer publishes no key for the configured algorithms", address=address, algorithms=settings.algorithms
+        )
     return KeySet(keys)
 
 
@@ -126,39 +131,48 @@ def _discover(issuer: str, deadline: float) -> str:
     address = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
     document = _read(address, deadline)
     if document.get("issuer") != issuer:
-        raise Unusable(f"{address} names the issuer {document.get('issuer')!r}, but the setting is {issuer!r}.")
+        raise Unusable(
+            f"{address} names the issuer {quoted(document.get('issuer'))}; LINEAL_OIDC_ISSUER is {quoted(issuer)}."
+        )
     found = document.get("jwks_uri")
     weaker = isinstance(found, str) and urlsplit(found).scheme not in ("https", urlsplit(issuer).scheme)
     if not isinstance(found, str) or weaker or not is_safe(found):
-        raise Unusable(f"{address} names the key address {found!r}, which is not safe to fetch from.")
+        raise Unusable(f"{address} names the key address {quoted(found)}; it must be an https address.")
     return found
 
 
 def _read(address: str, deadline: float) -> dict[str, Any]:
-    request = Request(address, headers={"Accept": "application/json", "User-Agent": "lineal"})  # noqa: S310 - is_safe
     body = bytearray()
-    with _opener(address).open(request, timeout=max(0.1, deadline - time.monotonic())) as response:
-        if response.status != 200:
-            raise Unusable(f"{address} answered {response.status}.")
-        while chunk := response.read1(65_536):
+    with _client(address, max(0.1, deadline - time.monotonic())) as client, client.stream("GET", address) as response:
+        if response.status_code != 200:
+            raise Unusable(f"{address} returned the status {response.status_code}; it must be 200.")
+        # As sent: a small answer that expands into a large one is not expanded.
+        for chunk in response.iter_raw():
             body += chunk
             if len(body) > MAX_BYTES:
-                raise Unusable(f"{address} answered more than {MAX_BYTES} bytes.")
+                raise Unusable(f"{address} returned more than {MAX_BYTES} bytes.")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{address} took longer than {FETCH_SECONDS:g} seconds.")
     document = orjson.loads(body)
     if not isinstance(document, dict):
-        raise Unusable(f"{address} answered no JSON object.")
+        raise Unusable(f"{address} did not return a JSON object.")
     return document
 
 
-def _opener(address: str) -> OpenerDirector:
-    """HTTP and nothing more: redirects are not followed, no other scheme is known, and no proxy leads to ourselves."""
-    opener = OpenerDirector()
-    proxies: dict[str, str] | None = {} if is_this_machine(urlsplit(address).hostname or "") else None
-    for handler in (ProxyHandler(proxies), HTTPHandler(), HTTPSHandler()):
-        opener.add_handler(handler)
-    return opener
+def _client(address: str, seconds: float) -> httpx.Client:
+    """Follows no redirects, trusts the system's certificates, and uses the proxy of the environment if the issuer is
+    not on this machine."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    proxy = None if is_this_machine(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
+    return httpx.Client(
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "lineal"},
+        timeout=seconds,
+        follow_redirects=False,
+        trust_env=False,
+        proxy=proxy,
+        verify=ssl.create_default_context(),
+    )
 
 
 def _usable(jwk: object, algorithms: Sequence[str]) -> IssuerKey:

@@ -158,10 +158,14 @@ def export_audit(output: Any, project: str | None, chain: str | None, **given: A
     With --output, the checkpoints that the export covers and the public keys are written beside it, to
     <output>.checkpoints.jsonl and <output>.keys.pem.
     """
+
+    def write(line: bytes) -> None:
+        output.write(line)  # its first use creates the file
+
     try:
         with ended_by_signals(), existing_database(settings_from(given)) as settings:
             before = last_line(checkpoint_file(settings.data_dir))
-            made = asyncio.run(export(settings.database_url, output.write, project, chain))
+            made = asyncio.run(export(settings.database_url, write, project, chain))
             if not made.events:
                 raise click.ClickException(_nothing(project, chain))
             _keep_beside(output.name, settings.data_dir, before, made)
@@ -174,7 +178,8 @@ def export_audit(output: Any, project: str | None, chain: str | None, **given: A
 
 def _nothing(project: str | None, chain: str | None) -> str:
     named = [f"--{name} {value}" for name, value in (("project", project), ("chain", chain)) if value]
-    return f"The audit log holds no events{' of ' + ' and '.join(named) if named else ''}. The export proves nothing."
+    of = f" of {' and '.join(named)}" if named else ""
+    return f"The audit log has no events{of}. Nothing was written. Check the id and the database."
 
 
 def _keep_beside(output: str, data_dir: Path, before: int, made: Exported) -> None:

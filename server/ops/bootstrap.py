@@ -21,7 +21,7 @@ from server.settings import Settings, sealing_of
 from storage.data_folder import make_private
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
-from storage.migrate import migrate
+from storage.migrate import migrate, newest_revision, revision
 from storage.vocabulary import PrincipalKind
 
 log = structlog.get_logger("lineal")
@@ -56,9 +56,12 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Settings]:
-    """For commands that only read: as for others, but nothing is made where there is nothing."""
+    """For commands on what is there already: as for others, but DatabaseUnusable where there is no database."""
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
-        raise DatabaseUnusable(f"There is no database in {settings.data_dir}; name one with --data-dir.")
+        raise DatabaseUnusable(
+            f"There is no database in {settings.data_dir.absolute()}. Name its folder with --data-dir, or its address"
+            " with --database-url."
+        )
     with reachable_database(settings) as ready:
         yield ready
 
@@ -68,24 +71,45 @@ class DatabaseUnusable(Exception):
 
 
 async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
-    """Migrate, and make the first key where there is none. Answers the file that holds it, if it is there."""
-    try:
+    """Migrate, and create the first key if there is none. Returns the file with the first key if it exists."""
+    with _usable(settings):
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
         if serves:  # a command may run far from the data folder that holds the key
             await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
         make_private(settings.data_dir)
-    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
-        where = make_url(settings.database_url).render_as_string()
-        raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
     file = key_file(settings.data_dir)
     return file if file.exists() else None
 
 
+async def require_current(settings: Settings) -> None:
+    """For commands that only look, which migrate nothing: DatabaseUnusable where this code cannot read the database."""
+    with _usable(settings):
+        async with short_engine(settings.database_url) as engine:
+            at = await revision(engine)
+    where = make_url(settings.database_url).render_as_string()
+    if at is None:
+        raise DatabaseUnusable(f"The database {where} holds no registry. Name another one, or run lineal migrate.")
+    if at != newest_revision():
+        raise DatabaseUnusable(
+            f"The database {where} has schema revision {at}; this command needs {newest_revision()}. Run lineal"
+            " migrate, or the version of Lineal that migrated the database."
+        )
+
+
+@contextmanager
+def _usable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        where = make_url(settings.database_url).render_as_string()
+        raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
+
+
 OWNS = text("SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'audit_events'::regclass")
-OWNER_SERVES = """The role of LINEAL_DATABASE_URL owns the tables, so a stolen server process can rewrite the history. \
-Migrate as the owner with LINEAL_OWNER_URL, and serve as another role."""
+OWNER_SERVES = """The role of LINEAL_DATABASE_URL owns the tables, so an attacker in a server process can rewrite the \
+history. Set LINEAL_OWNER_URL to the role that owns them, and LINEAL_DATABASE_URL to another role."""
 
 
 async def warn_of_owner(settings: Settings) -> None:

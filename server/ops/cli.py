@@ -14,7 +14,14 @@ from resolvers.errors import Refusal
 from schema import schema as graphql_schema
 from schema.access import access_table
 from server.ops.audit_commands import audit
-from server.ops.bootstrap import prepare, reachable_database, running_database, warn_of_owner
+from server.ops.bootstrap import (
+    existing_database,
+    prepare,
+    reachable_database,
+    require_current,
+    running_database,
+    warn_of_owner,
+)
 from server.ops.demo import fill
 from server.ops.key_commands import all_keys, end_key, make_key, replace_key
 from server.ops.options import DATABASE, REFUSALS, options, settings_from
@@ -27,16 +34,18 @@ from storage.vocabulary import PrincipalKind, Role
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lineal")
 def main() -> None:
-    """Lineal: versions, stages, lineage and history of machine-learning models, as one GraphQL API."""
+    """Lineal, a registry of machine-learning models: versions, stages, lineage and history as one GraphQL API."""
 
 
 @main.command()
 @options()
 def serve(**given: Any) -> None:
-    """Start the server, with its own database unless --database-url names one."""
+    """Start the server. It runs its own PostgreSQL unless --database-url names another."""
     settings = settings_from(given)
     if settings.open and not settings.is_loopback:
-        raise click.UsageError("--open serves without keys, so --host must be a loopback address such as 127.0.0.1.")
+        raise click.UsageError(
+            f"--host is {settings.host}; with --open it must be a loopback address, such as 127.0.0.1."
+        )
     # Each file of the data folder is made private where it is made. This is for one where that was forgotten.
     os.umask(0o077)
     try:
@@ -56,22 +65,45 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         asyncio.run(fill(settings))
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Lineal is at http://{shown}:{port}/graphql; a browser shows GraphiQL there.")
+    click.echo(f"Lineal is at http://{shown}:{port}/graphql. Open it in a browser for GraphiQL.")
     if settings.open:
-        click.echo("No key is needed (--open).")
+        click.echo("Requests need no API key (--open).")
     elif key:
-        click.echo(f"The admin key is in {key}; send it as Authorization: Bearer <key>.")
+        click.echo(f"The admin key is in {key}. Send it as Authorization: Bearer <key>.")
     sys.stdout.flush()
     run_workers(settings.model_copy(update={"owner_url": ""}), listener)
 
 
 @contextmanager
 def _database(given: dict[str, Any]) -> Iterator[Settings]:
-    """A migrated database for a command, whether a server runs or not."""
+    """A migrated database for a command, whether a server runs or not; created if there is none."""
+    with _refused(), reachable_database(settings_from(given)) as settings:
+        asyncio.run(prepare(settings))
+        yield settings
+
+
+@contextmanager
+def _existing(given: dict[str, Any]) -> Iterator[Settings]:
+    """The same for a command on what is there already, which creates no database."""
+    with _refused(), existing_database(settings_from(given)) as settings:
+        asyncio.run(prepare(settings))
+        yield settings
+
+
+@contextmanager
+def _looked_at(given: dict[str, Any]) -> Iterator[Settings]:
+    """An existing database for a command that only reads it, and so does not migrate it either."""
+    with _refused(), existing_database(settings_from(given)) as settings:
+        asyncio.run(require_current(settings))
+        yield settings
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Ends a command with the sentence of what prevents it, or at a signal."""
     try:
-        with ended_by_signals(), reachable_database(settings_from(given)) as settings:
-            asyncio.run(prepare(settings))
-            yield settings
+        with ended_by_signals():
+            yield
     except REFUSALS as error:
         raise click.ClickException(str(error)) from error
 
@@ -79,18 +111,20 @@ def _database(given: dict[str, Any]) -> Iterator[Settings]:
 @main.command()
 @options(*DATABASE)
 def migrate(**given: Any) -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to the schema of this version of Lineal."""
     with _database(given):
-        click.echo("The database is current.")
+        click.echo("The database schema is current.")
 
 
 @main.command()
 @options(*DATABASE)
 def demo(**given: Any) -> None:
-    """Fill an empty registry with the sample of the product description."""
+    """Fill an empty registry with the sample data of the product description."""
     with _database(given) as settings:
         filled = asyncio.run(fill(settings))
-        click.echo("The sample is in." if filled else "The registry holds projects already; nothing was done.")
+        click.echo(
+            "The sample data is loaded." if filled else "The registry already has projects. Nothing was changed."
+        )
 
 
 @main.command()
@@ -102,26 +136,39 @@ def schema(access: bool) -> None:
 
 @main.group()
 def keys() -> None:
-    """Make, list, rotate and revoke API keys."""
+    """Create, list, rotate and revoke API keys."""
 
 
 @keys.command("create")
 @options(*DATABASE)
-@click.option("--name", required=True, help="What the key is for, such as the pipeline that uses it.")
-@click.option("--email", required=True, help="Whose it is; the history names this owner for all that is done with it.")
+@click.option("--name", required=True, help="The purpose of the key, such as the pipeline that uses it.")
+@click.option(
+    "--email",
+    required=True,
+    help="Email address of the owner, who is recorded in the history for everything done with the key.",
+)
 @click.option(
     "--kind", type=click.Choice(["user", "service"]), default="service", show_default=True,
-    help="Whether the owner is a person; only people approve.",
+    help="Kind of the owner. Only a user, a person, can approve.",
 )  # fmt: skip
-@click.option("--project", default=None, help="The only project that it reaches; absent: all of its owner's.")
+@click.option(
+    "--project",
+    default=None,
+    help="The id of the only project that the key can access. Default: all projects of its owner.",
+)
 @click.option(
     "--role", type=click.Choice([role.lower() for role in Role]), default=None,
-    help="With --project: the role that the owner shall have there.",
+    help="Role to assign to the owner in --project.",
 )  # fmt: skip
-@click.option("--admin", is_flag=True, help="The owner shall administer the instance: all projects and keys.")
-@click.option("--attest", is_flag=True, help="It may state that a reviewer has approved elsewhere.")
 @click.option(
-    "--days", type=click.IntRange(1, 3650), default=None, help="After how many days it expires; absent: never."
+    "--admin", is_flag=True, help="Make the owner an administrator of the instance, with all projects and keys."
+)
+@click.option("--attest", is_flag=True, help="Allow the key to record approvals that reviewers gave in another system.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=None,
+    help="Days until the key expires. Default: it does not expire.",
 )
 def create_key(
     name: str,
@@ -134,9 +181,9 @@ def create_key(
     days: int | None,
     **given: Any,
 ) -> None:
-    """Make a key and print it; it is shown this once."""
+    """Create an API key and print it once."""
     if role and not project:
-        raise click.UsageError("--role is held in a project: name it with --project.")
+        raise click.UsageError("--role needs --project, the project to assign it in.")
     wanted: dict[str, Any] = {
         "kind": PrincipalKind(kind.upper()),
         "project": project,
@@ -161,11 +208,11 @@ def _refusals() -> Iterator[None]:
 @keys.command("list")
 @options(*DATABASE)
 def list_keys(**given: Any) -> None:
-    """Show all keys, never their secrets."""
-    with _database(given) as settings:
+    """List all API keys, without their secrets."""
+    with _looked_at(given) as settings:
         for row in asyncio.run(all_keys(settings.database_url)):
             state = "revoked" if row["revoked_at"] else "expired" if row["expired"] else "valid"
-            reach = row["project_id"] or ("everything" if row["administers"] else "its owner's projects")
+            reach = row["project_id"] or ("all projects" if row["administers"] else "its owner's projects")
             used = f"used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
             marks = ["may attest"] if row["may_attest"] else []
             parts = [
@@ -174,7 +221,7 @@ def list_keys(**given: Any) -> None:
                 row["name"],
                 reach,
                 *marks,
-                f"made {row['created_at']:%Y-%m-%d}",
+                f"created {row['created_at']:%Y-%m-%d}",
             ]
             click.echo("  ".join([row["id"], f"{state:8}", *parts, used]))
 
@@ -183,11 +230,11 @@ def list_keys(**given: Any) -> None:
 @options(*DATABASE)
 @click.argument("id")
 @click.option(
-    "--grace", type=click.IntRange(0, 30 * 86_400), default=0, help="For how many seconds the old key still works."
+    "--grace", type=click.IntRange(0, 30 * 86_400), default=0, help="Seconds for which the old key still works."
 )
 def rotate_key(id: str, grace: int, **given: Any) -> None:
-    """Replace a key by a new one with the same rights, and print it; it is shown this once."""
-    with _database(given) as settings, _refusals():
+    """Replace the API key ID by a new one with the same rights, and print it once."""
+    with _existing(given) as settings, _refusals():
         click.echo(asyncio.run(replace_key(settings.database_url, id, grace)))
 
 
@@ -195,13 +242,13 @@ def rotate_key(id: str, grace: int, **given: Any) -> None:
 @options(*DATABASE)
 @click.argument("id")
 def revoke_key(id: str, **given: Any) -> None:
-    """End the key with this id; it stops working within 5 seconds."""
-    with _database(given) as settings, _refusals():
+    """Revoke the API key ID. It stops working within 5 seconds."""
+    with _existing(given) as settings, _refusals():
         asyncio.run(end_key(settings.database_url, id))
         click.echo(f"{id} is revoked.")
 
 
-main.add_command(secret_commands(options(*DATABASE, "secrets_key"), _database))
+main.add_command(secret_commands(options(*DATABASE, "secrets_key"), _existing))
 main.add_command(audit)
 
 

@@ -1,10 +1,9 @@
-"""The settings as options of the `lineal` command, and what its verbs share."""
+"""The settings as options of the `lineal` command, and what its subcommands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -12,6 +11,7 @@ from server.audit.signing import KeyUnusable
 from server.audit.verify import CannotVerify
 from server.logs import configure_logs
 from server.ops.bootstrap import DatabaseUnusable
+from server.ops.environment import SettingsInvalid, read_settings
 from server.ops.processes import PortTaken
 from server.settings import Settings
 from storage.embedded import EmbeddedUnavailable
@@ -37,7 +37,8 @@ def options(*names: str) -> Callable[[F], F]:
 
 def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     flag = f"--{name.replace('_', '-')}"
-    shown = f"{field.description} [LINEAL_{name.upper()}{f'; {field.default}' if field.default else ''}]"
+    default = f"; default: {field.default}" if field.default not in ("", None, False) else ""
+    shown = f"{field.description} [LINEAL_{name.upper()}{default}]"
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=None, help=shown)
     kind: Any = field.annotation if field.annotation in (int, float, str) else str
@@ -45,11 +46,10 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
 
 
 def settings_from(given: dict[str, Any]) -> Settings:
-    """Options first, then the environment, then the defaults; a bad one is named."""
+    """Options first, then the environment, then the defaults; what is wrong with them is a usage error."""
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        problems = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors())
-        raise click.UsageError(problems) from None
+        settings = read_settings(given)
+    except SettingsInvalid as invalid:
+        raise click.UsageError(str(invalid)) from None
     configure_logs(settings.log_level, settings.log_format)
     return settings

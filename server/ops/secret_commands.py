@@ -15,7 +15,7 @@ from storage.sealing import SealingUnusable
 def secret_commands(
     options: Callable[[Any], Any], database: Callable[[dict[str, Any]], AbstractContextManager[Settings]]
 ) -> click.Group:
-    """The commands, with the options of all that work on a database."""
+    """The commands, with the options that all commands on a database have."""
 
     @click.group("secrets")
     def secrets() -> None:
@@ -24,7 +24,7 @@ def secret_commands(
     @secrets.command("rotate-key")
     @options
     def rotate_key(**given: Any) -> None:
-        """Put a new key first in the file secrets-key, and encrypt all secrets with it; older keys stay in the file."""
+        """Add a new key to the file secrets-key and encrypt all secrets with it. Older keys stay in the file."""
         with database(given) as settings, _keys_usable():
             sealing_of(settings).add_key()
             _seal_anew(settings)
@@ -32,7 +32,7 @@ def secret_commands(
     @secrets.command("reencrypt")
     @options
     def reencrypt_all(**given: Any) -> None:
-        """Encrypt all secrets with the newest key; older keys are then no longer needed."""
+        """Encrypt all secrets with the newest key. Older keys are no longer needed then."""
         with database(given) as settings, _keys_usable():
             _seal_anew(settings)
 
@@ -49,4 +49,4 @@ def _keys_usable() -> Iterator[None]:
 
 def _seal_anew(settings: Settings) -> None:
     count = asyncio.run(reencrypt(settings.database_url, sealing_of(settings)))
-    click.echo(f"Webhooks whose secrets were encrypted with the newest key: {count}.")
+    click.echo(f"Encrypted the secrets of {count} webhooks with the newest key.")

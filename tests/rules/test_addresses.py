@@ -168,7 +168,7 @@ def test_names_and_public_addresses_are_taken(host: str) -> None:
 
 
 def test_an_action_that_no_event_has_is_refused_with_the_nearest_ones() -> None:
-    assert known_actions("input.actions", ACTIONS) == list(ACTIONS)
+    assert known_actions("input.actions", list(ACTIONS)) == list(ACTIONS)
     with pytest.raises(BadUserInput) as refusal:
         known_actions("input.actions", ["model.created", "version.transitionned"])
     assert str(refusal.value).startswith('input.actions[1] is "version.transitionned"; no event has that action.')

@@ -11,7 +11,7 @@ from graphql import ExecutionResult, build_schema, execute, get_named_type, pars
 
 from schema import schema
 from tests.conftest import Cluster, Registry, run_sql
-from tests.test_compiler import everything
+from tests.support.compared import everything
 
 MUTATION: Any = schema._schema.mutation_type
 Input = dict[str, Any]

@@ -10,7 +10,7 @@ from server.events.receivers import new_client
 from server.events.webhooks import Sender
 from storage.engine import Database
 from tests.conftest import SEALING, Cluster, Registry, run_sql
-from tests.test_versions import CREATE
+from tests.support.documents import CREATE_VERSION
 
 MAKE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret
     webhook { id url actions active } } }"""
@@ -84,7 +84,7 @@ async def listen(registry: Registry, project: str, url: str, **more: Any) -> dic
 
 async def happen(registry: Registry, project: str, number: int = 1) -> None:
     new = {"projectId": project, "modelId": f"model_{project[5:]}", "createModel": True, "version": f"{number}.0.0"}
-    await registry.ask(CREATE, input=new)
+    await registry.ask(CREATE_VERSION, input=new)
 
 
 async def deliveries(registry: Registry, project: str) -> list[dict[str, Any]]:
