@@ -14,10 +14,10 @@ from resolvers.errors import BadUserInput, Forbidden
 from resolvers.idempotency import Repeatable
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.plans import Operation
-from resolvers.reads.types import DEFINITION, BoundType, Types
+from resolvers.reads.types import DEFINITION, BoundType
 from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
-from resolvers.rules.access import Need
+from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.cleaning import check_count
 from resolvers.rules.limits import LIMIT
 from resolvers.settings import MutationSettings
@@ -78,7 +78,7 @@ async def run_mutation(
         )
     with refused():
         async with database.session(reading.within) as session:
-            tx = Transaction(session, caller, need_of(operation.types, field.name), settings)
+            tx = Transaction(session, caller, need_of(field.name), settings)
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
                 return kept
@@ -98,10 +98,10 @@ async def run_mutation(
     return answer
 
 
-def need_of(types: Types, mutation: str) -> Need:
-    need = types.needs.get(("Mutation", mutation))
+def need_of(mutation: str) -> Need:
+    need = MUTATIONS.get(mutation)
     if need is None:
-        raise Forbidden(f"{mutation} declares no role that may call it, so nobody can.")
+        raise Forbidden(f"{mutation} is not in the table of who may do what, and is refused.")
     return need
 
 

@@ -7,7 +7,6 @@ from strawberry.scalars import JSON
 from resolvers.reads.audit import AuditSubject
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
@@ -21,7 +20,6 @@ ENTRY = "({t}.entry::json -> '%s')"
     description="One change of anything. Events are added, never changed; each one's hash covers the one before it."
 )
 class AuditEvent(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = EventRow
     prefix: ClassVar = "evt"
 
@@ -59,8 +57,6 @@ class AuditEvent(Node):
     " it was not rewritten as a whole, `lineal audit verify` proves with the signed checkpoints."
 )
 class AuditIntegrity:
-    needs: ClassVar = Need.VIEWER
-
     events: BigInt = column("How many events the chain has.")
     sound: bool = expression(
         "Whether each event follows from the one before it, and the last is the chain's head.",
@@ -78,7 +74,6 @@ class AuditIntegrity:
     " verify` cannot prove that the latest events are as they were written."
 )
 class AuditStatus:
-    needs: ClassVar = Need.INSTANCE
     table: ClassVar = CheckpointReport
 
     last_checkpoint_at: datetime | None = column(

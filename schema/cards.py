@@ -9,7 +9,6 @@ from resolvers.renderings.card_cyclone_dx import card_cyclone_dx
 from resolvers.renderings.card_hugging_face import card_hugging_face
 from resolvers.renderings.card_markdown import card_markdown
 from resolvers.rules import limits, objects
-from resolvers.rules.access import Need
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
 from schema.fields import TEXT, column, computed, given, many, one, optional
@@ -27,8 +26,6 @@ BOTH = CARD | FACTS
     " as it was stated when the version was registered."
 )
 class TrainingDataSummary:
-    needs: ClassVar = Need.VIEWER
-
     source: str | None = column("Where it comes from, as people wrote it.")
     date_range: str | None = column("The time it covers, as people wrote it.")
     total_rows: BigInt | None = column(
@@ -43,8 +40,6 @@ class TrainingDataSummary:
 
 @strawberry.type(description="How a version performs on a part of its data.")
 class SegmentPerformance:
-    needs: ClassVar = Need.VIEWER
-
     segment: str = column("The segment's name.")
     samples: BigInt | None = column("How many samples it has.")
     metrics: list[links.Metric] = column("Its metrics by name.")
@@ -52,7 +47,6 @@ class SegmentPerformance:
 
 @strawberry.type(description="One edit of a model card. Revisions are added, never changed.")
 class ModelCardRevision:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = RevisionRow
 
     revision: int = column("Its number: 1 for the first edit.")
@@ -63,8 +57,6 @@ class ModelCardRevision:
 
 @strawberry.type(description="The segment in which a version does worst by one metric, beside the whole.")
 class SegmentGap:
-    needs: ClassVar = Need.VIEWER
-
     metric: str = column("The metric's name.")
     segment: str = column("The segment's name.")
     value: float = column("The metric in the segment.")
@@ -77,7 +69,6 @@ class SegmentGap:
     " and what people wrote, which is kept. Every version has one; one that nobody wrote in is at revision 0."
 )
 class ModelCard:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = VersionCard
 
     description: str | None = column("What the model does.", weight=TEXT)
@@ -181,7 +172,5 @@ class UpdateModelCardInput:
 
 @strawberry.type(description="What `updateModelCard` wrote.")
 class UpdateModelCardPayload:
-    needs: ClassVar = Need.ANYONE
-
     model_card: ModelCard = one("The card.", "{c}.version_id = {payload[version_id]}")
     version: links.ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")

@@ -6,7 +6,6 @@ import strawberry
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import TEXT, column, connection, expression, given, many, one, optional
@@ -20,7 +19,6 @@ from storage.datasets import DatasetVersion as DatasetVersionRow
 
 @strawberry.type(description="A body of data that models learn from, through all its versions.")
 class Dataset(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = DatasetRow
     prefix: ClassVar = "ds"
 
@@ -35,7 +33,6 @@ class Dataset(Node):
 
 @strawberry.type(description="A data set as it was at one time. Its facts never change.")
 class DatasetVersion(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = DatasetVersionRow
     prefix: ClassVar = "dsv"
 
@@ -78,8 +75,6 @@ class CreateDatasetInput:
 
 @strawberry.type(description="What `createDataset` made.")
 class CreateDatasetPayload:
-    needs: ClassVar = Need.ANYONE
-
     dataset: Dataset = one("The new data set.", "{c}.id = {payload[dataset_id]}")
 
 
@@ -99,8 +94,6 @@ class CreateDatasetVersionInput:
 
 @strawberry.type(description="What `createDatasetVersion` made.")
 class CreateDatasetVersionPayload:
-    needs: ClassVar = Need.ANYONE
-
     dataset_version: DatasetVersion = one("The new data set version.", "{c}.id = {payload[dataset_version_id]}")
 
 
@@ -113,7 +106,5 @@ class SetDatasetVersionStatusInput:
 
 @strawberry.type(description="What `setDatasetVersionStatus` changed.")
 class SetDatasetVersionStatusPayload:
-    needs: ClassVar = Need.ANYONE
-
     dataset_version: DatasetVersion = one("The data set version.", "{c}.id = {payload[dataset_version_id]}")
     impact: Impact = impact_of_data("{payload[dataset_version_id]}")

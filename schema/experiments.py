@@ -6,7 +6,6 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits, objects
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
@@ -19,7 +18,6 @@ from storage.experiments import Experiment as ExperimentRow
 
 @strawberry.type(description="One training run or search, successful or not.")
 class Experiment(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = ExperimentRow
     prefix: ClassVar = "exp"
 
@@ -59,8 +57,6 @@ class CreateExperimentInput:
 
 @strawberry.type(description="What `createExperiment` made.")
 class CreateExperimentPayload:
-    needs: ClassVar = Need.ANYONE
-
     experiment: Experiment = one("The new experiment.", "{c}.id = {payload[experiment_id]}")
 
 
@@ -77,12 +73,10 @@ class CompleteExperimentInput:
 
 @strawberry.type(description="What `completeExperiment` wrote: all of it, or nothing.")
 class CompleteExperimentPayload:
-    needs: ClassVar = Need.ANYONE
-
     experiment: Experiment = one("The ended experiment.", "{c}.id = {payload[experiment_id]}")
     versions: list[links.ModelVersion] = many(
         "The registered versions, in the order given.",
         "{c}.id = ANY ({payload[version_ids]}::text[])",
         "array_position({payload[version_ids]}::text[], {c}.id::text)",
-        size=100,
+        length=100,
     )

@@ -15,8 +15,7 @@ from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expres
 from resolvers.reads.paging import Connection as Paged
 from resolvers.reads.paging import Order
 from resolvers.reads.search import search_versions
-from resolvers.reads.types import BINDING, NEEDS, SIZE, WEIGHT
-from resolvers.rules.access import Need
+from resolvers.reads.types import BINDING, LENGTH, WEIGHT
 from resolvers.rules.limits import LIMIT, Limit, Sought
 
 E = TypeVar("E", bound=Enum)
@@ -39,18 +38,17 @@ def bound(
     binding: Binding,
     arguments: tuple[StrawberryArgument, ...] = (),
     *,
-    needs: Need | None = None,
     weight: int | None = None,
-    size: int | None = None,
+    length: int | None = None,
     **options: Any,
 ) -> Any:
-    """A field that is read through its binding; its arguments, if any, are the binding's to read.
+    """A field that answers by its binding; its arguments, if any, are the binding's to read.
 
-    `needs` is what a caller needs to read it. Default: the `needs` of its type. `weight` is what one value costs: a
-    point for each object, and for each 32 kB or so that a value may hold or need; HEAVY for what may be megabytes.
-    Default: 1 for an object, 0 for anything else. `size` is how many entries a list without pages is counted as.
+    `weight` is what one value costs: a point for each object, and for each 32 kB or so that a value may hold or need;
+    HEAVY for what may be megabytes. Default: 1 for an object, 0 for anything else. `length` is how many entries a list
+    without pages is counted as.
     """
-    metadata = {BINDING: binding, NEEDS: needs, WEIGHT: weight, SIZE: size}
+    metadata = {BINDING: binding, WEIGHT: weight, LENGTH: length}
     field = strawberry.field(description=description, metadata=metadata, **options)
     if arguments:
         field.arguments = list(arguments)
@@ -140,6 +138,6 @@ def optional(description: str, limit: Limit | None = None, *, null: str | None =
     return field
 
 
-def mutation(description: str, of: type, write: Callable[..., Any], *, needs: Need) -> Any:
+def mutation(description: str, of: type, write: Callable[..., Any]) -> Any:
     """A root field of Mutation: one input, one payload, written by one function."""
-    return bound(description, Write(write), (argument("input", of, "What to write."),), needs=needs)
+    return bound(description, Write(write), (argument("input", of, "What to write."),))

@@ -1,11 +1,10 @@
-from typing import Any, ClassVar
+from typing import Any
 
 import strawberry
 
 from resolvers.reads.bindings import Each, FromQuery
 from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, PATHS, impact
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.rules.access import Need
 from schema import links
 from schema.facets import VersionConnection
 from schema.fields import argument, bound, column, connection, many, one
@@ -13,8 +12,6 @@ from schema.fields import argument, bound, column, connection, many, one
 
 @strawberry.type(description="Why a version is affected.")
 class ImpactPath:
-    needs: ClassVar = Need.VIEWER
-
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
     via: list[strawberry.ID] = column(
         "The ids on the way to it, both ends included: what was asked about, data derived from it, then versions."
@@ -26,8 +23,6 @@ class ImpactPath:
     " experiment or derived from the version, and all versions that descend from these, in whichever model."
 )
 class Impact:
-    needs: ClassVar = Need.VIEWER
-
     versions: VersionConnection = connection(
         "All versions that depend on it, the newest first.", AFFECTED, NEWEST_FIRST
     )
@@ -35,19 +30,19 @@ class Impact:
         "Those of them that are in production, the newest first.",
         f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
         "{c}.created_at DESC, {c}.id DESC",
-        size=20,
+        length=20,
     )
     deployments: list[links.Deployment] = many(
         "The deployments of such versions that have not ended, the newest first.",
         "{c}.version_id = ANY (ARRAY(SELECT id FROM affected)) AND {c}.status NOT IN ('ROLLED_BACK', 'RETIRED')",
         "{c}.created_at DESC, {c}.id DESC",
-        size=20,
+        length=20,
     )
     models: list[links.Model] = many(
         "The models that have such versions, by name.",
         "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",
         "{c}.name, {c}.id",
-        size=20,
+        length=20,
     )
     paths: list[ImpactPath] = bound(
         "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",

@@ -4,7 +4,6 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import column, expression, given, one, optional, payload
 from schema.nodes import Node
@@ -14,7 +13,6 @@ from storage.keys import ApiKey as ApiKeyRow
 
 @strawberry.type(description="A key by which a principal asks. Its secret is known to nobody but who was shown it.")
 class ApiKey(Node):
-    needs: ClassVar = Need.OWNER
     table: ClassVar = ApiKeyRow
     prefix: ClassVar = "key"
 
@@ -53,8 +51,6 @@ class CreateApiKeyInput:
 
 @strawberry.type(description="What `createApiKey` made.")
 class CreateApiKeyPayload:
-    needs: ClassVar = Need.ANYONE
-
     id: strawberry.ID = payload("The key's id.", "key_id")
     secret: str = payload("The key itself; shown this once.")
 
@@ -66,8 +62,6 @@ class RevokeApiKeyInput:
 
 @strawberry.type(description="What `revokeApiKey` ended.")
 class RevokeApiKeyPayload:
-    needs: ClassVar = Need.ANYONE
-
     id: strawberry.ID = payload("The key's id.", "key_id")
 
 
@@ -82,7 +76,5 @@ class RotateApiKeyInput:
 
 @strawberry.type(description="What `rotateApiKey` made.")
 class RotateApiKeyPayload:
-    needs: ClassVar = Need.ANYONE
-
     id: strawberry.ID = payload("The new key's id.", "key_id")
     secret: str = payload("The new key itself; shown this once.")

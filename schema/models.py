@@ -5,7 +5,6 @@ import strawberry
 
 from resolvers.reads.paging import HIGHEST_FIRST
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from resolvers.rules.metrics import metric_path
 from schema import links
 from schema.deployments import ServingShare, serving
@@ -21,7 +20,6 @@ OF_NUMBER = argument("version", SemVer, "The number.")
 
 @strawberry.type(description="A line of versions with one purpose, such as predicting churn.")
 class Model(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = ModelRow
     prefix: ClassVar = "model"
 
@@ -72,6 +70,4 @@ class CreateModelInput:
 
 @strawberry.type(description="What `createModel` made.")
 class CreateModelPayload:
-    needs: ClassVar = Need.ANYONE
-
     model: Model = one("The new model.", "{c}.id = {payload[model_id]}")

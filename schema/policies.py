@@ -6,7 +6,6 @@ from pydantic.alias_generators import to_camel
 from strawberry.scalars import JSON
 
 from resolvers.rules import limits, objects
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import OBJECT, column, computed, given, many, one, optional
 from schema.nodes import Node
@@ -17,8 +16,6 @@ from storage.policies import ProjectPolicy as PolicyRow
 
 @strawberry.type(description="A range that a metric must be in.")
 class MetricThreshold:
-    needs: ClassVar = Need.VIEWER
-
     name: str = column("The metric's name.")
     min: float | None = column("The least value, inclusive; null: no bound.")
     max: float | None = column("The greatest value, inclusive; null: no bound.")
@@ -29,7 +26,6 @@ class MetricThreshold:
     " with `confirmPolicyChange`, or at `effectiveAt`."
 )
 class PolicyChange(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = ChangeRow
     prefix: ClassVar = "pch"
 
@@ -53,7 +49,6 @@ class PolicyChange(Node):
     description="What a project asks of its versions. Into other stages than PRODUCTION only requests count."
 )
 class ProjectPolicy:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = PolicyRow
 
     required_approvals: int = column("How many reviewers must approve: 1 to 10.")
@@ -120,8 +115,6 @@ class UpdateProjectPolicyInput:
 
 @strawberry.type(description="What `updateProjectPolicy` changed.")
 class UpdateProjectPolicyPayload:
-    needs: ClassVar = Need.ANYONE
-
     project: links.Project = one(
         "The project, with its policy. What loosens the policy is in `pendingChanges` until it takes effect.",
         "{c}.id = {payload[project_id]}",
@@ -135,7 +128,5 @@ class ConfirmPolicyChangeInput:
 
 @strawberry.type(description="What `confirmPolicyChange` changed.")
 class ConfirmPolicyChangePayload:
-    needs: ClassVar = Need.ANYONE
-
     change: PolicyChange = one("The change, APPLIED.", "{c}.id = {payload[change_id]}")
     project: links.Project = one("The project, with its policy.", "{c}.id = {payload[project_id]}")

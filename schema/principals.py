@@ -4,7 +4,6 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import column, expression, given, many, one
 from schema.nodes import Node
@@ -18,7 +17,6 @@ BY_PROJECT = "{c}.project_id"
 
 @strawberry.type(description="A role that a principal holds in a project.")
 class Membership:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = MemberRow
 
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")
@@ -27,7 +25,6 @@ class Membership:
 
 @strawberry.type(description="A person or a service that may ask, known by an email address.")
 class Principal(Node):
-    needs: ClassVar = Need.OWNER
     table: ClassVar = PrincipalRow
     prefix: ClassVar = "prin"
 
@@ -47,8 +44,6 @@ class Principal(Node):
 
 @strawberry.type(description="Who asks: the owner of the key or token that came with the request.")
 class Viewer:
-    needs: ClassVar = Need.ANYONE
-
     principal: str = expression("Its id, or its address where it has none yet.",
                                 "coalesce({caller[principal_id]}::text, {caller[actor]}::text)")  # fmt: skip
     email: str | None = expression("Its address.", "{caller[actor]}::text")
@@ -64,7 +59,6 @@ class Viewer:
 
 @strawberry.type(description="A principal with a role in the project.")
 class Member:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = MemberRow
 
     email: str = expression("Its address, in lower case.", EMAIL)
@@ -83,8 +77,6 @@ class SetMemberInput:
 
 @strawberry.type(description="What `setMember` changed.")
 class SetMemberPayload:
-    needs: ClassVar = Need.ANYONE
-
     project: links.Project = one("The project, with its members.", "{c}.id = {payload[project_id]}")
 
 
@@ -96,8 +88,6 @@ class RemoveMemberInput:
 
 @strawberry.type(description="What `removeMember` changed.")
 class RemoveMemberPayload:
-    needs: ClassVar = Need.ANYONE
-
     project: links.Project = one("The project, with the members that are left.", "{c}.id = {payload[project_id]}")
 
 
@@ -109,6 +99,4 @@ class SetAdministratorInput:
 
 @strawberry.type(description="What `setAdministrator` changed.")
 class SetAdministratorPayload:
-    needs: ClassVar = Need.ANYONE
-
     principal: Principal = one("The principal.", "{c}.id = {payload[principal_id]}")

@@ -5,7 +5,6 @@ import strawberry
 
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import TEXT, argument, column, connection, given, many, one, optional
 from schema.nodes import Connection, Node
@@ -21,7 +20,6 @@ from storage.projects import Project as ProjectRow
     description="What belongs together and is seen together: the models, data sets and experiments of one team."
 )
 class Project(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = ProjectRow
     prefix: ClassVar = "proj"
 
@@ -64,6 +62,4 @@ class CreateProjectInput:
 
 @strawberry.type(description="What `createProject` made.")
 class CreateProjectPayload:
-    needs: ClassVar = Need.ANYONE
-
     project: Project = one("The new project.", "{c}.id = {payload[project_id]}")

@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 import strawberry
 
 from resolvers.reads.audit import INTEGRITY, LATEST_FIRST, STATUS
@@ -9,7 +7,6 @@ from resolvers.reads.lineage import NodeById, NodesById
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema.audit import FILTER as AUDIT_FILTER
 from schema.audit import AuditEvent, AuditIntegrity, AuditStatus
 from schema.comparison import ONLY_CHANGED, VersionComparison
@@ -34,8 +31,6 @@ BY_ID = "{c}.id = {args[id]}"
 
 @strawberry.type(description="Reading. Each operation is one statement in the database, however deep it asks.")
 class Query:
-    needs: ClassVar = Need.ANYONE
-
     node: Node | None = bound("Anything by its id, or null.", NodeById(), (ID,))
     nodes: list[Node | None] = bound(
         "Several things by their ids, in that order; null for each that there is not.",

@@ -3,7 +3,6 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import links
 from schema.fields import expression, given, many, one, payload
 from storage.versions import Version as VersionRow
@@ -14,7 +13,6 @@ OF_PAYLOAD = "{c}.id = ANY ({payload[%s]}::text[])"
 
 @strawberry.type(description="An old version that retention does not archive, and why.")
 class RetentionExemption:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = VersionRow
 
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
@@ -29,19 +27,17 @@ class ApplyRetentionInput:
 
 @strawberry.type(description="What `applyRetention` archived, or would archive.")
 class ApplyRetentionPayload:
-    needs: ClassVar = Need.ANYONE
-
     archived: list[links.ModelVersion] = many(
         "The versions, the newest first; at most 500 at once.",
         OF_PAYLOAD % "archived_ids",
         IN_ORDER % "archived_ids",
-        size=20,
+        length=20,
     )
     kept: list[RetentionExemption] = many(
         "Old versions that are kept, with the reason; at most 500.",
         OF_PAYLOAD % "kept_ids",
         IN_ORDER % "kept_ids",
-        size=20,
+        length=20,
     )
     more: bool = payload("Whether there is more to archive; call again.")
     dry_run: bool = payload("Whether nothing was done.")

@@ -1,9 +1,6 @@
-from typing import ClassVar
-
 import strawberry
 
 from resolvers.reads.bindings import Many
-from resolvers.rules.access import Need
 from schema.audit import AuditEvent
 from schema.deployments import Deployment
 from schema.fields import argument, bound
@@ -23,8 +20,6 @@ AFTER = argument(
     " that does not keep up is disconnected, and may resume."
 )
 class Subscription:
-    needs: ClassVar = Need.ANYONE
-
     audit_events: AuditEvent = bound(
         "Every change in a project. NOT_FOUND where there is no such project.",
         Many("{c}.id = ANY ({payload[ids]}::text[])", "array_position({payload[ids]}::text[], {c}.id::text)"),

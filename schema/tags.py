@@ -3,7 +3,6 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import links
 from schema.fields import TEXT, column, expression, given, one, optional
 from storage.tags import TagDefinition as TagRow
@@ -11,7 +10,6 @@ from storage.tags import TagDefinition as TagRow
 
 @strawberry.type(description="A tag that the teams of a project agreed on.")
 class TagDefinition:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = TagRow
 
     name: str = column("The shared name.")
@@ -38,6 +36,4 @@ class DefineTagInput:
 
 @strawberry.type(description="What `defineTag` changed.")
 class DefineTagPayload:
-    needs: ClassVar = Need.ANYONE
-
     project: links.Project = one("The project, with its vocabulary.", "{c}.id = {payload[project_id]}")

@@ -20,7 +20,6 @@ from resolvers.reads.reviews import (
 )
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import TEXT, column, computed, expression, given, many, one, optional
 from schema.nodes import Node
@@ -33,8 +32,6 @@ from storage.versions import StageTransition as StageTransitionRow
 
 @strawberry.type(description="One condition of a step, and whether it holds.")
 class Gate:
-    needs: ClassVar = Need.VIEWER
-
     name: str = column("`transition`, `approvals`, `card`, `metrics`, `data`, `experiment`, `bump` or `incumbent`.")
     passed: bool = column("Whether it lets the version through.")
     reason: str = column("Why, in a sentence.")
@@ -45,8 +42,6 @@ class Gate:
     " the caller could give with `transitionStage` does not count before it is given."
 )
 class PromotionCheck:
-    needs: ClassVar = Need.VIEWER
-
     allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed, weight=HEAVY)
     approvals_recorded: int = computed(
         "How many recorded approvals of this step count now.", DRY_RUN_NEEDS, approvals_recorded, weight=HEAVY
@@ -75,8 +70,6 @@ class PromotionCheck:
 
 @strawberry.type(description="Something that is no longer as a review saw it.")
 class ReviewedChange:
-    needs: ClassVar = Need.VIEWER
-
     what: enums.ReviewedPart = column("The part that has changed.")
     subject: str | None = column("The id of the data set version, for DATA; otherwise null.")
     before: str | None = column(
@@ -91,7 +84,6 @@ class ReviewedChange:
 
 @strawberry.type(description="A reviewer's decision on one step of a version. Decisions are added, never changed.")
 class Approval:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = ApprovalRow
 
     id: strawberry.ID = column("Its id.")
@@ -124,7 +116,6 @@ class Approval:
 
 @strawberry.type(description="One step in a version's history. Steps are added, never changed.")
 class StageTransition:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = StageTransitionRow
 
     id: strawberry.ID = column("Its id.")
@@ -153,7 +144,6 @@ class StageTransition:
 
 @strawberry.type(description="That somebody asks for a step of a version, and what became of it.")
 class TransitionRequest(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = RequestRow
     prefix: ClassVar = "req"
 
@@ -202,8 +192,6 @@ class TransitionStageInput:
 
 @strawberry.type(description="What `transitionStage` changed.")
 class TransitionStagePayload:
-    needs: ClassVar = Need.ANYONE
-
     version: links.ModelVersion = one("The version, in its new stage.", "{c}.id = {payload[version_id]}")
     transition: StageTransition = one("The new entry of its history.", "{c}.id = {payload[transition_id]}")
     archived: links.ModelVersion | None = one(
@@ -222,8 +210,6 @@ class RequestTransitionInput:
 
 @strawberry.type(description="What `requestTransition` made.")
 class RequestTransitionPayload:
-    needs: ClassVar = Need.ANYONE
-
     request: TransitionRequest = one("The request, OPEN.", "{c}.id = {payload[request_id]}")
 
 
@@ -238,8 +224,6 @@ class ReviewTransitionInput:
 
 @strawberry.type(description="What `reviewTransition` wrote.")
 class ReviewTransitionPayload:
-    needs: ClassVar = Need.ANYONE
-
     request: TransitionRequest = one(
         "The request: APPLIED where this was the last approval needed, REJECTED after a rejection. Still OPEN after the"
         " last approval only where another gate fails; `promotion` of the version says which.",
@@ -255,8 +239,6 @@ class CancelTransitionInput:
 
 @strawberry.type(description="What `cancelTransition` closed.")
 class CancelTransitionPayload:
-    needs: ClassVar = Need.ANYONE
-
     request: TransitionRequest = one("The request, CANCELLED.", "{c}.id = {payload[request_id]}")
 
 
@@ -271,8 +253,6 @@ class RollbackProductionInput:
 
 @strawberry.type(description="What `rollbackProduction` changed.")
 class RollbackProductionPayload:
-    needs: ClassVar = Need.ANYONE
-
     version: links.ModelVersion = one("The version that is in production again.", "{c}.id = {payload[version_id]}")
     archived: links.ModelVersion | None = one(
         "The version that was in production until now.", "{c}.id = {payload[archived_id]}"

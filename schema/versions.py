@@ -12,7 +12,6 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.reviews import DRY_RUN, REVIEWED_NEEDS, review_digest
 from resolvers.reads.types import HEAVY
 from resolvers.rules import limits, objects
-from resolvers.rules.access import Need
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import enums, links
@@ -47,7 +46,6 @@ from storage.versions import Version as VersionRow
 
 @strawberry.type(description="A measured value of a version.")
 class Metric:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = MetricRow
 
     name: str = column("The metric, as the pipeline names it, such as `auc`.")
@@ -61,8 +59,6 @@ class Metric:
 
 @strawberry.type(description="The file or folder that holds the trained model.")
 class Artifact:
-    needs: ClassVar = Need.VIEWER
-
     uri: str = expression(f"Where it is kept. {limits.CREDENTIALS_CUT}", "shown_uri({t}.artifact_uri)")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.", "artifact_digest")
     size_bytes: BigInt | None = column("Its size in bytes.", "artifact_size_bytes")
@@ -71,7 +67,6 @@ class Artifact:
 
 @strawberry.type(description="That a version used a data set version, and what for.")
 class DatasetUse:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = DatasetUseRow
 
     role: enums.DatasetRole = column("What for.")
@@ -83,8 +78,6 @@ class DatasetUse:
     " semantic versioning: see the values of Bump. Facts that either side does not state are not compared."
 )
 class VersionChange:
-    needs: ClassVar = Need.VIEWER
-
     required_bump: enums.Bump = column("The least bump that the change calls for.")
     reasons: list[str] = column("Why, one sentence for each difference, the weightiest first.")
     declared_bump: enums.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
@@ -95,7 +88,6 @@ class VersionChange:
     description="A registered version of a model. Its training facts never change; nothing of it is ever deleted."
 )
 class ModelVersion(Node):
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = VersionRow
     prefix: ClassVar = "ver"
 
@@ -272,8 +264,6 @@ class CreateVersionInput:
 
 @strawberry.type(description="What `createVersion` registered.")
 class CreateVersionPayload:
-    needs: ClassVar = Need.ANYONE
-
     version: ModelVersion = one("The new version, in DEVELOPMENT.", "{c}.id = {payload[version_id]}")
     warnings: list[str] = payload("What was accepted but deserves a look, such as a number too small for the change.")
 
@@ -287,8 +277,6 @@ class UpdateVersionInput:
 
 @strawberry.type(description="What `updateVersion` changed.")
 class UpdateVersionPayload:
-    needs: ClassVar = Need.ANYONE
-
     version: ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")
 
 
@@ -303,7 +291,5 @@ class TagsInput:
 
 @strawberry.type(description="What `addTags` or `removeTags` changed.")
 class TagsPayload:
-    needs: ClassVar = Need.ANYONE
-
     version: ModelVersion = one("The version.", "{c}.id = {payload[version_id]}")
     warnings: list[str] = payload("What was accepted but deserves a look.")

@@ -5,7 +5,6 @@ import strawberry
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
-from resolvers.rules.access import Need
 from schema import enums, links
 from schema.audit import AuditEvent
 from schema.fields import TEXT, argument, column, connection, expression, given, one, optional, payload
@@ -16,7 +15,6 @@ from storage.webhooks import WebhookDelivery as DeliveryRow
 
 @strawberry.type(description="One event for one webhook, and what became of it.")
 class WebhookDelivery:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = DeliveryRow
 
     id: strawberry.ID = column("Its id; what is sent carries the event's.")
@@ -32,7 +30,6 @@ class WebhookDelivery:
 
 @strawberry.type(description="Where a project's events are sent, by the Standard Webhooks specification.")
 class Webhook:
-    needs: ClassVar = Need.VIEWER
     table: ClassVar = WebhookRow
 
     id: strawberry.ID = column("Its id.")
@@ -89,8 +86,6 @@ class CreateWebhookInput:
 
 @strawberry.type(description="What `createWebhook` made.")
 class CreateWebhookPayload:
-    needs: ClassVar = Need.ANYONE
-
     webhook: Webhook = one("The new webhook.", "{c}.id = {payload[webhook_id]}")
     secret: str = payload("What its signatures are made with, `whsec_` and base64. Shown once.")
 
@@ -106,8 +101,6 @@ class UpdateWebhookInput:
 
 @strawberry.type(description="What `updateWebhook` changed.")
 class UpdateWebhookPayload:
-    needs: ClassVar = Need.ANYONE
-
     webhook: Webhook = one("The webhook.", "{c}.id = {payload[webhook_id]}")
 
 
@@ -118,8 +111,6 @@ class ReplayDeliveryInput:
 
 @strawberry.type(description="What `replayDelivery` put in line.")
 class ReplayDeliveryPayload:
-    needs: ClassVar = Need.ANYONE
-
     delivery: WebhookDelivery = one("The delivery, PENDING.", "{c}.id = {payload[delivery_id]}")
 
 
@@ -134,8 +125,6 @@ class ReplayDeliveriesInput:
 
 @strawberry.type(description="What `replayDeliveries` put in line.")
 class ReplayDeliveriesPayload:
-    needs: ClassVar = Need.ANYONE
-
     webhook: Webhook = one("The webhook.", "{c}.id = {payload[webhook_id]}")
     replayed: int = payload("How many deliveries will be sent again.")
     left: int = payload("How many more match. Repeat the mutation, with a later `since` if it includes DELIVERED ones.")
@@ -152,7 +141,5 @@ class RotateWebhookSecretInput:
 
 @strawberry.type(description="What `rotateWebhookSecret` made.")
 class RotateWebhookSecretPayload:
-    needs: ClassVar = Need.ANYONE
-
     webhook: Webhook = one("The webhook.", "{c}.id = {payload[webhook_id]}")
     secret: str = payload("The new secret, `whsec_` and base64. Shown once.")

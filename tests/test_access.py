@@ -1,27 +1,20 @@
-"""What each field and route needs of its caller."""
+"""The table of who may do and see what: it has everything that the schema and the app have, and nothing else."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import strawberry
 from graphql import get_named_type, is_abstract_type, is_object_type
 from starlette.routing import Route
 
-from resolvers.reads.scopes import SCOPES
-from resolvers.reads.types import Types, Undeclared, gather_needs
-from resolvers.rules.access import ROUTES, Need
+from resolvers.reads.types import Types
+from resolvers.rules import access
+from resolvers.rules.access import MUTATIONS, READS, ROUTES, SCOPES, Need
 from schema import schema
-from schema.access import access_table
-from schema.fields import column
 from tests.conftest import Cluster, Registry, connect
 from tests.support.asgi import app_of
 from tests.support.filled import INPUTS, mutation_of
-from tests.support.needs import MUTATIONS, TYPES
 
-ROOT = Path(__file__).parent.parent
 SCHEMA = schema._schema
-NEEDS = gather_needs(SCHEMA)
 QUERY: Any = SCHEMA.query_type
 MUTATION: Any = SCHEMA.mutation_type
 
@@ -52,31 +45,30 @@ def leads_to_rows(of: Any) -> bool:
     return of.fields.keys() - {"facets"} in ({"edges", "nodes", "pageInfo", "totalCount"}, {"cursor", "node"})
 
 
-def test_every_field_needs_what_its_type_is_meant_to_need() -> None:
+def test_every_field_is_in_the_table_and_nothing_else_is() -> None:
+    listed = {(of, field) for of, needs in READS.items() for fields in needs.values() for field in fields.split()}
+    types = {name: of for name, of in reached().items() if name not in PAYLOADS and not leads_to_rows(of)}
+    assert listed == {(name, field) for name, of in types.items() for field in of.fields}
+
+
+def test_a_field_is_listed_once() -> None:
+    for of, needs in READS.items():
+        fields = " ".join(needs.values()).split()
+        assert len(fields) == len(set(fields)), of
+
+
+def test_only_connections_edges_and_payloads_need_no_entry() -> None:
     for name, of in reached().items():
-        expected = Need.ANYONE if name in PAYLOADS or leads_to_rows(of) else TYPES.get(name, Need.VIEWER)
-        assert {NEEDS[name, field] for field in of.fields} == {expected}, name
+        if access.need_of_field(name, "no such field") is not None:
+            assert name in PAYLOADS or leads_to_rows(of), name
 
 
-def test_every_mutation_needs_what_it_is_meant_to_need() -> None:
-    assert {name: NEEDS["Mutation", name] for name in MUTATION.fields} == MUTATIONS
-
-
-def test_the_checked_in_table_of_access_is_current() -> None:
-    assert (ROOT / "schema-access.txt").read_text() == f"{access_table(schema)}\n", "run scripts/check fix"
-
-
-def test_a_schema_with_a_field_that_declares_nothing_does_not_build() -> None:
-    @strawberry.type
-    class Query:
-        secret: str = column("A column of a type that says nothing of its needs.")
-
-    with pytest.raises(Undeclared, match=r"Query\.secret declares no needs, and neither does its type\."):
-        gather_needs(strawberry.Schema(Query)._schema)
+def test_every_mutation_is_in_the_table_and_nothing_else_is() -> None:
+    assert set(MUTATIONS) == set(MUTATION.fields)
 
 
 def test_writing_needs_at_least_a_contributor() -> None:
-    assert not {NEEDS["Mutation", name] for name in MUTATION.fields} & {Need.OPEN, Need.ANYONE, Need.VIEWER}
+    assert not set(MUTATIONS.values()) & {Need.OPEN, Need.ANYONE, Need.VIEWER}
 
 
 def test_every_route_is_in_the_table_and_nothing_else_is(registry: Registry) -> None:
@@ -128,11 +120,6 @@ async def test_no_reference_leaves_its_project(database: Cluster) -> None:
     assert found == OF_ONE_MODEL | OF_AN_EVENT
 
 
-def types_of(registry: Registry) -> Types:
-    types: Types = app_of(registry).api.endpoint.operations.documents.types
-    return types
-
-
 ASKED_OF = {
     ("Query", "viewer"): "{ viewer { kind } }",
     ("Project", "name"): "{ projects { edges { node { name } } } }",
@@ -158,10 +145,10 @@ async def test_a_field_without_an_entry_is_refused(
 ) -> None:
     # A document of its own, so that no plan is kept of it.
     query = f"query Unlisted {ASKED_OF[of, field]}"
-    monkeypatch.delitem(types_of(registry).needs, (of, field))
+    monkeypatch.delitem(access._READS, (of, field))
     refusal = await registry.refusal(query)
     assert refusal["code"] == "FORBIDDEN"
-    assert refusal["message"] == f"{of}.{field} declares no role that may read it, so nobody can."
+    assert refusal["message"] == f"{of}.{field} is not in the table of who may see what, and is refused."
     monkeypatch.undo()
     assert await registry.ask(f"{query} # listed again")
 
@@ -170,7 +157,7 @@ async def test_a_field_without_an_entry_is_refused_in_a_payload_and_nothing_is_k
     registry: Registry, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = "mutation Unlisted($input: CreateModelInput!) { createModel(input: $input) { model { name } } }"
-    monkeypatch.delitem(types_of(registry).needs, ("Model", "name"))
+    monkeypatch.delitem(access._READS, ("Model", "name"))
     refusal = await registry.refusal(query, input={"projectId": project, "name": "Churn"})
     assert refusal["code"] == "FORBIDDEN"
     monkeypatch.undo()
@@ -181,7 +168,7 @@ async def test_a_field_without_an_entry_is_refused_in_a_payload_and_nothing_is_k
 async def test_a_mutation_without_an_entry_is_refused_and_nothing_is_kept(
     registry: Registry, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(types_of(registry).needs, ("Mutation", "createModel"))
+    monkeypatch.delitem(MUTATIONS, "createModel")
     refusal = await registry.refusal(mutation_of("createModel"), input={"projectId": project, "name": "Churn"})
     assert refusal["code"] == "FORBIDDEN"
     monkeypatch.undo()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, OperationDefinitionNode, print_ast
+from graphql import GraphQLField, GraphQLObjectType, OperationDefinitionNode, OperationType, print_ast
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
@@ -15,8 +15,8 @@ from resolvers.reads.arguments import Arguments, Parameter, Values
 from resolvers.reads.cleaning import cleaner_of
 from resolvers.reads.finishing import Fill, Needs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
-from resolvers.reads.scopes import IN_PROJECT, SCOPES
 from resolvers.reads.types import HEAVY, BoundType, Types, weight_of
+from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
 
 TYPENAME = "__typename"
 # The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
@@ -85,17 +85,18 @@ class Compilation:
             name = node.name.value
             definition = self.types.schema.get_field(of, name)
             assert definition is not None
-            self._require_need(of.name, name)
+            self._require_entry(of.name, name)
             clean = cleaner_of(self.types, of, name, definition)
             values = clean(get_argument_values(definition, node, self.variables))
             arguments = Arguments(definition, node, values, clean)
             selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
         return selected
 
-    def _require_need(self, of: str, name: str) -> None:
-        """Refuse a field for which no need is declared. The schema does not build with one; this is the second lock."""
-        if not (name.startswith("__") or (of, name) in self.types.needs):
-            raise Forbidden(f"{of}.{name} declares no role that may read it, so nobody can.")
+    def _require_entry(self, of: str, name: str) -> None:
+        """Refuse a field that the table of who may see what does not have."""
+        is_mutation = self.operation.operation is OperationType.MUTATION and of == "Mutation"
+        if not (is_mutation or name.startswith("__") or need_of_field(of, name)):
+            raise Forbidden(f"{of}.{name} is not in the table of who may see what, and is refused.")
 
     def alias(self, table: str) -> str:
         self._aliases += 1

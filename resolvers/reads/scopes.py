@@ -1,21 +1,10 @@
-"""Which rows a caller may see, and which are in the project of the row that leads to them, by the database's own
-foreign keys."""
+"""Which rows are in the project of the row that leads to them, by the database's own foreign keys."""
 
 import re
 from functools import cache
 
 from storage.tables import metadata
 
-# How rows are narrowed to what a caller may see, by table: `{row}` the row, `{projects}` and `{me}` the caller's.
-# A key that is bound to a project knows only of such keys.
-SCOPES = {
-    "projects": "{row}.id = ANY ({projects})",
-    "principals": "{row}.id = {me}",
-    # Of no project: for administrators of the instance, whose rows are not narrowed.
-    "checkpoint_reports": "false",
-    "api_keys": "{row}.principal_id = {me} AND ({only} IS NULL OR {row}.project_id = {only})",
-}
-IN_PROJECT = "{row}.project_id = ANY ({projects})"
 LINK = re.compile(r"\{c\}\.(\w+) = \{t\}\.(\w+)(?: AND (?!.* OR ).*)?")
 
 

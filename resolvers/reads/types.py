@@ -7,55 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLField, GraphQLNamedType, GraphQLObjectType, GraphQLSchema, get_named_type
 
-from resolvers.rules.access import Need
-
 if TYPE_CHECKING:
     from resolvers.reads.bindings import Binding
 
 DEFINITION = "strawberry-definition"
 BINDING = "binding"
-# What a field declares where it is bound: what a caller needs to read it, and what it costs.
-NEEDS, WEIGHT, SIZE = "needs", "weight", "size"
+# What a field declares of its cost, where it is bound.
+WEIGHT, LENGTH = "weight", "length"
 # Weights: of values that may be megabytes, and of texts that take Python some milliseconds to write.
 HEAVY, WRITTEN = 8, 100
 
 
 def weight_of(field: GraphQLField) -> int | None:
     """What one value of a field costs, in points; None where the field declares nothing."""
-    weight: int | None = _declared(field, WEIGHT)
-    return weight
+    return _declared(field, WEIGHT)
 
 
-def size_of(field: GraphQLField) -> int | None:
+def length_of(field: GraphQLField) -> int | None:
     """How many entries a list without pages is counted as; None where the field declares nothing."""
-    size: int | None = _declared(field, SIZE)
-    return size
+    return _declared(field, LENGTH)
 
 
-def _declared(field: GraphQLField, name: str) -> Any:
+def _declared(field: GraphQLField, name: str) -> int | None:
     definition = field.extensions.get(DEFINITION)
-    return definition.metadata.get(name) if definition else None
-
-
-class Undeclared(Exception):
-    """A field for which nothing says what its caller needs."""
-
-
-Field = tuple[str, str]
-
-
-def gather_needs(schema: GraphQLSchema) -> dict[Field, Need]:
-    """What each field needs of its caller, by type and name: what the field declares, or else its type."""
-    needs: dict[Field, Need] = {}
-    for of in schema.type_map.values():
-        if isinstance(of, GraphQLObjectType) and not of.name.startswith("__"):
-            of_type = getattr(of.extensions[DEFINITION].origin, NEEDS, None)
-            for name, field in of.fields.items():
-                need = _declared(field, NEEDS) or of_type
-                if need is None:
-                    raise Undeclared(f"{of.name}.{name} declares no needs, and neither does its type.")
-                needs[of.name, name] = need
-    return needs
+    declared: int | None = definition.metadata.get(name) if definition else None
+    return declared
 
 
 class Unbound(Exception):
@@ -88,7 +64,6 @@ class Types:
 
     def __init__(self, schema: GraphQLSchema):
         self.schema = schema
-        self.needs = gather_needs(schema)
         self._bound: dict[str, BoundType] = {}
         # How each field's arguments are cleaned, by type and field.
         self.cleaners: dict[tuple[str, str], Any] = {}

@@ -32,11 +32,11 @@ from graphql.utilities.coerce_input_value import coerce_default_value
 
 from resolvers.errors import QueryTooComplex
 from resolvers.reads.paging import DEFAULT_PAGE
-from resolvers.reads.types import size_of, weight_of
+from resolvers.reads.types import length_of, weight_of
 
 MAX_COST = 20_000
 MAX_PAGE = 1_000
-# Lists without pages that declare no size are short by nature.
+# Lists without pages that declare no length are short by nature.
 SHORT_LIST = 5
 # So many light values of one object cost a point.
 LIGHT = 20
@@ -184,7 +184,7 @@ def _default_size(definition: GraphQLField, of: GraphQLNamedType) -> int:
     # A connection has been counted as its page.
     if not is_list_type(get_nullable_type(definition.type)) or of.name.endswith("Connection"):
         return 1
-    return size_of(definition) or SHORT_LIST
+    return length_of(definition) or SHORT_LIST
 
 
 def _count(value: Any) -> int:

@@ -12,7 +12,6 @@ import click
 
 from resolvers.errors import Refusal
 from schema import schema as graphql_schema
-from schema.access import access_table
 from server.ops.audit_commands import audit
 from server.ops.bootstrap import (
     existing_database,
@@ -128,10 +127,9 @@ def demo(**given: Any) -> None:
 
 
 @main.command()
-@click.option("--access", is_flag=True, help="Print what each field needs of its caller, and what it costs.")
-def schema(access: bool) -> None:
+def schema() -> None:
     """Print the GraphQL schema."""
-    click.echo(access_table(graphql_schema) if access else str(graphql_schema))
+    click.echo(str(graphql_schema))
 
 
 @main.group()
