@@ -6,7 +6,7 @@ from typing import Any
 
 from resolvers.errors import Conflict
 from resolvers.rules import canary, rollout
-from resolvers.rules.access import MUTATIONS
+from resolvers.rules.access import Need
 from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, Stage
 from resolvers.transaction import Caller, Transaction
 from storage import rollouts
@@ -152,7 +152,7 @@ async def _one_due(database: Database) -> Events | None:
         found = await rollouts.due(session)
         if found is None:
             return None
-        tx = Transaction(session, CLOCK, MUTATIONS["advanceDeployment"])
+        tx = Transaction(session, CLOCK, Need.CONTRIBUTOR)
         await tx.lock_model(found["model_id"])
         events = await go_on(tx, await rollouts.locked(session, found["id"]))
         if events:

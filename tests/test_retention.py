@@ -16,7 +16,6 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import retention
-from resolvers.rules.access import MUTATIONS
 from resolvers.transaction import Caller, Transaction
 from resolvers.versions import create_version
 from storage import retention as stored
@@ -24,6 +23,7 @@ from storage.engine import Database
 from tests.conftest import POLICY, Cluster, Registry, connect, run_sql
 from tests.support.generated_old_versions import OldVersions, insert, old_versions
 from tests.support.live import at_full_length, eventually
+from tests.support.needs import MUTATIONS
 from tests.test_kills import assert_chains_intact
 
 CREATE = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id parent { id } } } }"
