@@ -10,22 +10,20 @@ from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryContainer, get_object_definition
 
 from resolvers.callers import Caller
-from resolvers.errors import BadUserInput, Forbidden
+from resolvers.errors import BadUserInput
 from resolvers.idempotency import Repeatable
-from resolvers.reads.compilation import Compilation, Selected
+from resolvers.reads.compilation import Compilation, Selected, binding_of
+from resolvers.reads.declarations import DEFINITION
 from resolvers.reads.plans import Operation
-from resolvers.reads.types import DEFINITION, BoundType
+from resolvers.reads.types import BoundType
 from resolvers.reads.variables import MAX_OBJECTS
 from resolvers.refusals import perhaps_kept, refused
-from resolvers.rules.access import MUTATIONS, Need
 from resolvers.rules.cleaning import check_count
 from resolvers.rules.limits import LIMIT
 from resolvers.settings import MutationSettings
 from resolvers.transaction import Transaction
 from storage.engine import Database, driver_connection
 
-# Their answers are not kept to be answered again.
-ANSWER_SECRETS = frozenset({"createApiKey", "createWebhook", "rotateApiKey", "rotateWebhookSecret"})
 # Of a field for which null is a value.
 NULL_MEANS = "null means"
 
@@ -34,9 +32,13 @@ Writer = Callable[..., Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Write:
-    """A root field of Mutation, bound to the function that writes."""
+    """A root field of Mutation, bound to the function that writes.
+
+    A payload with a secret is not kept to be returned again under its idempotency key.
+    """
 
     function: Writer
+    has_secret: bool = False
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         raise TypeError(f"{selected.name} writes; it is not read.")
@@ -68,17 +70,17 @@ async def run_mutation(
 
     If an answer is kept under the same idempotency key, it is returned instead, to a caller who still has the rights.
     """
-    write = operation.types["Mutation"].binding(field.name)
+    write = binding_of(operation.types["Mutation"], field.name)
     assert isinstance(write, Write)
     definition = field.definition.args["input"].extensions[DEFINITION]
     arguments = clean_input(definition.type, field.arguments.values["input"], "input")
-    if repeat and field.name in ANSWER_SECRETS:
+    if repeat and write.has_secret:
         raise BadUserInput(
             "Idempotency-Key", f"cannot be combined with {field.name}, which returns a secret that is not stored."
         )
     with refused():
         async with database.session(reading.within) as session:
-            tx = Transaction(session, caller, need_of(field.name), settings)
+            tx = Transaction(session, caller, operation.types.need("Mutation", field.name), settings)
             await tx.require_instance()
             if repeat and (kept := await repeat.recall(tx)) is not None:
                 return kept
@@ -96,13 +98,6 @@ async def run_mutation(
             with perhaps_kept():
                 await session.commit()
     return answer
-
-
-def need_of(mutation: str) -> Need:
-    need = MUTATIONS.get(mutation)
-    if need is None:
-        raise Forbidden(f"{mutation} is not in the table of who may do what, and is refused.")
-    return need
 
 
 def clean_input(of: Any, value: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from resolvers.callers import Caller
 from resolvers.errors import Conflict, Forbidden
 from resolvers.rules import policies as rules
-from resolvers.rules.access import MUTATIONS
+from resolvers.rules.access import Need
 from resolvers.rules.approvals import is_reviewer
 from resolvers.transaction import Transaction
 from storage import policies, principals
@@ -133,7 +133,7 @@ async def _one_due(database: Database) -> bool:
         due = await policies.due_change(session)
         if due is None:
             return False
-        tx = Transaction(session, CLOCK, MUTATIONS["updateProjectPolicy"])
+        tx = Transaction(session, CLOCK, Need.ADMIN)
         policy = await tx.lock_project(due.project_id)
         row = await policies.locked_change(session, due.id)
         if row.status == PENDING:  # nobody was faster

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from resolvers.callers import Caller
-from resolvers.rules.access import MUTATIONS
+from resolvers.rules.access import Need
 from resolvers.rules.stages import Step
 from resolvers.transaction import Transaction
 from resolvers.transitions import step_event
@@ -107,4 +107,4 @@ async def _archive_batch(database: Database, project_id: str, old: Sequence[OldV
     async with database.transaction() as session:
         if not await retention.take_turn(session):
             return None
-        return len(await archive(Transaction(session, RUN, MUTATIONS["applyRetention"]), project_id, old))
+        return len(await archive(Transaction(session, RUN, Need.ADMIN), project_id, old))

@@ -7,7 +7,7 @@ from typing import Any
 from resolvers.callers import Caller
 from resolvers.errors import Conflict
 from resolvers.rules import canary, rollout
-from resolvers.rules.access import MUTATIONS
+from resolvers.rules.access import Need
 from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
 from resolvers.transaction import Transaction
 from storage import rollouts
@@ -175,7 +175,7 @@ async def _one_due(database: Database) -> Events | None:
         due = await rollouts.due_deployment(session)
         if due is None:
             return None
-        tx = Transaction(session, CLOCK, MUTATIONS["advanceDeployment"])
+        tx = Transaction(session, CLOCK, Need.CONTRIBUTOR)
         await tx.lock_model(due.model_id)
         events = await make_due_step(tx, await rollouts.locked_deployment(session, due.id))
         if events:

@@ -5,8 +5,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers.reads.audit import AuditSubject
-from resolvers.reads.types import HEAVY
+from resolvers.reads.declarations import HEAVY
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema.fields import TEXT, argument, bound, column, expression, optional
 from schema.nodes import Node
 from schema.scalars import BigInt
@@ -22,6 +23,7 @@ ENTRY = "({t}.entry::json -> '%s')"
 class AuditEvent(Node):
     table: ClassVar = EventRow
     prefix: ClassVar = "evt"
+    needs: ClassVar = Need.VIEWER
 
     at: datetime = column("When it happened, by the database's clock.")
     actor: str = column("Who did it.")
@@ -57,6 +59,8 @@ class AuditEvent(Node):
     " it was not rewritten as a whole, `lineal audit verify` proves with the signed checkpoints."
 )
 class AuditIntegrity:
+    needs: ClassVar = Need.VIEWER
+
     events: BigInt = column("How many events the chain has.")
     sound: bool = expression(
         "Whether each event follows from the one before it, and the last is the chain's head.",
@@ -75,6 +79,7 @@ class AuditIntegrity:
 )
 class AuditStatus:
     table: ClassVar = CheckpointReport
+    needs: ClassVar = Need.INSTANCE
 
     last_checkpoint_at: datetime | None = column(
         "When the last checkpoint was written, by its server's clock. Null if none was written.",

@@ -4,11 +4,12 @@ from typing import ClassVar
 import strawberry
 from strawberry.scalars import JSON
 
-from resolvers.reads.types import HEAVY, WRITTEN
+from resolvers.reads.declarations import HEAVY, WRITTEN
 from resolvers.renderings.card_cyclone_dx import card_cyclone_dx
 from resolvers.renderings.card_hugging_face import card_hugging_face
 from resolvers.renderings.card_markdown import card_markdown
 from resolvers.rules import limits, objects
+from resolvers.rules.access import Need
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
 from schema.fields import TEXT, column, computed, given, many, one, optional
@@ -26,6 +27,8 @@ BOTH = CARD | FACTS
     " as it was stated when the version was registered."
 )
 class TrainingDataSummary:
+    needs: ClassVar = Need.VIEWER
+
     source: str | None = column("Where it comes from, as people wrote it.")
     date_range: str | None = column("The time it covers, as people wrote it.")
     total_rows: BigInt | None = column(
@@ -40,6 +43,8 @@ class TrainingDataSummary:
 
 @strawberry.type(description="How a version performs on a part of its data.")
 class SegmentPerformance:
+    needs: ClassVar = Need.VIEWER
+
     segment: str = column("The segment's name.")
     samples: BigInt | None = column("How many samples it has.")
     metrics: list[links.Metric] = column("Its metrics by name.")
@@ -48,6 +53,7 @@ class SegmentPerformance:
 @strawberry.type(description="One edit of a model card. Revisions are added, never changed.")
 class ModelCardRevision:
     table: ClassVar = RevisionRow
+    needs: ClassVar = Need.VIEWER
 
     revision: int = column("Its number: 1 for the first edit.")
     at: datetime = column("When it was written.")
@@ -57,6 +63,8 @@ class ModelCardRevision:
 
 @strawberry.type(description="The segment in which a version does worst by one metric, beside the whole.")
 class SegmentGap:
+    needs: ClassVar = Need.VIEWER
+
     metric: str = column("The metric's name.")
     segment: str = column("The segment's name.")
     value: float = column("The metric in the segment.")
@@ -70,6 +78,7 @@ class SegmentGap:
 )
 class ModelCard:
     table: ClassVar = VersionCard
+    needs: ClassVar = Need.VIEWER
 
     description: str | None = column("What the model does.", weight=TEXT)
     intended_use: str | None = column("What it is for.", weight=TEXT)

@@ -3,9 +3,10 @@ from typing import ClassVar
 
 import strawberry
 
+from resolvers.reads.declarations import HEAVY
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import TEXT, column, connection, expression, given, many, one, optional
@@ -21,6 +22,7 @@ from storage.datasets import DatasetVersion as DatasetVersionRow
 class Dataset(Node):
     table: ClassVar = DatasetRow
     prefix: ClassVar = "ds"
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("What people call it. Unique in its project.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
@@ -35,6 +37,7 @@ class Dataset(Node):
 class DatasetVersion(Node):
     table: ClassVar = DatasetVersionRow
     prefix: ClassVar = "dsv"
+    needs: ClassVar = Need.VIEWER
 
     dataset: Dataset = one("The data set that this is a version of.", "{c}.id = {t}.dataset_id")
     name: str = expression(

@@ -10,6 +10,7 @@ from resolvers.reads.bindings import Each
 from resolvers.reads.deployments import CANARY, EVENTS, NEXT_ADVANCE, REPORTS, SERVING
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import canary, limits, objects
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import OBJECT, TEXT, argument, bound, column, connection, embedded, expression, given, one, optional
 from schema.nodes import Node
@@ -19,6 +20,8 @@ from storage.deployments import Deployment as DeploymentRow
 
 @strawberry.type(description="One stage of a canary.")
 class CanaryStage:
+    needs: ClassVar = Need.VIEWER
+
     traffic_percentage: int = expression("The share it serves, in percent.", "({t}.stage ->> 'trafficPercentage')::int")
     duration_minutes: float = expression(
         "How long it lasts at least, in minutes.", "({t}.stage ->> 'durationMinutes')::float8"
@@ -27,6 +30,8 @@ class CanaryStage:
 
 @strawberry.type(description="How a canary goes on by itself.")
 class CanaryPlan:
+    needs: ClassVar = Need.VIEWER
+
     stages: list[CanaryStage] = bound(
         "Its stages, in order.",
         Each("json_array_elements({t}.stages) WITH ORDINALITY {c} (stage, place)", "{c}.place"),
@@ -42,6 +47,8 @@ class CanaryPlan:
 
 @strawberry.type(description="One step of a deployment. Steps are added, never changed.")
 class DeploymentEvent:
+    needs: ClassVar = Need.VIEWER
+
     at: datetime = column("When it happened, by the database's clock.")
     kind: str = column(
         "`created`, `advanced`, `completed`, `paused`, `resumed`, `rolledBack`, `retired`; of who serves the rest also"
@@ -54,6 +61,8 @@ class DeploymentEvent:
 
 @strawberry.type(description="What was observed of a deployment at one time.")
 class HealthReport:
+    needs: ClassVar = Need.VIEWER
+
     at: datetime = column("When it was observed.")
     healthy: bool = column("Whether all was well.")
     metrics: JSON = column("What was measured, as given.", weight=OBJECT)
@@ -64,6 +73,7 @@ class HealthReport:
 class Deployment(Node):
     table: ClassVar = DeploymentRow
     prefix: ClassVar = "dep"
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("What people call it.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
@@ -81,7 +91,7 @@ class Deployment(Node):
         "The deployment that it takes over from, and gives back to; null where nothing was active.",
         "{c}.id = {t}.previous_id",
     )
-    events: list[DeploymentEvent] = bound("Its steps, the oldest first.", Each(EVENTS, "{c}.seq"), length=20)
+    events: list[DeploymentEvent] = bound("Its steps, the oldest first.", Each(EVENTS, "{c}.seq"), size=20)
     health: list[HealthReport] = bound(
         "What was reported of it, the newest first.",
         Each(REPORTS, "{c}.at DESC, {c}.id DESC", (100, 1000)),
@@ -96,6 +106,8 @@ class Deployment(Node):
 
 @strawberry.type(description="Who serves a part of an environment's traffic.")
 class ServingShare:
+    needs: ClassVar = Need.VIEWER
+
     deployment: links.Deployment | None = one(
         "The deployment; null for the part that no deployment of Lineal's has taken over yet.", "{c}.id = {t}.id"
     )

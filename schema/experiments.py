@@ -6,6 +6,7 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits, objects
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
 from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
@@ -20,6 +21,7 @@ from storage.experiments import Experiment as ExperimentRow
 class Experiment(Node):
     table: ClassVar = ExperimentRow
     prefix: ClassVar = "exp"
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("What people call it.")
     project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
@@ -78,5 +80,5 @@ class CompleteExperimentPayload:
         "The registered versions, in the order given.",
         "{c}.id = ANY ({payload[version_ids]}::text[])",
         "array_position({payload[version_ids]}::text[], {c}.id::text)",
-        length=100,
+        size=100,
     )

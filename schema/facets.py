@@ -1,9 +1,10 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import strawberry
 
 from resolvers.reads.bindings import Each
 from resolvers.reads.facets import OfMatched
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import argument, bound, column
 from schema.nodes import Connection
@@ -27,18 +28,24 @@ def _most_frequent(description: str, values: str) -> Any:
 
 @strawberry.type(description="How many versions of a list are in a stage.")
 class StageCount:
+    needs: ClassVar = Need.VIEWER
+
     stage: enums.Stage = column("The stage, of which there is at least one.", "value")
     count: int = column("How many versions are in it.")
 
 
 @strawberry.type(description="How many versions of a list have a tag.")
 class TagCount:
+    needs: ClassVar = Need.VIEWER
+
     tag: str = column("The tag.", "value")
     count: int = column("How many versions have it.")
 
 
 @strawberry.type(description="How many versions of a list were trained by an algorithm.")
 class AlgorithmCount:
+    needs: ClassVar = Need.VIEWER
+
     algorithm: str = column("The algorithm, written as it was registered.", "value")
     count: int = column("How many versions were trained by it.")
 
@@ -47,6 +54,8 @@ class AlgorithmCount:
     description="All versions that a list's conditions leave, counted by what they could be narrowed to next."
 )
 class VersionFacets:
+    needs: ClassVar = Need.VIEWER
+
     stages: list[StageCount] = bound(
         "By stage, the most frequent first.",
         Each("(SELECT stage AS value, count(*) AS count FROM matched GROUP BY stage) {c}", BY_COUNT),

@@ -11,11 +11,13 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from resolvers.mutations import NULL_MEANS, Write
 from resolvers.reads.audit import audit_conditions
-from resolvers.reads.bindings import Binding, Column, Computed, Embedded, Expression, Many, One, Payload
+from resolvers.reads.bindings import Column, Computed, Embedded, Expression, Many, One, Payload
+from resolvers.reads.compilation import BINDING, Binding
+from resolvers.reads.declarations import NEEDS, SIZE, WEIGHT
 from resolvers.reads.paging import Connection as Paged
 from resolvers.reads.paging import Order
 from resolvers.reads.search import search_versions
-from resolvers.reads.types import BINDING, LENGTH, WEIGHT
+from resolvers.rules.access import Need
 from resolvers.rules.limits import LIMIT, Limit, Sought
 
 E = TypeVar("E", bound=Enum)
@@ -38,55 +40,57 @@ def bound(
     binding: Binding,
     arguments: tuple[StrawberryArgument, ...] = (),
     *,
+    needs: Need | None = None,
+    size: int | None = None,
     weight: int | None = None,
-    length: int | None = None,
     **options: Any,
 ) -> Any:
-    """A field that answers by its binding; its arguments, if any, are the binding's to read.
+    """A field that is read by its binding; its arguments, if any, are the binding's to read.
 
-    `weight` is what one value costs: a point for each object, and for each 32 kB or so that a value may hold or need;
-    HEAVY for what may be megabytes. Default: 1 for an object, 0 for anything else. `length` is how many entries a list
-    without pages is counted as.
+    `needs` is the role that the field needs. Default: that of its type, which root types do not have.
+    `size` is how many entries a list without pages is counted as. Default: 5.
+    `weight` is what one value costs: a point for each object, and for each 32 kB or so that a value may hold or read;
+    HEAVY for what may be megabytes. Default: 1 for an object, 0 for anything else.
     """
-    metadata = {BINDING: binding, WEIGHT: weight, LENGTH: length}
+    metadata = {BINDING: binding, NEEDS: needs, SIZE: size, WEIGHT: weight}
     field = strawberry.field(description=description, metadata=metadata, **options)
     if arguments:
         field.arguments = list(arguments)
     return field
 
 
-def column(description: str, name: str | None = None, /, **options: Any) -> Any:
-    return bound(description, Column(name), **options)
+def column(description: str, name: str | None = None, /, **declared: Any) -> Any:
+    return bound(description, Column(name), **declared)
 
 
-def expression(description: str, sql: str, *arguments: StrawberryArgument, **options: Any) -> Any:
-    return bound(description, Expression(sql), arguments, **options)
+def expression(description: str, sql: str, *arguments: StrawberryArgument, **declared: Any) -> Any:
+    return bound(description, Expression(sql), arguments, **declared)
 
 
-def embedded(description: str, when: str = "true") -> Any:
-    return bound(description, Embedded(when))
+def embedded(description: str, when: str = "true", **declared: Any) -> Any:
+    return bound(description, Embedded(when), **declared)
 
 
-def one(description: str, where: str, *arguments: StrawberryArgument, order: str | None = None) -> Any:
-    return bound(description, One(where, order), arguments)
+def one(description: str, where: str, *arguments: StrawberryArgument, order: str | None = None, **declared: Any) -> Any:
+    return bound(description, One(where, order), arguments, **declared)
 
 
-def many(description: str, where: str, order: str, **options: Any) -> Any:
-    return bound(description, Many(where, order), **options)
+def many(description: str, where: str, order: str, **declared: Any) -> Any:
+    return bound(description, Many(where, order), **declared)
 
 
 def computed(
     description: str,
-    needs: Mapping[str, str],
+    inputs: Mapping[str, str],
     compute: Callable[..., Any],
     *arguments: StrawberryArgument,
-    **options: Any,
+    **declared: Any,
 ) -> Any:
-    return bound(description, Computed(needs, compute), arguments, **options)
+    return bound(description, Computed(inputs, compute), arguments, **declared)
 
 
 def payload(description: str, name: str | None = None) -> Any:
-    """A plain value that the mutation answered; its name is the field's own unless another is given."""
+    """A plain value that the mutation returned; its name is the field's own unless another is given."""
     return bound(description, Payload(name))
 
 
@@ -102,16 +106,19 @@ PAGING = (
 )
 
 
-def connection(description: str, where: str, order: Order, *arguments: StrawberryArgument) -> Any:
-    return bound(f"{description} Paged by keyset.", Paged(where, order), (*arguments, *PAGING))
+PAGED = "Paginated with cursors."
 
 
-def search(description: str, where: str, order: Order, *arguments: StrawberryArgument) -> Any:
-    return bound(f"{description} Paged by keyset.", Paged(where, order, search_versions), (*arguments, *PAGING))
+def connection(description: str, where: str, order: Order, *arguments: StrawberryArgument, **declared: Any) -> Any:
+    return bound(f"{description} {PAGED}", Paged(where, order), (*arguments, *PAGING), **declared)
 
 
-def events(description: str, order: Order, *arguments: StrawberryArgument) -> Any:
-    return bound(f"{description} Paged by keyset.", Paged("true", order, audit_conditions), (*arguments, *PAGING))
+def search(description: str, where: str, order: Order, *arguments: StrawberryArgument, **declared: Any) -> Any:
+    return bound(f"{description} {PAGED}", Paged(where, order, search_versions), (*arguments, *PAGING), **declared)
+
+
+def events(description: str, order: Order, *arguments: StrawberryArgument, **declared: Any) -> Any:
+    return bound(f"{description} {PAGED}", Paged("true", order, audit_conditions), (*arguments, *PAGING), **declared)
 
 
 def words(vocabulary: type[E], description: str, **meanings: str) -> None:
@@ -138,6 +145,10 @@ def optional(description: str, limit: Limit | None = None, *, null: str | None =
     return field
 
 
-def mutation(description: str, of: type, write: Callable[..., Any]) -> Any:
-    """A root field of Mutation: one input, one payload, written by one function."""
-    return bound(description, Write(write), (argument("input", of, "What to write."),))
+def mutation(description: str, of: type, write: Callable[..., Any], *, needs: Need, has_secret: bool = False) -> Any:
+    """A root field of Mutation: one input, one payload, written by one function.
+
+    `needs` is the role that the caller must have. `has_secret` tells that the payload has a secret.
+    """
+    arguments = (argument("input", of, "The mutation's input."),)
+    return bound(description, Write(write, has_secret), arguments, needs=needs)

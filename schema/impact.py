@@ -1,10 +1,11 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import strawberry
 
 from resolvers.reads.bindings import Each, FromQuery
 from resolvers.reads.impact import AFFECTED, DEFAULT_PATHS, MAX_PATHS, OF_DATA, OF_EXPERIMENT, OF_VERSION, PATHS, impact
 from resolvers.reads.paging import NEWEST_FIRST
+from resolvers.rules.access import Need
 from schema import links
 from schema.facets import VersionConnection
 from schema.fields import argument, bound, column, connection, many, one
@@ -12,6 +13,8 @@ from schema.fields import argument, bound, column, connection, many, one
 
 @strawberry.type(description="Why a version is affected.")
 class ImpactPath:
+    needs: ClassVar = Need.VIEWER
+
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
     via: list[strawberry.ID] = column(
         "The ids on the way to it, both ends included: what was asked about, data derived from it, then versions."
@@ -23,6 +26,8 @@ class ImpactPath:
     " experiment or derived from the version, and all versions that descend from these, in whichever model."
 )
 class Impact:
+    needs: ClassVar = Need.VIEWER
+
     versions: VersionConnection = connection(
         "All versions that depend on it, the newest first.", AFFECTED, NEWEST_FIRST
     )
@@ -30,19 +35,19 @@ class Impact:
         "Those of them that are in production, the newest first.",
         f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
         "{c}.created_at DESC, {c}.id DESC",
-        length=20,
+        size=20,
     )
     deployments: list[links.Deployment] = many(
         "The deployments of such versions that have not ended, the newest first.",
         "{c}.version_id = ANY (ARRAY(SELECT id FROM affected)) AND {c}.status NOT IN ('ROLLED_BACK', 'RETIRED')",
         "{c}.created_at DESC, {c}.id DESC",
-        length=20,
+        size=20,
     )
     models: list[links.Model] = many(
         "The models that have such versions, by name.",
         "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",
         "{c}.name, {c}.id",
-        length=20,
+        size=20,
     )
     paths: list[ImpactPath] = bound(
         "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",

@@ -4,6 +4,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import column, expression, given, one, optional, payload
 from schema.nodes import Node
@@ -15,6 +16,7 @@ from storage.keys import ApiKey as ApiKeyRow
 class ApiKey(Node):
     table: ClassVar = ApiKeyRow
     prefix: ClassVar = "key"
+    needs: ClassVar = Need.OWNER
 
     name: str = column("What it is for, such as the pipeline that uses it.")
     principal: Principal = one("Whose it is.", "{c}.id = {t}.principal_id")

@@ -1,11 +1,12 @@
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, ClassVar, Union
 
 import strawberry
 
 from resolvers.reads.bindings import Each
+from resolvers.reads.declarations import WRITTEN
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
-from resolvers.reads.types import WRITTEN
 from resolvers.renderings.mermaid import draw
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import argument, bound, column, computed, expression
 
@@ -17,6 +18,8 @@ LineageNode = Annotated[
 
 @strawberry.type(description="How two nodes of a lineage graph are connected.")
 class LineageEdge:
+    needs: ClassVar = Need.VIEWER
+
     from_: strawberry.ID = column("The id of the later thing.", "from_id", name="from")
     to: strawberry.ID = column("The id of what it came from.", "to_id")
     kind: enums.LineageEdgeKind = column("How they relate.")
@@ -24,11 +27,13 @@ class LineageEdge:
 
 @strawberry.type(description="What something came from and what came from it.")
 class LineageGraph:
+    needs: ClassVar = Need.VIEWER
+
     nodes: list[LineageNode] = bound(
-        "What the graph connects, the nearest first, the start included.", GraphNodes(), length=500
+        "What the graph connects, the nearest first, the start included.", GraphNodes(), size=500
     )
     edges: list[LineageEdge] = bound(
-        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id"), length=500
+        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id"), size=500
     )
     truncated: bool = expression(
         "Whether more lies beyond the depth asked for or the limit of nodes.",

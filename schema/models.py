@@ -5,6 +5,7 @@ import strawberry
 
 from resolvers.reads.paging import HIGHEST_FIRST
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from resolvers.rules.metrics import metric_path
 from schema import links
 from schema.deployments import ServingShare, serving
@@ -22,6 +23,7 @@ OF_NUMBER = argument("version", SemVer, "The number.")
 class Model(Node):
     table: ClassVar = ModelRow
     prefix: ClassVar = "model"
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("What people call it. Unique in its project.")
     description: str | None = column("What it predicts and for whom.", weight=TEXT)

@@ -1,10 +1,11 @@
 """What all objects and all connections have in common."""
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import strawberry
 
 from resolvers.reads.bindings import Column
+from resolvers.rules.access import Need
 from schema.fields import bound, column, expression
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ class Node:
 
 @strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
+    needs: ClassVar = Need.ANYONE
+
     has_next_page: bool = bound("Whether more follows after this page.", Column())
     has_previous_page: bool = bound("Whether something precedes this page.", Column())
     start_cursor: str | None = bound("The cursor of the page's first entry; null on an empty page.", Column())
@@ -27,6 +30,8 @@ class PageInfo:
 
 @strawberry.type(description="One entry of a page, with the cursor that stands for its place.")
 class Edge(Generic[T]):
+    needs: ClassVar = Need.ANYONE
+
     cursor: str = bound("Give it as `after` or `before` to page on from here. Valid for this order only.", Column())
     node: T = bound("The entry itself.", Column())
 
@@ -35,6 +40,8 @@ class Edge(Generic[T]):
     description="One page of a list. Pages are cut by key: entries neither repeat nor go missing meanwhile."
 )
 class Connection(Generic[T]):
+    needs: ClassVar = Need.ANYONE
+
     edges: list[Edge[T]] = bound("The page's entries with their cursors.", Column())
     nodes: list[T] = bound("The page's entries.", Column())
     page_info: PageInfo = bound("Where the page lies.", Column())

@@ -6,6 +6,7 @@ from pydantic.alias_generators import to_camel
 from strawberry.scalars import JSON
 
 from resolvers.rules import limits, objects
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import OBJECT, column, computed, given, many, one, optional
 from schema.nodes import Node
@@ -16,6 +17,8 @@ from storage.policies import ProjectPolicy as PolicyRow
 
 @strawberry.type(description="A range that a metric must be in.")
 class MetricThreshold:
+    needs: ClassVar = Need.VIEWER
+
     name: str = column("The metric's name.")
     min: float | None = column("The least value, inclusive; null: no bound.")
     max: float | None = column("The greatest value, inclusive; null: no bound.")
@@ -28,6 +31,7 @@ class MetricThreshold:
 class PolicyChange(Node):
     table: ClassVar = ChangeRow
     prefix: ClassVar = "pch"
+    needs: ClassVar = Need.VIEWER
 
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")
     field: str = computed("The field of ProjectPolicy, such as `allowSelfApproval`.", {"snake": "{t}.field"}, to_camel)
@@ -50,6 +54,7 @@ class PolicyChange(Node):
 )
 class ProjectPolicy:
     table: ClassVar = PolicyRow
+    needs: ClassVar = Need.VIEWER
 
     required_approvals: int = column("How many reviewers must approve: 1 to 10.")
     allow_self_approval: bool = column("Whether the person who registered a version may approve it.")

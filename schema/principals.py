@@ -4,6 +4,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import column, expression, given, many, one
 from schema.nodes import Node
@@ -18,6 +19,7 @@ BY_PROJECT = "{c}.project_id"
 @strawberry.type(description="A role that a principal holds in a project.")
 class Membership:
     table: ClassVar = MemberRow
+    needs: ClassVar = Need.VIEWER
 
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")
     role: enums.Role = column("What the principal may do there.")
@@ -27,6 +29,7 @@ class Membership:
 class Principal(Node):
     table: ClassVar = PrincipalRow
     prefix: ClassVar = "prin"
+    needs: ClassVar = Need.OWNER
 
     email: str = column("Its address, in lower case: what the history calls it.")
     kind: enums.PrincipalKind = column("Whether it is a person; only people approve.")
@@ -44,6 +47,8 @@ class Principal(Node):
 
 @strawberry.type(description="Who asks: the owner of the key or token that came with the request.")
 class Viewer:
+    needs: ClassVar = Need.ANYONE
+
     principal: str = expression("Its id, or its address where it has none yet.",
                                 "coalesce({caller[principal_id]}::text, {caller[actor]}::text)")  # fmt: skip
     email: str | None = expression("Its address.", "{caller[actor]}::text")
@@ -60,6 +65,7 @@ class Viewer:
 @strawberry.type(description="A principal with a role in the project.")
 class Member:
     table: ClassVar = MemberRow
+    needs: ClassVar = Need.VIEWER
 
     email: str = expression("Its address, in lower case.", EMAIL)
     role: enums.Role = column("What it may do in the project.")

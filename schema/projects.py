@@ -5,6 +5,7 @@ import strawberry
 
 from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import TEXT, argument, column, connection, given, many, one, optional
 from schema.nodes import Connection, Node
@@ -22,6 +23,7 @@ from storage.projects import Project as ProjectRow
 class Project(Node):
     table: ClassVar = ProjectRow
     prefix: ClassVar = "proj"
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("What people call it.")
     description: str | None = column("What it is about.", weight=TEXT)

@@ -3,6 +3,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import links
 from schema.fields import expression, given, many, one, payload
 from storage.versions import Version as VersionRow
@@ -14,6 +15,7 @@ OF_PAYLOAD = "{c}.id = ANY ({payload[%s]}::text[])"
 @strawberry.type(description="An old version that retention does not archive, and why.")
 class RetentionExemption:
     table: ClassVar = VersionRow
+    needs: ClassVar = Need.VIEWER
 
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
     reason: str = expression("Why it is kept.", "({payload[reasons]}::text::json ->> {t}.id)")
@@ -31,13 +33,13 @@ class ApplyRetentionPayload:
         "The versions, the newest first; at most 500 at once.",
         OF_PAYLOAD % "archived_ids",
         IN_ORDER % "archived_ids",
-        length=20,
+        size=20,
     )
     kept: list[RetentionExemption] = many(
         "Old versions that are kept, with the reason; at most 500.",
         OF_PAYLOAD % "kept_ids",
         IN_ORDER % "kept_ids",
-        length=20,
+        size=20,
     )
     more: bool = payload("Whether there is more to archive; call again.")
     dry_run: bool = payload("Whether nothing was done.")

@@ -1,6 +1,7 @@
 import strawberry
 
 from resolvers.reads.bindings import Many
+from resolvers.rules.access import Need
 from schema.audit import AuditEvent
 from schema.deployments import Deployment
 from schema.fields import argument, bound
@@ -30,9 +31,11 @@ class Subscription:
             ),
             AFTER,
         ),
+        needs=Need.ANYONE,
     )
     deployment: Deployment = bound(
         "A deployment, each time it changes. NOT_FOUND where there is none.",
         Many("{c}.id = ANY ({payload[ids]}::text[])", "{c}.id"),
         (argument("id", strawberry.ID, "Its id."),),
+        needs=Need.ANYONE,
     )

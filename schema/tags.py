@@ -3,6 +3,7 @@ from typing import ClassVar
 import strawberry
 
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import links
 from schema.fields import TEXT, column, expression, given, one, optional
 from storage.tags import TagDefinition as TagRow
@@ -11,6 +12,7 @@ from storage.tags import TagDefinition as TagRow
 @strawberry.type(description="A tag that the teams of a project agreed on.")
 class TagDefinition:
     table: ClassVar = TagRow
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("The shared name.")
     description: str | None = column("What it says of a version.", weight=TEXT)

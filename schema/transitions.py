@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import strawberry
 
+from resolvers.reads.declarations import HEAVY
 from resolvers.reads.reviews import (
     DRY_RUN_NEEDS,
     REVIEW_NEEDS,
@@ -18,8 +19,8 @@ from resolvers.reads.reviews import (
     is_valid,
     your_approval_would_count,
 )
-from resolvers.reads.types import HEAVY
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import TEXT, column, computed, expression, given, many, one, optional
 from schema.nodes import Node
@@ -32,6 +33,8 @@ from storage.versions import StageTransition as StageTransitionRow
 
 @strawberry.type(description="One condition of a step, and whether it holds.")
 class Gate:
+    needs: ClassVar = Need.VIEWER
+
     name: str = column("`transition`, `approvals`, `card`, `metrics`, `data`, `experiment`, `bump` or `incumbent`.")
     passed: bool = column("Whether it lets the version through.")
     reason: str = column("Why, in a sentence.")
@@ -42,6 +45,8 @@ class Gate:
     " the caller could give with `transitionStage` does not count before it is given."
 )
 class PromotionCheck:
+    needs: ClassVar = Need.VIEWER
+
     allowed: bool = computed("Whether all gates are passed.", DRY_RUN_NEEDS, is_allowed, weight=HEAVY)
     approvals_recorded: int = computed(
         "How many recorded approvals of this step count now.", DRY_RUN_NEEDS, approvals_recorded, weight=HEAVY
@@ -70,6 +75,8 @@ class PromotionCheck:
 
 @strawberry.type(description="Something that is no longer as a review saw it.")
 class ReviewedChange:
+    needs: ClassVar = Need.VIEWER
+
     what: enums.ReviewedPart = column("The part that has changed.")
     subject: str | None = column("The id of the data set version, for DATA; otherwise null.")
     before: str | None = column(
@@ -85,6 +92,7 @@ class ReviewedChange:
 @strawberry.type(description="A reviewer's decision on one step of a version. Decisions are added, never changed.")
 class Approval:
     table: ClassVar = ApprovalRow
+    needs: ClassVar = Need.VIEWER
 
     id: strawberry.ID = column("Its id.")
     request: links.TransitionRequest | None = one(
@@ -117,6 +125,7 @@ class Approval:
 @strawberry.type(description="One step in a version's history. Steps are added, never changed.")
 class StageTransition:
     table: ClassVar = StageTransitionRow
+    needs: ClassVar = Need.VIEWER
 
     id: strawberry.ID = column("Its id.")
     from_stage: enums.Stage | None = column("The stage before; null for the registration.")
@@ -146,6 +155,7 @@ class StageTransition:
 class TransitionRequest(Node):
     table: ClassVar = RequestRow
     prefix: ClassVar = "req"
+    needs: ClassVar = Need.VIEWER
 
     version: links.ModelVersion = one("The version.", "{c}.id = {t}.version_id")
     target_stage: enums.Stage = column("The stage asked for.")

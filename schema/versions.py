@@ -6,12 +6,13 @@ from strawberry.scalars import JSON
 
 from resolvers.reads.bindings import FromQuery
 from resolvers.reads.comparison import WITH_ANOTHER
+from resolvers.reads.declarations import HEAVY
 from resolvers.reads.facts import CHANGE_NEEDS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.reads.reviews import DRY_RUN, REVIEWED_NEEDS, review_digest
-from resolvers.reads.types import HEAVY
 from resolvers.rules import limits, objects
+from resolvers.rules.access import Need
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.stages import allowed
 from schema import enums, links
@@ -47,6 +48,7 @@ from storage.versions import Version as VersionRow
 @strawberry.type(description="A measured value of a version.")
 class Metric:
     table: ClassVar = MetricRow
+    needs: ClassVar = Need.VIEWER
 
     name: str = column("The metric, as the pipeline names it, such as `auc`.")
     value: float = column("The value; always finite.")
@@ -59,6 +61,8 @@ class Metric:
 
 @strawberry.type(description="The file or folder that holds the trained model.")
 class Artifact:
+    needs: ClassVar = Need.VIEWER
+
     uri: str = expression(f"Where it is kept. {limits.CREDENTIALS_CUT}", "shown_uri({t}.artifact_uri)")
     digest: str | None = column("A digest of its contents, such as `sha256:...`.", "artifact_digest")
     size_bytes: BigInt | None = column("Its size in bytes.", "artifact_size_bytes")
@@ -68,6 +72,7 @@ class Artifact:
 @strawberry.type(description="That a version used a data set version, and what for.")
 class DatasetUse:
     table: ClassVar = DatasetUseRow
+    needs: ClassVar = Need.VIEWER
 
     role: enums.DatasetRole = column("What for.")
     dataset_version: links.DatasetVersion = one("The data.", "{c}.id = {t}.dataset_version_id")
@@ -78,6 +83,8 @@ class DatasetUse:
     " semantic versioning: see the values of Bump. Facts that either side does not state are not compared."
 )
 class VersionChange:
+    needs: ClassVar = Need.VIEWER
+
     required_bump: enums.Bump = column("The least bump that the change calls for.")
     reasons: list[str] = column("Why, one sentence for each difference, the weightiest first.")
     declared_bump: enums.Bump = column("The bump that the two numbers declare; MAJOR for a parent of another model.")
@@ -90,6 +97,7 @@ class VersionChange:
 class ModelVersion(Node):
     table: ClassVar = VersionRow
     prefix: ClassVar = "ver"
+    needs: ClassVar = Need.VIEWER
 
     model: links.Model = one("The model that this is a version of.", "{c}.id = {t}.model_id")
     version: SemVer = expression("Its number, unique in the model for ever.", "array_to_string({t}.number, '.')")

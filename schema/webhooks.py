@@ -5,6 +5,7 @@ import strawberry
 
 from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import limits
+from resolvers.rules.access import Need
 from schema import enums, links
 from schema.audit import AuditEvent
 from schema.fields import TEXT, argument, column, connection, expression, given, one, optional, payload
@@ -16,6 +17,7 @@ from storage.webhooks import WebhookDelivery as DeliveryRow
 @strawberry.type(description="One event for one webhook, and what became of it.")
 class WebhookDelivery:
     table: ClassVar = DeliveryRow
+    needs: ClassVar = Need.VIEWER
 
     id: strawberry.ID = column("Its id; what is sent carries the event's.")
     event: AuditEvent = one("The event.", "{c}.id = {t}.event_id")
@@ -31,6 +33,7 @@ class WebhookDelivery:
 @strawberry.type(description="Where a project's events are sent, by the Standard Webhooks specification.")
 class Webhook:
     table: ClassVar = WebhookRow
+    needs: ClassVar = Need.VIEWER
 
     id: strawberry.ID = column("Its id.")
     project: links.Project = one("The project.", "{c}.id = {t}.project_id")

@@ -1,18 +1,23 @@
-"""The table of who may do and see what: it has everything that the schema and the app have, and nothing else."""
+"""The roles that fields and routes declare: each has one, and they are those that tests/support/needs.py states."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import strawberry
 from graphql import get_named_type, is_abstract_type, is_object_type
 from starlette.routing import Route
 
+from resolvers.reads.declarations import Undeclared, gather_needs
+from resolvers.reads.scopes import IN_PROJECT, SCOPES, scope_of
 from resolvers.reads.types import Types
-from resolvers.rules import access
-from resolvers.rules.access import MUTATIONS, READS, ROUTES, SCOPES, Need
+from resolvers.rules.access import ROUTES, Need
 from schema import schema
+from schema.fields import column
 from tests.conftest import Cluster, Registry, connect
 from tests.support.asgi import app_of
-from tests.support.filled import INPUTS, mutation_of
+from tests.support.filled import INPUTS
+from tests.support.needs import MUTATIONS
+from tests.support.needs import TYPES as TYPE_NEEDS
 
 SCHEMA = schema._schema
 QUERY: Any = SCHEMA.query_type
@@ -45,26 +50,95 @@ def leads_to_rows(of: Any) -> bool:
     return of.fields.keys() - {"facets"} in ({"edges", "nodes", "pageInfo", "totalCount"}, {"cursor", "node"})
 
 
-def test_every_field_is_in_the_table_and_nothing_else_is() -> None:
-    listed = {(of, field) for of, needs in READS.items() for fields in needs.values() for field in fields.split()}
-    types = {name: of for name, of in reached().items() if name not in PAYLOADS and not leads_to_rows(of)}
-    assert listed == {(name, field) for name, of in types.items() for field in of.fields}
+NEEDS = gather_needs(SCHEMA)
 
 
-def test_a_field_is_listed_once() -> None:
-    for of, needs in READS.items():
-        fields = " ".join(needs.values()).split()
-        assert len(fields) == len(set(fields)), of
+def test_every_field_needs_what_is_stated_for_its_type() -> None:
+    leading = {name for name, of in reached().items() if name in PAYLOADS or leads_to_rows(of)}
+    stated = {name: Need.ANYONE if name in leading else TYPE_NEEDS[name] for name in reached()}
+    assert not TYPE_NEEDS.keys() & leading
+    assert {(of, need) for (of, _), need in NEEDS.items() if of != "Mutation"} == set(stated.items())
+    assert NEEDS.keys() == {
+        (name, field) for name, of in [*reached().items(), ("Mutation", MUTATION)] for field in of.fields
+    }
 
 
-def test_only_connections_edges_and_payloads_need_no_entry() -> None:
-    for name, of in reached().items():
-        if access.need_of_field(name, "no such field") is not None:
-            assert name in PAYLOADS or leads_to_rows(of), name
+def test_every_mutation_needs_what_is_stated_for_it() -> None:
+    assert {field: need for (of, field), need in NEEDS.items() if of == "Mutation"} == MUTATIONS
 
 
-def test_every_mutation_is_in_the_table_and_nothing_else_is() -> None:
-    assert set(MUTATIONS) == set(MUTATION.fields)
+def test_rows_are_narrowed_to_those_who_have_the_need_of_their_type() -> None:
+    for name, need in TYPE_NEEDS.items():
+        if table := Types(SCHEMA)[name].table:
+            scope = {Need.OWNER: "{me}", Need.INSTANCE: "false", Need.VIEWER: "{projects}"}[need]
+            assert scope in scope_of(table), name
+    assert "{projects}" in IN_PROJECT
+
+
+@strawberry.type
+class Bare:
+    id: strawberry.ID = column("Its id.")
+
+
+@strawberry.type
+class Owned:
+    needs: ClassVar = Need.OWNER
+
+    id: strawberry.ID = column("Its id.")
+    shown: str = column("For members.", needs=Need.VIEWER)
+
+
+@strawberry.type
+class Wrote:
+    owned: Owned | None = column("What it wrote.")
+
+
+@strawberry.type
+class Asked:
+    needs: ClassVar = Need.ANYONE
+
+    owned: Owned | None = column("One.", needs=Need.ANYONE)
+
+
+@strawberry.type
+class Writes:
+    write: Wrote | None = column("Write.", needs=Need.ADMIN)
+
+
+def gathered(query: type, mutation: type | None = None) -> dict[tuple[str, str], Need]:
+    return gather_needs(strawberry.Schema(query=query, mutation=mutation)._schema)
+
+
+def test_a_type_declares_a_need_for_its_fields_and_a_field_overrides_it() -> None:
+    assert gathered(Asked, Writes) == {
+        ("Asked", "owned"): Need.ANYONE,
+        ("Owned", "id"): Need.OWNER,
+        ("Owned", "shown"): Need.VIEWER,
+        ("Writes", "write"): Need.ADMIN,
+        ("Wrote", "owned"): Need.ANYONE,
+    }
+
+
+def test_a_schema_with_a_field_that_declares_no_role_is_not_built() -> None:
+    @strawberry.type
+    class AsksBare:
+        bare: Bare = column("One.", needs=Need.ANYONE)
+
+    with pytest.raises(Undeclared, match=r"^Bare\.id declares no role"):
+        gathered(AsksBare)
+
+
+@pytest.mark.parametrize("root", ["query", "mutation"])
+def test_a_root_field_declares_its_own_role(root: str) -> None:
+    @strawberry.type
+    class Root:
+        needs: ClassVar = Need.ANYONE
+
+        owned: Owned | None = column("One.")
+
+    roots = {"query": Asked, "mutation": Writes} | {root: Root}
+    with pytest.raises(Undeclared, match=r"^Root\.owned declares no role"):
+        gathered(**roots)
 
 
 def test_writing_needs_at_least_a_contributor() -> None:
@@ -139,38 +213,34 @@ ASKED_OF = {
 }
 
 
+@pytest.fixture
+def needs(registry: Registry) -> Any:
+    """What the server gathered, from which a test may take a field."""
+    return app_of(registry).api.endpoint.operations.documents.types.needs
+
+
 @pytest.mark.parametrize(("of", "field"), ASKED_OF)
-async def test_a_field_without_an_entry_is_refused(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, of: str, field: str
+async def test_a_field_without_a_role_is_refused(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, needs: Any, of: str, field: str
 ) -> None:
     # A document of its own, so that no plan is kept of it.
     query = f"query Unlisted {ASKED_OF[of, field]}"
-    monkeypatch.delitem(access._READS, (of, field))
+    monkeypatch.delitem(needs, (of, field))
     refusal = await registry.refusal(query)
     assert refusal["code"] == "FORBIDDEN"
-    assert refusal["message"] == f"{of}.{field} is not in the table of who may see what, and is refused."
+    assert refusal["message"] == f"{of}.{field} declares no role, so it is refused."
     monkeypatch.undo()
     assert await registry.ask(f"{query} # listed again")
 
 
-async def test_a_field_without_an_entry_is_refused_in_a_payload_and_nothing_is_kept(
-    registry: Registry, project: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("of", "field"), [("Model", "name"), ("Mutation", "createModel")])
+async def test_a_mutation_that_writes_or_returns_what_has_no_role_is_refused_and_nothing_is_kept(
+    registry: Registry, project: str, monkeypatch: pytest.MonkeyPatch, needs: Any, of: str, field: str
 ) -> None:
-    query = "mutation Unlisted($input: CreateModelInput!) { createModel(input: $input) { model { name } } }"
-    monkeypatch.delitem(access._READS, ("Model", "name"))
+    query = f"mutation Without{of}($input: CreateModelInput!) {{ createModel(input: $input) {{ model {{ name }} }} }}"
+    monkeypatch.delitem(needs, (of, field))
     refusal = await registry.refusal(query, input={"projectId": project, "name": "Churn"})
-    assert refusal["code"] == "FORBIDDEN"
-    monkeypatch.undo()
-    count = await registry.ask("query($id: ID!) { models(projectId: $id) { totalCount } }", id=project)
-    assert count["models"]["totalCount"] == 0
-
-
-async def test_a_mutation_without_an_entry_is_refused_and_nothing_is_kept(
-    registry: Registry, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(MUTATIONS, "createModel")
-    refusal = await registry.refusal(mutation_of("createModel"), input={"projectId": project, "name": "Churn"})
-    assert refusal["code"] == "FORBIDDEN"
+    assert (refusal["code"], refusal["message"]) == ("FORBIDDEN", f"{of}.{field} declares no role, so it is refused.")
     monkeypatch.undo()
     count = await registry.ask("query($id: ID!) { models(projectId: $id) { totalCount } }", id=project)
     assert count["models"]["totalCount"] == 0

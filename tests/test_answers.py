@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query, strip_ignored_characters
 
-from resolvers.reads.compilation import Compilation
+from resolvers.reads.compilation import Compilation, binding_of
 from resolvers.reads.finishing import Finishing, Repeat
 from resolvers.renderings import comparison_markdown
 from schema import schema
@@ -142,7 +142,7 @@ async def test_a_card_asked_for_under_several_keys_is_written_once(
 
 def counting(monkeypatch: pytest.MonkeyPatch, registry: Registry, field: str) -> list[str]:
     """The threads in which a card's field is computed."""
-    binding = app_of(registry).api.endpoint.operations.documents.types["ModelCard"].binding(field)
+    binding: Any = binding_of(app_of(registry).api.endpoint.operations.documents.types["ModelCard"], field)
     threads: list[str] = []
 
     def compute(**needed: Any) -> Any:
@@ -179,7 +179,7 @@ async def test_cards_are_written_beside_the_event_loop(
 
 async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, may_end = threading.Event(), threading.Event()
-    binding = app_of(wide).api.endpoint.operations.documents.types["VersionComparison"].binding("markdown")
+    binding: Any = binding_of(app_of(wide).api.endpoint.operations.documents.types["VersionComparison"], "markdown")
 
     def slow(**needed: Any) -> str:
         begun.set()
@@ -198,7 +198,7 @@ async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, mo
 
 
 async def test_one_principal_renders_one_answer_at_a_time(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    binding = app_of(wide).api.endpoint.operations.documents.types["ModelCard"].binding("markdown")
+    binding: Any = binding_of(app_of(wide).api.endpoint.operations.documents.types["ModelCard"], "markdown")
     now, most, lock, original = 0, 0, threading.Lock(), binding.compute
 
     def slow(**needed: Any) -> str:
@@ -342,7 +342,7 @@ def counting_introspection(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_every_type_says_what_its_heavy_fields_weigh() -> None:
-    from resolvers.reads.types import weight_of
+    from resolvers.reads.declarations import weight_of
 
     fields = [
         f"{of}.{name}"

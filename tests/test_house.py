@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ import storage
 from resolvers.errors import BadUserInput
 from resolvers.mutations import Write
 from resolvers.reads.cleaning import cleaner_of
-from resolvers.reads.types import DEFINITION, Types
+from resolvers.reads.compilation import binding_of
+from resolvers.reads.declarations import DEFINITION
+from resolvers.reads.types import Types
 from resolvers.rules.stages import TRANSITIONS
 from resolvers.transaction import Transaction
 from schema import schema
+from schema.access import access_table
 from storage.engine import short_engine
 from storage.tables import metadata
 from storage.versions import LEGAL_STEPS
@@ -71,6 +74,117 @@ def test_rules_are_pure() -> None:
         # Moments are given to a rule; it asks no clock.
         asked = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
         assert not asked & {"now", "utcnow", "today"}, file.name
+
+
+SQL_KEYWORDS = re.compile(
+    r"\b(SELECT|INSERT INTO|DELETE FROM|UPDATE \w+ SET|WHERE|ORDER BY|GROUP BY|JOIN|ANY \(|EXISTS \()"
+)
+
+
+def sql_in(source: str) -> list[str]:
+    """The texts of a module that hold SQL, its docstrings and comments aside."""
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    openings = [node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and node.body]
+    docstrings = {id(opening.value) for opening in openings if isinstance(opening, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    texts = [node.value for node in constants if isinstance(node.value, str)]
+    return [text for text in texts if SQL_KEYWORDS.search(text)]
+
+
+def test_rules_hold_no_sql() -> None:
+    assert not {file.name: sql for file in sources("resolvers/rules") if (sql := sql_in(file.read_text()))}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        '"{row}.id = ANY ({projects})"',
+        '"SELECT 1"',
+        'f"... FROM {table} {row} WHERE {row}.id = {id_}"',
+        '["UPDATE models SET name = name"]',
+    ],
+)
+def test_sql_in_a_rule_is_found(planted: str) -> None:
+    assert sql_in(f'def rule():\n    """Select where it is joined."""\n    return {planted}\n')
+
+
+# The types of the schema name each other by design, through this file alone.
+LINKS = "schema.links"
+
+
+def modules(root: Path) -> dict[str, Path]:
+    files = [
+        file for floor in FLOORS for file in sorted((root / floor).rglob("*.py")) if "migrations" not in file.parts
+    ]
+    named = [(".".join(file.relative_to(root).with_suffix("").parts), file) for file in files]
+    return {name.removesuffix(".__init__"): file for name, file in named}
+
+
+def module_imports(root: Path) -> dict[str, set[str]]:
+    """The modules that each imports anywhere, also where only a type checker reads it."""
+    known = modules(root)
+    return {name: _imported(file, known.keys()) - {name} for name, file in known.items()}
+
+
+def _imported(file: Path, known: Collection[str]) -> set[str]:
+    imported = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= parts if parts <= set(known) else parts | {node.module}
+    return imported & set(known)
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The groups of modules that each reach all others of the group."""
+    reached = {start: _reached(graph, start) for start in graph}
+    return {
+        frozenset(other for other in there if start in reached[other])
+        for start, there in reached.items()
+        if start in there
+    }
+
+
+def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    border = set(graph[start])
+    while border:
+        seen |= border
+        border = {after for name in border for after in graph[name]} - seen
+    return seen
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = module_imports(ROOT)
+    assert not circles({name: used - {LINKS} for name, used in graph.items()})
+    assert all(name.startswith("schema.") for circle in circles(graph) for name in circle)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from resolvers.reads import bindings",
+        "import resolvers.reads.bindings",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from resolvers.reads.bindings import Column",
+        "def later():\n    from resolvers.reads.bindings import Column",
+    ],
+)
+def test_a_circle_of_modules_is_found(tmp_path: Path, planted: str) -> None:
+    contents = {
+        "bindings": "from resolvers.reads.compilation import Compilation",
+        "compilation": "from resolvers.reads.types import Types",
+        "types": planted,
+        "alone": "from resolvers.reads import types",
+    }
+    folder = tmp_path / "resolvers" / "reads"
+    folder.mkdir(parents=True)
+    for name, source in contents.items():
+        (folder / f"{name}.py").write_text(source)
+    found = circles(module_imports(tmp_path))
+    assert found == {frozenset(f"resolvers.reads.{name}" for name in ("bindings", "compilation", "types"))}
 
 
 def ways_to_a_database(source: str) -> set[str]:
@@ -122,6 +236,10 @@ def test_the_checked_in_schema_is_current() -> None:
     assert (ROOT / "schema.graphql").read_text() == f"{schema}\n", "run scripts/check fix"
 
 
+def test_the_checked_in_table_of_needs_sizes_and_weights_is_current() -> None:
+    assert (ROOT / "schema-access.txt").read_text() == f"{access_table()}\n", "run scripts/check fix"
+
+
 def test_everything_in_the_schema_is_described() -> None:
     silent = []
     for each in of_ours():
@@ -140,12 +258,12 @@ def test_every_field_is_bound() -> None:
     for each in of_ours():
         if is_object_type(each):
             for field in each.fields:
-                assert TYPES[each.name].binding(field) is not None
+                assert binding_of(TYPES[each.name], field) is not None
 
 
 def test_every_mutation_takes_what_its_input_offers() -> None:
     for name, field in SCHEMA.mutation_type.fields.items():  # type: ignore[union-attr]
-        write = TYPES["Mutation"].binding(name)
+        write = binding_of(TYPES["Mutation"], name)
         assert isinstance(write, Write)
         given = get_object_definition(field.args["input"].extensions[DEFINITION].type, strict=True)
         parameters = inspect.signature(write.function).parameters.values()

@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 from graphql import get_named_type, get_nullable_type, is_input_object_type, is_list_type, is_required_argument
 
-from resolvers.rules.access import MUTATIONS, ROUTES, SCOPES, Need
+from resolvers.reads.scopes import SCOPES
+from resolvers.rules.access import ROUTES, Need
 from schema import schema
 from server.identity.keyring import Keyring
 from server.identity.rejections import Rejected
@@ -23,6 +24,7 @@ from tests.conftest import Registry, connect
 from tests.support import oracle
 from tests.support.compared import everything
 from tests.support.filled import INPUTS, LEFT_OUT, Filled, Input, assert_well_formed, mutation_of, write
+from tests.support.needs import MUTATIONS
 
 QUERY: Any = schema._schema.query_type
 MUTATION: Any = schema._schema.mutation_type

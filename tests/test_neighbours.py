@@ -14,11 +14,12 @@ import pytest
 import pytest_asyncio
 from graphql import get_named_type, get_nullable_type, is_input_object_type, is_list_type
 
-from resolvers.rules.access import MUTATIONS, Need
+from resolvers.rules.access import Need
 from tests.conftest import Registry, connect
 from tests.support import oracle
 from tests.support.canaries import FORMER, Neighbours, leaked, two_projects
 from tests.support.filled import INPUTS, MUTATION, Input, mutation_of, replay_delivery, update_webhook, write
+from tests.support.needs import MUTATIONS
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

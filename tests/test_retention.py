@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import retention
 from resolvers.callers import Caller
-from resolvers.rules.access import MUTATIONS
 from resolvers.transaction import Transaction
 from resolvers.versions import create_version
 from storage import retention as stored
@@ -27,6 +26,7 @@ from tests.support.documents import creating_version
 from tests.support.generated_old_versions import OldVersions, insert, old_versions
 from tests.support.kills import assert_chains_intact
 from tests.support.live import at_full_length, eventually
+from tests.support.needs import MUTATIONS
 
 CREATE = creating_version("id parent { id }")
 APPLY = """

@@ -3,6 +3,7 @@
 import pytest
 
 from resolvers.reads.bindings import Many, One
+from resolvers.reads.compilation import binding_of
 from resolvers.reads.paging import Connection
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import Types
@@ -54,7 +55,7 @@ def test_most_fields_that_lead_on_are_kept_by_keys() -> None:
         for name, of in schema._schema.type_map.items()
         if hasattr(of, "fields") and hasattr(of, "interfaces") and not name.startswith("__")
         for field in of.fields
-        if TYPES[name].table and isinstance(binding := TYPES[name].binding(field), One | Many | Connection)
+        if TYPES[name].table and isinstance(binding := binding_of(TYPES[name], field), One | Many | Connection)
     }
     assert sum(led.values()) > 20
     assert {"ApiKey.principal", "ApiKey.project", "Membership.project"} & {

@@ -6,7 +6,7 @@ always a bind parameter.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from graphql import GraphQLObjectType, get_named_type, is_list_type, is_non_null_type, is_object_type
@@ -15,11 +15,6 @@ from resolvers.reads.arguments import Values
 from resolvers.reads.compilation import TYPENAME, Compilation, Selected, bounded
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
-
-
-class Binding(Protocol):
-    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
-        """The expression whose value answers the field on the row named by the alias."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +141,13 @@ class Computed:
     For a field of an object type the function answers a mapping by field names.
     """
 
-    needs: Mapping[str, str]
+    inputs: Mapping[str, str]
     compute: Callable[..., Any]
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         project = projection(compilation, selected)
-        needs = {name: compilation.template(each, selected, t=alias) for name, each in self.needs.items()}
-        compilation.fill(selected, needs, lambda **values: project(self.compute(**values)))
+        inputs = {name: compilation.template(each, selected, t=alias) for name, each in self.inputs.items()}
+        compilation.fill(selected, inputs, lambda **values: project(self.compute(**values)))
         return "NULL::json"
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from graphql import GraphQLField, GraphQLObjectType, is_input_object_type, is_list_type, is_non_null_type
 
-from resolvers.reads.types import DEFINITION, Types
+from resolvers.reads.declarations import DEFINITION
+from resolvers.reads.types import Types
 from resolvers.rules.limits import LIMIT, Several, Sought
 
 # Of texts and of lists that declare none.

@@ -3,23 +3,26 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
-from graphql import GraphQLField, GraphQLObjectType, OperationDefinitionNode, OperationType, print_ast
+from graphql import GraphQLField, GraphQLObjectType, OperationDefinitionNode, print_ast
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 
-from resolvers.errors import BadUserInput, Forbidden
+from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Arguments, Parameter, Values
 from resolvers.reads.cleaning import cleaner_of
+from resolvers.reads.declarations import DEFINITION, HEAVY, weight_of
 from resolvers.reads.finishing import Fill, Needs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
-from resolvers.reads.types import HEAVY, BoundType, Types, weight_of
-from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
+from resolvers.reads.scopes import scope_of
+from resolvers.reads.types import BoundType, Types
 
 TYPENAME = "__typename"
-# The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
+# Under which a field of the schema holds its binding.
+BINDING = "binding"
+# The first parameters: the projects that a restricted caller may see, its principal, the project its key is bound to.
 SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
 
 
@@ -85,18 +88,13 @@ class Compilation:
             name = node.name.value
             definition = self.types.schema.get_field(of, name)
             assert definition is not None
-            self._require_entry(of.name, name)
+            if not name.startswith("__"):
+                self.types.need(of.name, name)
             clean = cleaner_of(self.types, of, name, definition)
             values = clean(get_argument_values(definition, node, self.variables))
             arguments = Arguments(definition, node, values, clean)
             selected.append(Selected(key, name, definition, details, arguments, (*path, key)))
         return selected
-
-    def _require_entry(self, of: str, name: str) -> None:
-        """Refuse a field that the table of who may see what does not have."""
-        is_mutation = self.operation.operation is OperationType.MUTATION and of == "Mutation"
-        if not (is_mutation or name.startswith("__") or need_of_field(of, name)):
-            raise Forbidden(f"{of}.{name} is not in the table of who may see what, and is refused.")
 
     def alias(self, table: str) -> str:
         self._aliases += 1
@@ -114,7 +112,7 @@ class Compilation:
         """
         if not self.restricted:
             return "true"
-        return SCOPES.get(table, IN_PROJECT).format(row=alias, **SEEN)
+        return scope_of(table).format(row=alias, **SEEN)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""
@@ -167,7 +165,7 @@ class Compilation:
     def value(self, of: BoundType, selected: Selected, alias: str) -> str:
         if selected.name == TYPENAME:
             return f"'{of.name}'::text"
-        return of.binding(selected.name).sql(self, of, selected, alias)
+        return binding_of(of, selected.name).sql(self, of, selected, alias)
 
     def counted(self, selected: Selected, expression: str) -> str:
         """The expression of a value; what it holds counts towards the most that the statement may answer."""
@@ -188,10 +186,29 @@ class Compilation:
         """Parameters by name, each made where a template asks for it."""
         return _Parameters(self, reader)
 
-    def fill(self, selected: Selected, needs: Mapping[str, str], compute: Callable[..., Any]) -> None:
+    def fill(self, selected: Selected, inputs: Mapping[str, str], compute: Callable[..., Any]) -> None:
         """Have Python compute a field from expressions, which the object tells beside it."""
-        keys = {name: self.need(self.counted(selected, expression)) for name, expression in needs.items()}
+        keys = {name: self.need(self.counted(selected, expression)) for name, expression in inputs.items()}
         self.fills.append(Fill(selected.path, keys, compute, bool(weight_of(selected.definition))))
+
+
+class Binding(Protocol):
+    """How a field is read. The ways there are stand in `bindings`."""
+
+    def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
+        """The expression whose value is the field's, on the row named by the alias."""
+
+
+class Unbound(Exception):
+    """A field of the schema that has no binding."""
+
+
+def binding_of(of: BoundType, field: str) -> Binding:
+    definition = of.graphql.fields[field].extensions.get(DEFINITION)
+    binding: Binding | None = definition.metadata.get(BINDING) if definition else None
+    if binding is None:
+        raise Unbound(f"{of.name}.{field} has no binding.")
+    return binding
 
 
 def part_of(values: Values, path: str) -> Any:

@@ -13,12 +13,10 @@ import orjson
 from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Arguments, Values
 from resolvers.reads.compilation import TYPENAME, Compilation, Selected, bounded, part_of
+from resolvers.reads.declarations import DEFAULT_PAGE, MAX_PAGE
 from resolvers.reads.objects import build_object, build_plain_object
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
-
-DEFAULT_PAGE = 20
-MAX_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ class _Paged:
         if each.name in ("edges", "nodes"):
             return self._list(self._node(each) if each.name == "nodes" else self._edge(each))
         # What is told of the whole list stands on all its rows, where other fields stand on one.
-        return self.type.binding(each.name).sql(self.compilation, self.type, each, self._source())
+        return self.compilation.value(self.type, each, self._source())
 
     def _source(self, *more: str) -> str:
         return f"{self.table} {self.name} WHERE {' AND '.join([*self.conditions, *more])}"

@@ -1,4 +1,4 @@
-"""Which rows are in the project of the row that leads to them, by the database's own foreign keys."""
+"""Which rows a caller may see, and which rows share their project by the database's own foreign keys."""
 
 import re
 from functools import cache
@@ -6,6 +6,22 @@ from functools import cache
 from storage.tables import metadata
 
 LINK = re.compile(r"\{c\}\.(\w+) = \{t\}\.(\w+)(?: AND (?!.* OR ).*)?")
+
+# How rows are narrowed to what a caller may see: `{row}` the row, `{projects}` and `{me}` the caller's, `{only}` the
+# project that its key is bound to. Rows of any other table are in a project. A key bound to a project sees such keys.
+SCOPES = {
+    "projects": "{row}.id = ANY ({projects})",
+    "principals": "{row}.id = {me}",
+    # Of no project: for administrators of the instance, whose rows are not narrowed.
+    "checkpoint_reports": "false",
+    "api_keys": "{row}.principal_id = {me} AND ({only} IS NULL OR {row}.project_id = {only})",
+}
+IN_PROJECT = "{row}.project_id = ANY ({projects})"
+
+
+def scope_of(table: str) -> str:
+    """The condition under which a caller who does not administer the instance sees a row of the table."""
+    return SCOPES.get(table, IN_PROJECT)
 
 
 @cache

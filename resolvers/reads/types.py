@@ -3,39 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import GraphQLField, GraphQLNamedType, GraphQLObjectType, GraphQLSchema, get_named_type
 
-if TYPE_CHECKING:
-    from resolvers.reads.bindings import Binding
-
-DEFINITION = "strawberry-definition"
-BINDING = "binding"
-# What a field declares of its cost, where it is bound.
-WEIGHT, LENGTH = "weight", "length"
-# Weights: of values that may be megabytes, and of texts that take Python some milliseconds to write.
-HEAVY, WRITTEN = 8, 100
-
-
-def weight_of(field: GraphQLField) -> int | None:
-    """What one value of a field costs, in points; None where the field declares nothing."""
-    return _declared(field, WEIGHT)
-
-
-def length_of(field: GraphQLField) -> int | None:
-    """How many entries a list without pages is counted as; None where the field declares nothing."""
-    return _declared(field, LENGTH)
-
-
-def _declared(field: GraphQLField, name: str) -> int | None:
-    definition = field.extensions.get(DEFINITION)
-    declared: int | None = definition.metadata.get(name) if definition else None
-    return declared
-
-
-class Unbound(Exception):
-    """A field that the schema shows and nothing answers."""
+from resolvers.errors import Forbidden
+from resolvers.reads.declarations import DEFINITION, gather_needs
+from resolvers.rules.access import Need
 
 
 @dataclass(frozen=True)
@@ -47,13 +21,6 @@ class BoundType:
     table: str | None
     prefix: str | None
 
-    def binding(self, field: str) -> "Binding":
-        definition = self.graphql.fields[field].extensions.get(DEFINITION)
-        binding: Binding | None = definition.metadata.get(BINDING) if definition else None
-        if binding is None:
-            raise Unbound(f"{self.name}.{field} is bound to nothing.")
-        return binding
-
     @cached_property
     def python_names(self) -> dict[str, str]:
         return {name: field.extensions[DEFINITION].python_name for name, field in self.graphql.fields.items()}
@@ -64,6 +31,7 @@ class Types:
 
     def __init__(self, schema: GraphQLSchema):
         self.schema = schema
+        self.needs = gather_needs(schema)
         self._bound: dict[str, BoundType] = {}
         # How each field's arguments are cleaned, by type and field.
         self.cleaners: dict[tuple[str, str], Any] = {}
@@ -72,6 +40,13 @@ class Types:
         if name not in self._bound:
             self._bound[name] = self._bind(self.schema.type_map[name])
         return self._bound[name]
+
+    def need(self, of: str, field: str) -> Need:
+        """The role that a field needs. The schema is not built where one has none; this refuses it all the same."""
+        need = self.needs.get((of, field))
+        if need is None:
+            raise Forbidden(f"{of}.{field} declares no role, so it is refused.")
+        return need
 
     def of(self, field: GraphQLField) -> GraphQLNamedType:
         return get_named_type(field.type)

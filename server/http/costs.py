@@ -23,21 +23,15 @@ from graphql import (
     ValueNode,
     VariableNode,
     get_named_type,
-    get_nullable_type,
     is_leaf_type,
-    is_list_type,
 )
 from graphql import FragmentSpreadNode as Spread
-from graphql.utilities.coerce_input_value import coerce_default_value
 
 from resolvers.errors import QueryTooComplex
-from resolvers.reads.paging import DEFAULT_PAGE
-from resolvers.reads.types import length_of, weight_of
+from resolvers.reads.declarations import size_of, weight_of
 
 MAX_COST = 20_000
 MAX_PAGE = 1_000
-# Lists without pages that declare no length are short by nature.
-SHORT_LIST = 5
 # So many light values of one object cost a point.
 LIGHT = 20
 
@@ -153,7 +147,7 @@ class _Estimator:
 
 def _size(node: FieldNode, definition: GraphQLField, of: GraphQLNamedType) -> Count:
     """How many entries a field may answer: the most that any of its arguments asks for."""
-    default = _default_size(definition, of)
+    default = size_of(definition, of)
     asked = [a.value for a in node.arguments or () if a.name.value in ("first", "last", "ids")]
     variables = [value.name.value for value in asked if isinstance(value, VariableNode)]
     constants = list(_constants(asked))
@@ -175,16 +169,6 @@ def _constants(asked: Iterable[ValueNode]) -> Iterable[int]:
             yield len(value.values)
         elif not isinstance(value, VariableNode | NullValueNode):
             yield 1
-
-
-def _default_size(definition: GraphQLField, of: GraphQLNamedType) -> int:
-    if "first" in definition.args:
-        default = coerce_default_value(definition.args["first"])
-        return default if isinstance(default, int) else DEFAULT_PAGE
-    # A connection has been counted as its page.
-    if not is_list_type(get_nullable_type(definition.type)) or of.name.endswith("Connection"):
-        return 1
-    return length_of(definition) or SHORT_LIST
 
 
 def _count(value: Any) -> int:

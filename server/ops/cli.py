@@ -12,6 +12,7 @@ import click
 
 from resolvers.errors import Refusal
 from schema import schema as graphql_schema
+from schema.access import access_table
 from server.ops.audit_commands import audit
 from server.ops.bootstrap import (
     existing_database,
@@ -127,9 +128,10 @@ def demo(**given: Any) -> None:
 
 
 @main.command()
-def schema() -> None:
+@click.option("--access", is_flag=True, help="Print each field's role, list size and cost weight instead.")
+def schema(access: bool) -> None:
     """Print the GraphQL schema."""
-    click.echo(str(graphql_schema))
+    click.echo(access_table() if access else str(graphql_schema))
 
 
 @main.group()

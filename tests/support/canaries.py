@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from resolvers.rules.access import MUTATIONS, Need
+from resolvers.rules.access import Need
 from tests.conftest import Cluster, Registry
 from tests.support import oracle
 from tests.support.filled import INPUTS, Filled, create_api_key, replay_delivery, write
+from tests.support.needs import MUTATIONS
 from tests.support.oracle import Data, Row
 
 BOTH, FORMER = "both@example.com", "former@example.com"
