@@ -415,7 +415,7 @@ async def test_a_socket_is_told_and_closed_when_the_right_to_see_ends(served: Re
         await served.ask(remove, input={"projectId": project, "email": email})
         code, told = await closed(connection)
     assert (told[-1]["type"], told[-1]["payload"][0]["extensions"]["code"]) == ("error", "FORBIDDEN")
-    assert (code, connection.close_reason) == (4403, "Your key or your right to see this project has ended.")
+    assert (code, connection.close_reason) == (4403, "Your key or your access to this project has ended.")
 
 
 async def test_a_socket_on_which_nothing_is_subscribed_to_is_closed_when_its_key_ends(

@@ -79,14 +79,14 @@ def draw(model: Mapping[str, Any], metric: str) -> str:
     if points:
         _Plot(picture, points).draw()
     else:
-        said = "No version has a value of this metric."
+        said = "No version has a value for this metric."
         add(picture, "text", said, x=WIDTH / 2, y=HEIGHT / 2, font_size=16, fill=GREY, text_anchor="middle")
     return page.text()
 
 
 def _described(points: Sequence[Point], mark: str | None) -> str:
     if not points:
-        return "No version has a value of this metric."
+        return "No version has a value for this metric."
     said = [f"{len(points)} version{'s' if len(points) > 1 else ''}, from {points[0].told} to {points[-1].told}."]
     said += [f"In production: {point.told}." for point in points if point.stage == Stage.PRODUCTION]
     return " ".join([*said, f"{mark}."] if mark else said)
