@@ -197,7 +197,7 @@ class Settings(BaseSettings):
     def _origins(cls, value: str) -> str:
         for origin in _listed(value):
             parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != origin.lower():
+            if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}".lower() != origin.lower():
                 raise ValueError("must be origins such as https://ml.example.com, without a path")
         return value
 

@@ -171,14 +171,14 @@ async def test_an_id_that_nothing_has_is_not_found(registry: Registry, path: str
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ("depth=0", "depth is '0'; it must be a whole number between 1 and 100."),
-        ("depth=101", "depth is '101'; it must be a whole number between 1 and 100."),
-        ("depth=1.5", "depth is '1.5'; it must be a whole number between 1 and 100."),
-        ("depth=", "depth is ''; it must be a whole number between 1 and 100."),
-        ("depth=%D9%A1", "depth is '١'; it must be a whole number between 1 and 100."),
-        ("depth=99999999999", "depth is '99999999999'; it must be a whole number between 1 and 100."),
-        ("direction=up", "direction is 'up'; it must be UPSTREAM, DOWNSTREAM or BOTH."),
-        ("direction=", "direction is ''; it must be UPSTREAM, DOWNSTREAM or BOTH."),
+        ("depth=0", 'depth is "0"; it must be a whole number between 1 and 100.'),
+        ("depth=101", 'depth is "101"; it must be a whole number between 1 and 100.'),
+        ("depth=1.5", 'depth is "1.5"; it must be a whole number between 1 and 100.'),
+        ("depth=", 'depth is ""; it must be a whole number between 1 and 100.'),
+        ("depth=%D9%A1", 'depth is "١"; it must be a whole number between 1 and 100.'),
+        ("depth=99999999999", 'depth is "99999999999"; it must be a whole number between 1 and 100.'),
+        ("direction=up", 'direction is "up"; it must be UPSTREAM, DOWNSTREAM or BOTH.'),
+        ("direction=", 'direction is ""; it must be UPSTREAM, DOWNSTREAM or BOTH.'),
     ],
 )
 async def test_a_wrong_direction_or_depth_is_refused(line: Line, asked: str, sentence: str) -> None:

@@ -141,7 +141,7 @@ CASES: dict[Callable[[Kept], None], tuple[int, str]] = {
     with_a_foreign_line: (NO_VERDICT, f"Line 4 of {FILE} is not a checkpoint."),
     a_directory: (NO_VERDICT, "Is a directory"),
     of_another_registry: (NO_VERDICT, f"which is not trusted (trusted: {KEY})."),
-    public_key_gone: (NO_VERDICT, "name the public keys with --public-key."),
+    public_key_gone: (NO_VERDICT, "Name the public keys with --public-key."),
     keys_replaced_by_hand: (NO_VERDICT, f"is signed by the key {KEY}, which is not trusted"),
     rotated_twice: (SOUND, f"the key {KEY} endorsed it."),
     key_lost: (NO_VERDICT, f"replaces the key {KEY}, reported as lost, by the key"),
@@ -412,6 +412,8 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     assert kept.lineal("verify", "--export", part, "--data-dir", kept.data_dir / "none")[0] == NO_VERDICT
     code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
     assert (code, "The audit log has no events of --project proj_none." in said) == (1, True), said
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "none").write_bytes(part.read_bytes().splitlines(keepends=True)[0])
     code, said = kept.lineal("verify", "--export", tmp_path / "none", "--data-dir", kept.data_dir)
     assert (code, "holds no events" in said) == (NO_VERDICT, True), said
 

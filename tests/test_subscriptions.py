@@ -282,7 +282,7 @@ async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: 
     project = await make_project(served)
     long = {**new(project), "parameters": {"text": "x" * 20_000}}
     query = EVENTS.replace("seq }", "seq subject { ... on ModelVersion { parameters } } }")
-    kept = served.app.websockets.subscriptions._shared  # type: ignore[attr-defined]
+    kept = served.app.sockets.subscriptions._shared  # type: ignore[attr-defined]
     async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
         await asyncio.sleep(0.1)
         before = len(kept)
@@ -321,7 +321,7 @@ async def test_a_position_to_resume_after_that_is_none_is_refused(served: Regist
     async with subscribed(served, headers={"Last-Event-ID": "abc"}, project=project) as stream:
         assert stream.response.status_code == 400
         error = json.loads(await stream.response.aread())["errors"][0]
-    assert error["message"] == 'Last-Event-ID is "abc"; send the id of an event, which is a whole number.'
+    assert error["message"] == 'Last-Event-ID is "abc"; it must be the id of an event, which is a whole number.'
 
 
 async def test_a_refused_operation_leaves_the_others(served: Registry) -> None:

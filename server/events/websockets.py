@@ -68,7 +68,7 @@ class Sockets:
         assert (await receive())["type"] == "websocket.connect"
         if PROTOCOL not in scope.get("subprotocols", ()):
             await send({"type": "websocket.accept"})
-            await send({"type": "websocket.close", "code": NO_PROTOCOL, "reason": f"Speak {PROTOCOL}."})
+            await send({"type": "websocket.close", "code": NO_PROTOCOL, "reason": f"Use the subprotocol {PROTOCOL}."})
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         header = scope["state"]["headers"].get(b"authorization", b"").decode("latin-1")
@@ -196,9 +196,7 @@ class Conversation:
             if task := self.under_way.pop(id_, None):
                 task.cancel()
         else:
-            raise Closed(
-                INVALID, f"type is {quoted(kind)}; the message is not one of graphql-transport-ws in this form."
-            )
+            raise Closed(INVALID, f"type is {quoted(kind[:40])}; the protocol has no such message in this form.")
 
     async def _init(self, payload: Any) -> None:
         if self.standing is not None:

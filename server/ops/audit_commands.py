@@ -28,7 +28,9 @@ class NoVerdict(click.ClickException):
     exit_code = 3
 
     def __init__(self, error: BaseException):
-        told = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
+        told: object = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
+        if isinstance(error, OSError) and error.filename:
+            told = f"{error.filename} cannot be read ({error.strerror})."
         super().__init__(f"The audit log could not be verified: {getattr(error, 'orig', None) or told}")
 
 
