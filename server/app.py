@@ -123,12 +123,12 @@ class Explorable:
 
 
 async def not_found(request: Request, error: Exception) -> Response:
-    sentence = "There is nothing at this address; the API is at /graphql."
+    sentence = "There is nothing at this address. The API is at /graphql."
     return JSONResponse({"errors": [{"message": sentence, "extensions": {"code": "NOT_FOUND"}}]}, status_code=404)
 
 
 async def wrong_method(request: Request, error: Exception) -> Response:
-    sentence = "This address does not take that method."
+    sentence = "This address does not accept this method. The header Allow lists those that it accepts."
     headers = getattr(error, "headers", None)
     body = {"errors": [{"message": sentence, "extensions": {"code": "BAD_USER_INPUT"}}]}
     return JSONResponse(body, status_code=405, headers=headers)

@@ -29,7 +29,7 @@ OPTIONS = (
 )  # fmt: skip
 PING = b'{"query": "{ __typename }"}'
 LARGE = b" " * 8_000_000
-FULL = "all connections that this process may have are open"
+FULL = "the maximum number of connections is open"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -142,7 +142,7 @@ def test_headers_without_end_are_refused_by_their_size(live: Live, sockets: Call
     connection = sockets(head(live)[:-2], b"X-Long: a\r\n" * 10_000)
     status, headers, body = answer(connection)
     assert (status, headers["connection"]) == (431, "close")
-    assert sentence(body) == "The request's headers are larger than 65536 bytes; send smaller headers."
+    assert sentence(body) == "The request's headers are larger than 65536 bytes. Send smaller headers."
 
 
 def test_what_is_no_http_is_answered_in_json(live: Live, sockets: Callable[..., socket.socket]) -> None:
@@ -220,14 +220,14 @@ def test_the_stranger_that_waits_longest_makes_room_and_who_was_served_is_spared
 @pytest.mark.parametrize(
     ("status", "path", "given", "begins"),
     [
-        (413, "/graphql", {}, "The body is larger than 1000000 bytes; send less at once."),
+        (413, "/graphql", {}, "The body is larger than 1000000 bytes. Send less at once."),
         (401, "/graphql", {"Authorization": "Bearer lnl_unknown"}, "This is not an API key"),
         (401, "/graphql", {"Authorization": ""}, "The request has no API key"),
-        (400, "/graphql", {"Host": "elsewhere.example"}, "The Host header names another site"),
-        (403, "/graphql", {"Origin": "https://elsewhere.example"}, "Pages of this origin may not call the API"),
-        (406, "/graphql", {"Accept": "text/csv"}, "Lineal answers in "),
-        (404, "/nothing", {}, "There is nothing at this address"),
-        (405, "/healthz", {}, "This address does not take that method."),
+        (400, "/graphql", {"Host": "elsewhere.example"}, "The Host header names a host that is not allowed."),
+        (403, "/graphql", {"Origin": "https://elsewhere.example"}, "Pages of this origin cannot call the API."),
+        (406, "/graphql", {"Accept": "text/csv"}, "Lineal responds with "),
+        (404, "/nothing", {}, "There is nothing at this address."),
+        (405, "/healthz", {}, "This address does not accept this method."),
     ],
 )
 def test_a_client_that_sends_all_and_then_reads_is_told_why_it_is_refused(
@@ -427,7 +427,7 @@ async def test_a_reader_that_takes_nothing_is_dropped(live: Live, sockets: Calla
     await eventually(lambda: live.connections_by_worker()[0] <= 2, within=10)
     assert received(reader) < 5_000_000
     assert received(closing) < 5_000_000
-    assert live.log.read_text().count("a reader does not read") == 2
+    assert live.log.read_text().count("a client that does not read was disconnected") == 2
     # An answer that is being read has its place among the requests; one that was dropped has left it.
     assert is_served(live)
 

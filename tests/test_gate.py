@@ -141,7 +141,7 @@ async def test_requests_to_other_hosts_are_refused(registry: Registry, host: str
 async def test_requests_with_several_hosts_are_refused(registry: Registry) -> None:
     for host in (b"localhost", b"example.com"):
         reply = await call(registry, asked(READ), more_headers=[(b"host", host)])
-        assert (reply.status, reply.error()["message"]) == (400, "The request has several Host headers; send one.")
+        assert (reply.status, reply.error()["message"]) == (400, "The request has several Host headers. Send one.")
     reply = await call(registry, asked(READ), more_headers=[(b"x-other", b"1"), (b"x-other", b"2")])
     assert reply.status == 200
 

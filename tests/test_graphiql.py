@@ -293,7 +293,7 @@ def test_an_example_runs_in_a_browser_that_asks_no_other_host(server: Server, pa
     page.screenshot(tmp_path / "without-key.png")
 
     use_key(page, "lnl_wrong")
-    wait_for_text(page, "#key-status", "This key is not accepted.")
+    wait_for_text(page, "#key-status", "The API key is not accepted.")
     use_key(page, server.key)
     wait_for_text(page, "#key-status", "Key accepted.")
 
@@ -334,7 +334,7 @@ def test_a_key_in_the_headers_pane_is_sent_and_never_kept(server: Server, page: 
     assert server.key not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
     page.reload()
-    wait_for_text(page, "#key-status", "An API key is needed.")
+    wait_for_text(page, "#key-status", "An API key is required.")
     assert server.key not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
 

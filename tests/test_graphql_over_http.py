@@ -59,7 +59,7 @@ def test_all_audits_of_graphql_over_http_pass(address: str, audits: Path) -> Non
 def test_a_body_of_ten_megabytes_is_refused_and_the_next_request_served(address: str, chunked: bool) -> None:
     status, answer = post(address, iter([b" " * 100_000] * 100) if chunked else b" " * 10_000_000)
     assert status == 413
-    assert answer["errors"][0]["message"] == "The body is larger than 1000000 bytes; send less at once."
+    assert answer["errors"][0]["message"] == "The body is larger than 1000000 bytes. Send less at once."
     status, answer = post(address, b'{"query": "{ __typename }"}')
     assert (status, answer["data"]) == (200, {"__typename": "Query"})
 

@@ -316,7 +316,7 @@ async def test_a_mutation_by_get_is_refused_and_nothing_is_kept(registry: Regist
     query = CREATE.replace(" ", "%20").encode()
     reply = await call(registry, method="GET", query_string=b"query=" + query, headers={"content-type": None})
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
-    assert reply.error()["message"] == "A mutation must be sent by POST."
+    assert reply.error()["message"] == "A mutation must be sent with POST."
     assert await registry.ask("{ projects { totalCount } }") == before
 
 
@@ -519,9 +519,12 @@ async def test_without_its_database_it_says_so_and_it_recovers(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("UPDATE alembic_version SET version_num = 'old'", "The database is at schema revision old, this code needs "),
-        ("REVOKE ALL ON alembic_version FROM PUBLIC, {app}", "The database is empty, this code needs "),
-        ("DROP TABLE alembic_version", "The database is empty, this code needs "),
+        (
+            "UPDATE alembic_version SET version_num = 'old'",
+            "The database is at schema revision old; this server needs ",
+        ),
+        ("REVOKE ALL ON alembic_version FROM PUBLIC, {app}", "The database is empty; this server needs "),
+        ("DROP TABLE alembic_version", "The database is empty; this server needs "),
     ],
 )
 async def test_a_database_without_our_schema_is_not_ready(

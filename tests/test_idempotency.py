@@ -532,7 +532,7 @@ async def test_a_registration_that_is_sent_again_while_everything_is_killed_is_m
         for kind in itertools.islice(itertools.cycle(KINDS), kills):
             retried += await one_round(live, kind, each_time)
         await ask_all_again(live, retried)
-        assert "defect" not in live.log.read_text(), live.said()
+        assert "internal error" not in live.log.read_text(), live.said()
         await assert_made_once(live, retried)
     told = sum((each.told for each in retried), Counter[str]())
     tries, answers = Counter(each.tries for each in retried), sum(len(each.answers) for each in retried)

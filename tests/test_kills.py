@@ -226,7 +226,7 @@ UNBROKEN = {
 
 async def assert_all_kept(live: Live, ledger: Ledger) -> int:
     """Everything acknowledged is there, everything that is there is whole; how many versions there are."""
-    assert ledger.wrong == [] and "defect" not in live.log.read_text(), live.said()
+    assert ledger.wrong == [] and "internal error" not in live.log.read_text(), live.said()
     async with live.connection() as connection:
         for problem, statement in UNBROKEN.items():
             assert await connection.fetch(statement) == [], problem
@@ -442,7 +442,7 @@ async def test_a_second_server_on_the_folder_or_the_port_is_refused_and_the_firs
         )
     in_use = f"Another Lineal already uses {live.data_dir}: stop it, or choose another folder with --data-dir."
     assert same_folder == f"Error: {in_use}"
-    taken = f"Cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port or --host."
+    taken = f"Cannot listen on 127.0.0.1:{port} (Address already in use). Choose another --port or --host."
     assert same_port == f"Error: {taken}"
     assert other not in live.home.iterdir()
     assert ledger.answers.keys() == {f"{OK} 200"} and before <= set(live.processes)

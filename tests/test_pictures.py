@@ -93,7 +93,7 @@ async def test_direction_and_depth_bound_what_is_drawn(line: Line) -> None:
     assert ids(await get(own, f"/lineage/{middle}.svg?direction=DOWNSTREAM")) == {middle, last}
     near = await get(own, f"/lineage/{first}.svg?direction=DOWNSTREAM&depth=1")
     assert ids(near) == {first, middle}
-    assert "Truncated: more lies beyond" in texts(near)
+    assert "Truncated: the lineage continues" in texts(near)
 
 
 async def test_each_thing_says_where_its_lineage_is_drawn(line: Line) -> None:
@@ -121,7 +121,7 @@ async def test_the_course_of_a_metric_is_drawn_where_the_model_says(line: Line, 
 
 async def test_a_metric_that_no_version_has_is_drawn_as_words(line: Line) -> None:
     said = texts(await get(line.filled.own, f"/models/{line.model}/metrics/nothing.svg"))
-    assert said[1:] == ["No version has a value of this metric."]
+    assert said[1:] == ["No version has a value for this metric."]
 
 
 async def test_a_picture_may_run_nothing_and_is_kept_by_nobody_else(line: Line) -> None:
@@ -171,14 +171,14 @@ async def test_an_id_that_nothing_has_is_not_found(registry: Registry, path: str
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ("depth=0", "depth is '0'; it must be a whole number between 1 and 100."),
-        ("depth=101", "depth is '101'; it must be a whole number between 1 and 100."),
-        ("depth=1.5", "depth is '1.5'; it must be a whole number between 1 and 100."),
-        ("depth=", "depth is ''; it must be a whole number between 1 and 100."),
-        ("depth=%D9%A1", "depth is '١'; it must be a whole number between 1 and 100."),
-        ("depth=99999999999", "depth is '99999999999'; it must be a whole number between 1 and 100."),
-        ("direction=up", "direction is 'up'; it must be UPSTREAM, DOWNSTREAM or BOTH."),
-        ("direction=", "direction is ''; it must be UPSTREAM, DOWNSTREAM or BOTH."),
+        ("depth=0", 'depth is "0"; it must be a whole number between 1 and 100.'),
+        ("depth=101", 'depth is "101"; it must be a whole number between 1 and 100.'),
+        ("depth=1.5", 'depth is "1.5"; it must be a whole number between 1 and 100.'),
+        ("depth=", 'depth is ""; it must be a whole number between 1 and 100.'),
+        ("depth=%D9%A1", 'depth is "١"; it must be a whole number between 1 and 100.'),
+        ("depth=99999999999", 'depth is "99999999999"; it must be a whole number between 1 and 100.'),
+        ("direction=up", 'direction is "up"; it must be UPSTREAM, DOWNSTREAM or BOTH.'),
+        ("direction=", 'direction is ""; it must be UPSTREAM, DOWNSTREAM or BOTH.'),
     ],
 )
 async def test_a_wrong_direction_or_depth_is_refused(line: Line, asked: str, sentence: str) -> None:

@@ -79,7 +79,7 @@ def rounds(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
 @pytest.fixture(autouse=True)
 def no_defect(live: Live) -> Iterator[None]:
     yield
-    assert "defect" not in live.log.read_text(), live.said()
+    assert "internal error" not in live.log.read_text(), live.said()
 
 
 async def new_model(live: Live) -> str:

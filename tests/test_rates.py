@@ -43,7 +43,7 @@ async def test_who_has_spent_all_is_told_when_to_come_again(
     error = third.json()["errors"][0]
     assert error["extensions"]["code"] == "RATE_LIMITED"
     assert int(third.headers["retry-after"]) == error["extensions"]["retryAfter"] == 6
-    assert "This would cost 10100 points, and you have 4" in error["message"]
+    assert "The request costs 10100 points; you have 4" in error["message"]
     other = registry.with_key(await make_key(database.app_url, "other@example.com"))
     assert (await other.send(ALL)).status_code == 200
     write = 'mutation { createProject(input: {name: "Still cheap"}) { project { id } } }'

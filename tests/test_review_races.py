@@ -363,7 +363,7 @@ async def test_a_version_is_applied_once_with_the_approvals_that_count_then_and_
     took = time.monotonic() - began
     assert codes(replies).keys() <= EXPECTED, [reply for reply in replies if reply.code not in EXPECTED]
     assert all(None not in each.values() for reply in replies if reply.code == OK for each in reply.data.values())
-    assert "defect" not in office.live.log.read_text(), office.live.said()
+    assert "internal error" not in office.live.log.read_text(), office.live.said()
     judge = await judged(office.live)
     assert judge.wrong == []
     applied = sum(version.promoted for version in judge.versions.values())

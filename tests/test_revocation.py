@@ -329,7 +329,7 @@ async def test_nothing_of_a_project_arrives_five_seconds_after_a_right_to_it_end
         await set_up(live)
         for _ in range(rounds):
             await one_round(live, late)
-        assert "defect" not in live.log.read_text(), live.said()
+        assert "internal error" not in live.log.read_text(), live.said()
     told = "; ".join(f"{kind} {max(0.0, *seconds):.1f} s" for kind, seconds in late.items())
     print(
         f"\n{rounds} times a key revoked, a member removed and an administrator's right ended, on 2 processes: the last"

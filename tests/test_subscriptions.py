@@ -282,7 +282,7 @@ async def test_large_answers_are_not_kept_once_those_who_wait_have_them(served: 
     project = await make_project(served)
     long = {**new(project), "parameters": {"text": "x" * 20_000}}
     query = EVENTS.replace("seq }", "seq subject { ... on ModelVersion { parameters } } }")
-    kept = served.app.websockets.subscriptions._shared  # type: ignore[attr-defined]
+    kept = served.app.sockets.subscriptions._shared  # type: ignore[attr-defined]
     async with subscribed(served, query, project=project, actions=["version.created"]) as stream:
         await asyncio.sleep(0.1)
         before = len(kept)
@@ -321,7 +321,7 @@ async def test_a_position_to_resume_after_that_is_none_is_refused(served: Regist
     async with subscribed(served, headers={"Last-Event-ID": "abc"}, project=project) as stream:
         assert stream.response.status_code == 400
         error = json.loads(await stream.response.aread())["errors"][0]
-    assert error["message"] == 'Last-Event-ID is "abc"; send the id of an event, which is a whole number.'
+    assert error["message"] == 'Last-Event-ID is "abc"; it must be the id of an event, which is a whole number.'
 
 
 async def test_a_refused_operation_leaves_the_others(served: Registry) -> None:
@@ -415,7 +415,7 @@ async def test_a_socket_is_told_and_closed_when_the_right_to_see_ends(served: Re
         await served.ask(remove, input={"projectId": project, "email": email})
         code, told = await closed(connection)
     assert (told[-1]["type"], told[-1]["payload"][0]["extensions"]["code"]) == ("error", "FORBIDDEN")
-    assert (code, connection.close_reason) == (4403, "Your key or your right to see this project has ended.")
+    assert (code, connection.close_reason) == (4403, "Your key or your access to this project has ended.")
 
 
 async def test_a_socket_on_which_nothing_is_subscribed_to_is_closed_when_its_key_ends(

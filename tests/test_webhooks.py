@@ -97,7 +97,7 @@ async def test_what_fails_is_tried_again_under_the_same_id_until_it_is_taken(
         await send_due(sender)
     assert told == [
         ("PENDING", 1, "Answered 503."),
-        ("PENDING", 2, "No answer within 0.3 seconds."),
+        ("PENDING", 2, "No response within 0.3 seconds."),
         ("PENDING", 3, "Answered 302; redirects are not followed."),
         ("DELIVERED", 4, None),
     ]

@@ -22,7 +22,7 @@ from resolvers.rules.cards import (
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.texts import json_text, number, plain, text
 
-DIRECTIONS = {True: "higher is better", False: "lower is better", None: "not known"}
+DIRECTIONS = {True: "higher is better", False: "lower is better", None: "unknown"}
 WRITTEN = ("description", "intended_use", "limitations", "ethical_considerations")
 SUMMARY_TITLES = {
     "source": "Source",
@@ -57,7 +57,7 @@ def card_markdown(card: Card, facts: VersionFacts) -> str:
 def _head(card: Card, facts: VersionFacts) -> str:
     parts, lacking = len(SECTIONS) + len(FACTS), missing(card, facts)
     unwritten = missing_sections(card)
-    note = {"Nobody has written": unwritten, "Nobody has stated": lacking[len(unwritten) :]}
+    note = {"Not written": unwritten, "Not stated": lacking[len(unwritten) :]}
     lines = [
         f"# {escaped(facts['model']['name'])} {facts['version']}",
         f"Stage: **{facts['stage']}**\\\n"
@@ -85,8 +85,8 @@ def _training_data(card: Card, facts: VersionFacts) -> str:
         for name, title in SUMMARY_TITLES.items()
         if (value := known[SUMMARY[name]]) is not None
     ]
-    rows += [(f"Further: {escaped(name)}", escaped(json_text(v)), "the card") for name, v in known["extra"].items()]
-    return table(("What", "Value", "Known from"), rows) if rows else ""
+    rows += [(f"Other: {escaped(name)}", escaped(json_text(v)), "the card") for name, v in known["extra"].items()]
+    return table(("What", "Value", "Source"), rows) if rows else ""
 
 
 def _metrics(facts: VersionFacts) -> str:
@@ -113,7 +113,7 @@ def _worst(card: Card, facts: VersionFacts) -> str:
         (escaped(each["metric"]), escaped(each["segment"]), number(each["value"]), number(each["whole"]), _gap(each))
         for each in worst_segments(card, facts)
     ]
-    return table(("Metric", "Worst segment", "There", "On the whole", "Gap"), rows) if rows else ""
+    return table(("Metric", "Worst segment", "In the segment", "Overall", "Gap"), rows) if rows else ""
 
 
 def _gap(worst: Mapping[str, Any]) -> str:
@@ -164,7 +164,7 @@ def _experiment(facts: VersionFacts) -> str:
             "Id": known.get("id"),
             "Status": known.get("status"),
             "Algorithm": known.get("algorithm"),
-            "Models at most": known.get("maxModels"),
+            "Maximum models": known.get("maxModels"),
             "Training time in seconds": None if took is None else number(took),
             "Notes": known.get("notes"),
         }

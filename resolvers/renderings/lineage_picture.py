@@ -82,8 +82,8 @@ LINES = {
     "DEPLOYED_AS": Line("deployed as", DEPLOYMENT.stroke),
 }
 TITLES = {
-    LineageDirection.UPSTREAM: "What {} came from",
-    LineageDirection.DOWNSTREAM: "What came from {}",
+    LineageDirection.UPSTREAM: "Upstream lineage of {}",
+    LineageDirection.DOWNSTREAM: "Downstream lineage of {}",
     LineageDirection.BOTH: "Lineage of {}",
 }
 
@@ -202,9 +202,9 @@ def _how_many(graph: Mapping[str, Any]) -> int:
 
 
 def _mark(drawn: int, total: int, truncated: bool) -> str | None:
-    beyond = "more lies beyond" if truncated else ""
+    beyond = "the lineage continues" if truncated else ""
     if total > drawn:
-        return f"Truncated: {drawn} of {total} things shown{'; ' + beyond if beyond else ''}"
+        return f"Truncated: {drawn} of {total} nodes shown{'; ' + beyond if beyond else ''}"
     return f"Truncated: {beyond}" if beyond else None
 
 
@@ -214,7 +214,7 @@ def _count(number: int, noun: str) -> str:
 
 def _described(nodes: Sequence[Node], edges: Sequence[Edge], mark: str | None) -> str:
     """The picture in words, for who cannot see it."""
-    sentences = [f"{_count(len(nodes), 'thing')}, {_count(len(edges), 'connection')}."]
+    sentences = [f"{_count(len(nodes), 'node')}, {_count(len(edges), 'connection')}."]
     for state, word in ((Stage.PRODUCTION, "In production"), ("INVALID", "Invalid"), ("FAILED", "Failed")):
         names = [node.full for node in nodes if node.state == state]
         sentences += [f"{word}: {', '.join(names)}."] if names else []
@@ -315,7 +315,7 @@ def _arrowheads(root: Element, edges: Sequence[Edge]) -> None:
 def _legend(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Key]:
     """What occurs, and nothing else."""
     stages, kinds, lines = {n.state for n in nodes}, {n.kind for n in nodes}, {edge.kind for edge in edges}
-    keys = [Key("asked for", lambda root, x, y: _sample(root, x, y, "ver", Look("#ffffff", START, 2)))]
+    keys = [Key("start", lambda root, x, y: _sample(root, x, y, "ver", Look("#ffffff", START, 2)))]
     keys += [Key(stage.lower(), _stage_sample(look)) for stage, look in STAGES.items() if stage in stages]
     others = {"exp": EXPERIMENT, "dsv": DATA, "dep": DEPLOYMENT}
     keys += [Key(NOUNS[kind], _kind_sample(kind, look)) for kind, look in others.items() if kind in kinds]

@@ -79,14 +79,14 @@ def draw(model: Mapping[str, Any], metric: str) -> str:
     if points:
         _Plot(picture, points).draw()
     else:
-        notice = "No version has a value of this metric."
+        notice = "No version has a value for this metric."
         add(picture, "text", notice, x=WIDTH / 2, y=HEIGHT / 2, font_size=16, fill=GREY, text_anchor="middle")
     return page.text()
 
 
 def _described(points: Sequence[Point], mark: str | None) -> str:
     if not points:
-        return "No version has a value of this metric."
+        return "No version has a value for this metric."
     sentences = [
         f"{len(points)} version{'s' if len(points) > 1 else ''}, from {points[0].label} to {points[-1].label}."
     ]

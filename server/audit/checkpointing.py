@@ -79,7 +79,7 @@ class Checkpoints:
         """What is wrong with the file although checkpoints are being written."""
         if not self._history.missing:
             return None
-        return f"{lines(self._history.missing)} missing from {self.file}. Put back the lines."
+        return f"{lines(self._history.missing)} missing from {self.file}. Restore the lines."
 
     async def write(self, opening: Opening) -> Checkpoint | None:
         """Sign the heads that changed since the last checkpoint; None when none did.
@@ -147,7 +147,7 @@ class Checkpoints:
         last, expected = self._last
         for place, wanted in ((last, expected), (number, digest)):
             if place and self._history.digests.get(place, wanted) != wanted:
-                what = f"is not checkpoint {place} as it was written. Put back the file that was replaced"
+                what = f"is not checkpoint {place} as it was written. Restore the file that was replaced"
                 raise CheckpointsBroken(self.file, place, what)
         self._last = max(self._last, (number, digest), key=lambda each: each[0])
 
@@ -184,7 +184,7 @@ class Checkpoints:
         except (KeyUnusable, OSError):
             return
         if self._history.key is None or key_id(self._history.key) == mine:
-            raise KeyUnusable(f"The signing key {mine} is there and can be used. Rotate it without --lost.")
+            raise KeyUnusable(f"The signing key {mine} exists and can be used. Rotate it without --lost.")
 
     async def _hear(self, opening: Opening) -> bool:
         """Learn what the audit log tells of the last checkpoint; whether the file is ahead of it."""

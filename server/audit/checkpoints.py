@@ -177,7 +177,7 @@ class History:
             raise ValueError("is not a checkpoint")
         signer = self._successor(content) if content["lineal"] == SUCCESSION else self._signer(content, signature)
         if not is_signed(signer, signature, content):
-            raise ValueError(f"was altered: the signature of the key {key_id(signer)} does not fit")
+            raise ValueError(f"was altered: the signature of the key {key_id(signer)} does not match")
         checkpoint = _checkpoint(content)
         gap = self._must_continue(checkpoint)
         self._accept(content, signer, gap)
@@ -232,7 +232,7 @@ class History:
             return new
         current = self.key if self.key and key_id(self.key) == old else self._trusted(old)
         if not is_signed(current, b64decode(endorsement), plain):
-            raise ValueError(f"was altered: the endorsement of the key {old} does not fit")
+            raise ValueError(f"was altered: the endorsement of the key {old} does not match")
         self.keys.setdefault(old, current)
         return new
 
@@ -240,7 +240,7 @@ class History:
         """The lines that are missing before a line, where that is told or the file is a later part of one."""
         number = checkpoint.number
         if number <= self.number:
-            raise ValueError(f"is checkpoint {number} after checkpoint {self.number}: lines were moved or put in")
+            raise ValueError(f"is checkpoint {number} after checkpoint {self.number}: lines were moved or inserted")
         if number == self.number + 1 and checkpoint.previous == self.digest:
             self._heads_must_grow(checkpoint)
             return None

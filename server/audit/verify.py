@@ -76,11 +76,15 @@ def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
             raise CannotVerify(_no_checkpoints(file, bool(named.checkpoints)))
     for key in keys or [data_dir / "audit-public-key.pem"]:
         if not key.exists():
-            raise CannotVerify(f"{key} is not there; name the public keys with --public-key.")
+            raise CannotVerify(f"{key} does not exist. Name the public keys with --public-key.")
     evidence, histories = read(
         files, Trust(public_keys(keys), explicit=bool(named.keys)), accept_missing=named.accept_missing
     )
-    note = " The public keys are those beside the export; compare their ids with ones from elsewhere." if beside else ""
+    note = (
+        " The public keys are those beside the export; compare their ids with those from another source."
+        if beside
+        else ""
+    )
     return Witnesses(evidence, histories, interval, "" if named.keys else note)
 
 
@@ -92,7 +96,7 @@ def _beside(named: Named) -> Path | None:
 
 def _no_checkpoints(file: Path, named: bool) -> str:
     if named:
-        return f"{file} is not there; name the files of checkpoints with --checkpoints."
+        return f"{file} does not exist. Name the checkpoint files with --checkpoints."
     return (
         f"There is no checkpoint file {file}. A running server writes it when it starts, and after changes. If it was"
         " moved, name it with --checkpoints; to check the chains alone, use --without-checkpoints."
@@ -124,7 +128,7 @@ def export_outcome(file: Path, held: Witnesses) -> Outcome:
     what = f"the whole audit log in {file}" if whole else f"a part of the audit log in {file}"
     if not whole and held.evidence:
         known = _count(len(held.evidence.heads), "chain")
-        note = f" The checkpoints know {known}; a part says nothing about those that are not in it."
+        note = f" The checkpoints cover {known}. This export proves nothing about chains that are not in it."
         if not tellings.told:
             note += " The chain `checkpoints` is not in it, so missing checkpoints would not be noticed."
         held = replace(held, note=held.note + note)

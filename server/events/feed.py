@@ -86,7 +86,7 @@ class Feed:
         if after < first - 1:
             raise BadUserInput(
                 "after",
-                f"is {after}; the feed of {project_id} is kept from position {first} on. Read the events in between"
+                f"is {after}; the feed of {project_id} begins at position {first}. Read earlier events"
                 f" with the query auditEvents, and resume after {first - 1}.",
                 first=first,
             )

@@ -48,7 +48,9 @@ class Streams:
         except Refused:
             raise  # the gate answers it
         except TimeoutError:
-            raise busy(f"The request took longer than {self.endpoint.timeout:g} seconds and was given up.", 5) from None
+            raise busy(
+                f"The request took longer than {self.endpoint.timeout:g} seconds and was cancelled.", 5
+            ) from None
         except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
             answer = refused_answer(error, caller)
             more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
@@ -138,5 +140,5 @@ def position_in(last: bytes | None) -> int | None:
         return None
     if not last.isdigit() or len(last) > 18:
         shown = quoted(last.decode("latin-1"))
-        raise Refused(400, f"Last-Event-ID is {shown}; send the id of an event, which is a whole number.")
+        raise Refused(400, f"Last-Event-ID is {shown}; it must be the id of an event, which is a whole number.")
     return int(last)

@@ -50,8 +50,10 @@ async def patiently(sending: Awaitable[None]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await sending
     except TimeoutError:
-        log.warning("a reader does not read and is disconnected")
-        raise TooSlow("This reader does not read and is disconnected; subscribe again with `after`.") from None
+        log.warning("a client that does not read was disconnected")
+        raise TooSlow(
+            "The client did not read the events in time and was disconnected. Subscribe again with `after`."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Subscribed:
         """The listener as it is now; RightEnded where it may no longer see the project."""
         caller = await standing.now()
         if caller is None or not sees(caller, self.project_id):
-            raise RightEnded("Your key or your right to see this project has ended.", project=self.project_id)
+            raise RightEnded("Your key or your access to this project has ended.", project=self.project_id)
         return caller
 
     async def watch(self, standing: Standing) -> None:
@@ -108,7 +110,10 @@ class Subscriptions:
         bill = Bill(self.operations.buckets, caller.actor)
         prepared = await self.operations.prepare(request, bill)
         if not prepared.subscribes:
-            error = GraphQLError("Only a subscription is answered as a stream.", extensions={"code": "BAD_USER_INPUT"})
+            error = GraphQLError(
+                "Only a subscription returns a stream. Send queries and mutations with Accept: application/json.",
+                extensions={"code": "BAD_USER_INPUT"},
+            )
             raise RequestError([error])
         variables = self.operations.variables(prepared, request.variables)
         plan = prepared.operation.feed_plan(variables, caller)

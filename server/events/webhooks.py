@@ -109,7 +109,7 @@ class Sender:
         except DatabaseAway:
             pass  # that is in the log already; the lease runs out
         except Exception:
-            log.exception("webhook failed", delivery=delivery["id"])
+            log.exception("webhook delivery failed", delivery=delivery["id"])
 
     async def _post(self, delivery: Row) -> tuple[int | None, str | None]:
         """The status of the answer, or what went wrong before one."""
@@ -163,7 +163,7 @@ def sentence_for(error: BaseException) -> str:
     """One of a few sentences: what a driver says could tell what a name resolves to."""
     meanings: list[tuple[type[BaseException] | UnionType, str]] = [
         (NoPublicAddress, NO_ADDRESS),
-        (TimeoutError | httpx.TimeoutException, f"No answer within {TIMEOUT_SECONDS:g} seconds."),
+        (TimeoutError | httpx.TimeoutException, f"No response within {TIMEOUT_SECONDS:g} seconds."),
         (ssl.SSLError, NOT_SECURE),
         (httpx.ConnectError, NO_CONNECTION),
         (SealingUnusable, UNSEALED),

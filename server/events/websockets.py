@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolvers.callers import Caller
 from resolvers.errors import RateLimited, Unavailable
+from resolvers.rules.cleaning import quoted
 from server.events.subscriptions import RightEnded, Subscribed, Subscriptions, TooSlow, patiently
 from server.http.admission import Admission
 from server.http.endpoint import LONGEST_NAME, Refused, requested
@@ -67,7 +68,7 @@ class Sockets:
         assert (await receive())["type"] == "websocket.connect"
         if PROTOCOL not in scope.get("subprotocols", ()):
             await send({"type": "websocket.accept"})
-            await send({"type": "websocket.close", "code": NO_PROTOCOL, "reason": f"Speak {PROTOCOL}."})
+            await send({"type": "websocket.close", "code": NO_PROTOCOL, "reason": f"Use the subprotocol {PROTOCOL}."})
             return
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         header = scope["state"]["headers"].get(b"authorization", b"").decode("latin-1")
@@ -151,7 +152,7 @@ class Conversation:
                         patience.reschedule(None)
                     await self._take(message)
         except TimeoutError:
-            self.close(Closed(NO_INIT, "connection_init did not come in time."))
+            self.close(Closed(NO_INIT, "connection_init was not received in time."))
         except Closed as closed:
             self.close(closed)
         except (RateLimited, Unavailable) as full:
@@ -195,7 +196,7 @@ class Conversation:
             if task := self.under_way.pop(id_, None):
                 task.cancel()
         else:
-            raise Closed(INVALID, f"There is no message {kind[:40]!r} of this form.")
+            raise Closed(INVALID, f"type is {quoted(kind[:40])}; the protocol has no such message in this form.")
 
     async def _init(self, payload: Any) -> None:
         if self.standing is not None:
@@ -215,7 +216,7 @@ class Conversation:
         if id_ in self.under_way:
             raise Closed(TAKEN, f"Subscriber for {id_[:40]} already exists.")
         if len(self.under_way) >= MOST_OPERATIONS:
-            raise Closed(INVALID, f"At most {MOST_OPERATIONS} subscriptions may share a connection.")
+            raise Closed(INVALID, f"At most {MOST_OPERATIONS} subscriptions can share a connection.")
         self.under_way[id_] = asyncio.create_task(self._run(id_, payload))
 
     async def _run(self, id_: str, payload: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class Counted:
         if left < self._left:
             self._took = now
         elif now - self._took > patience:
-            log.warning("a reader does not read and is disconnected", bytes=left)
+            log.warning("a client that does not read was disconnected", bytes=left)
             self.drop()
         self._left = left
 
@@ -122,7 +122,7 @@ class Connections:
 
     def _say(self, now: float) -> None:
         if now - self._logged >= LOG_SECONDS:
-            sentence = "all connections that this process may have are open; raise LINEAL_MAX_CONNECTIONS or lower load"
+            sentence = "the maximum number of connections is open; raise LINEAL_MAX_CONNECTIONS or reduce the load"
             log.warning(sentence, limit=self.most, closed_while_waiting=self._closed, refused=self._refused)
             self._logged, self._closed, self._refused = now, 0, 0
 

@@ -20,6 +20,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from resolvers.errors import Refusal
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import Types
+from resolvers.rules.cleaning import quoted
 from server.http.costs import Costliest, check_cost, cost_of
 from server.http.query_limits import MAX_TOKENS, check_document, check_text
 
@@ -32,7 +33,7 @@ KEPT_CHARACTERS = 500_000
 MAX_KEPT_LENGTH = 20_000
 MAX_ERRORS = 3
 MAX_MESSAGE = 1_000
-TOO_MUCH_TO_COMPARE = "The document repeats too many fields to compare them all; ask for each once."
+TOO_MUCH_TO_COMPARE = "The document repeats too many fields to compare them all. Select each field once."
 
 
 class RequestError(Exception):
@@ -132,7 +133,7 @@ def _chosen(operations: list[OperationDefinitionNode], name: str | None) -> Oper
     for operation in operations:
         if operation.name and operation.name.value == name:
             return operation
-    raise GraphQLError(f"operationName is {name[:100]!r}, and the document has no operation of that name.")
+    raise GraphQLError(f"operationName is {quoted(name)}; the document has no operation with this name.")
 
 
 def coded(error: GraphQLError, code: str) -> GraphQLError:

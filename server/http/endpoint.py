@@ -105,10 +105,12 @@ class GraphQLEndpoint:
             answer = self.operations.answer(request, caller, may_write=method == "POST")
             return await self.deadlines.within(answer)
         except WriteOverGet:
-            raise Refused(405, "A mutation must be sent by POST.", headers=[(b"allow", b"POST")]) from None
+            raise Refused(405, "A mutation must be sent with POST.", headers=[(b"allow", b"POST")]) from None
         except TimeoutError:
-            sentence = f"The request took longer than {self.timeout:g} seconds and was given up."
-            raise busy(f"{sentence} If it was to write, look whether it did before you try again.", 5) from None
+            sentence = f"The request took longer than {self.timeout:g} seconds and was cancelled."
+            raise busy(
+                f"{sentence} If it was a mutation, check whether it was applied before you try again.", 5
+            ) from None
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001 - operations mask their own; this is for what is around them
@@ -122,7 +124,7 @@ class GraphQLEndpoint:
             return posted(headers.get(b"content-type", b""), body, None if key is None else repeat_of(key, body))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
-        raise Refused(405, "Send GraphQL by POST, or by GET for reading.", headers=[(b"allow", b"GET, POST")])
+        raise Refused(405, "Send GraphQL requests with POST, or queries with GET.", headers=[(b"allow", b"GET, POST")])
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, who: str) -> bytes:
         announced = headers.get(b"content-length", b"0")
@@ -169,14 +171,14 @@ class GraphQLEndpoint:
     async def _piece(self, receive: Receive) -> tuple[bytes, bool]:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refused(400, "The body was not sent to its end.")
+            raise Refused(400, "The body is incomplete.")
         piece: bytes = message.get("body", b"")
         self._check_size(len(piece))
         return piece, message.get("more_body", False)
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
-            raise Refused(413, f"The body is larger than {self.max_body} bytes; send less at once.", headers=CLOSE)
+            raise Refused(413, f"The body is larger than {self.max_body} bytes. Send less at once.", headers=CLOSE)
 
 
 @types.coroutine
@@ -238,7 +240,7 @@ def answer_in(accept: bytes) -> str:
         if offered in (JSON, GRAPHQL) and weight > best_weight and _is_utf8(parameters):
             best, best_weight = offered, weight
     if best is None:
-        raise Refused(406, f"Lineal answers in {GRAPHQL} or {JSON}; accept one of them.")
+        raise Refused(406, f"Lineal responds with {GRAPHQL} or {JSON}. List one of them in Accept.")
     return best
 
 
@@ -265,7 +267,7 @@ def _is_json(content_type: bytes) -> bool:
 
 def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = None) -> Request:
     if content_type != b"application/json" and not _is_json(content_type):
-        raise Refused(415, f"The body must be {JSON} in UTF-8; say so in Content-Type.")
+        raise Refused(415, f"The body must be {JSON} in UTF-8. Declare that in Content-Type.")
     parts = body.count(b",") + body.count(b"[") + body.count(b"{")
     if parts > MOST_JSON_PARTS:
         raise Refused(
@@ -276,7 +278,7 @@ def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = 
     except orjson.JSONDecodeError as error:
         raise Refused(400, f"The body is not JSON: {error}.") from None
     if not isinstance(sent, dict):
-        raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not taken.')
+        raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not supported.')
     return requested(sent, repeat, len(body))
 
 
@@ -298,11 +300,11 @@ def requested(sent: Mapping[str, Any], repeat: tuple[str, bytes] | None = None, 
     if not isinstance(query, str) or not query:
         raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
     if not (name is None or isinstance(name, str)):
-        raise Refused(400, "operationName must be text.")
+        raise Refused(400, "operationName must be a string.")
     if name and len(name) > LONGEST_NAME:
         raise Refused(400, f"operationName has {len(name)} characters; at most {LONGEST_NAME} are allowed.")
     if not (variables is None or isinstance(variables, dict)):
-        raise Refused(400, "variables must be an object by their names.")
+        raise Refused(400, "variables must be a JSON object.")
     if not isinstance(sent.get("extensions", {}), dict | None):
-        raise Refused(400, "extensions must be an object.")
+        raise Refused(400, "extensions must be a JSON object.")
     return Request(query, name or None, variables or {}, repeat, size)

@@ -63,7 +63,7 @@ class Gate:
         request_id = f"{PROCESS}{next(REQUESTS):x}"
         try:
             if scope["path"] != API:
-                raise Refused(404, "There are WebSockets at /graphql alone.", "NOT_FOUND")
+                raise Refused(404, "WebSockets are available at /graphql only.", "NOT_FOUND")
             self._check_address(scope, headers)
         except Refused:
             await send({"type": "websocket.close", "code": 1008})
@@ -88,7 +88,7 @@ class Gate:
         answer: Send = send_named
         try:
             if len(scope["query_string"]) > LONGEST_QUERY_STRING:
-                sentence = f"The query string is longer than {LONGEST_QUERY_STRING} bytes; send the request by POST."
+                sentence = f"The query string is longer than {LONGEST_QUERY_STRING} bytes. Send the request with POST."
                 raise Refused(414, sentence)
             if scope["path"] not in PROBES:
                 more += self._check_address(scope, headers)
@@ -119,9 +119,12 @@ class Gate:
         """Whether the request is addressed to us and comes from our own pages or from listed ones."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if len(headers) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise Refused(400, "The request has several Host headers; send one.")
+            raise Refused(400, "The request has several Host headers. Send one.")
         if not host or (self.hosts and _name(host) not in self.hosts):
-            sentence = "The Host header names another site; list it in LINEAL_ALLOWED_HOSTS if it is this one."
+            sentence = (
+                "The Host header names a host that is not allowed. The operator of the server can add it to"
+                " LINEAL_ALLOWED_HOSTS."
+            )
             raise Refused(400, sentence)
         origin = headers.get(b"origin")
         return () if origin is None else self._check_origin(origin, host)
@@ -132,7 +135,10 @@ class Gate:
         if given.partition("://")[2] == host:
             return ()
         if given not in self.origins:
-            sentence = "Pages of this origin may not call the API; list it in LINEAL_ALLOWED_ORIGINS if they may."
+            sentence = (
+                "Pages of this origin cannot call the API. The operator of the server can add it to"
+                " LINEAL_ALLOWED_ORIGINS."
+            )
             raise Refused(403, sentence, "FORBIDDEN")
         return ((b"access-control-allow-origin", origin), (b"vary", b"origin"), READABLE)
 

@@ -35,10 +35,10 @@
   function tell(response, headers) {
     const sent = headers.has("authorization");
     if (response.status === 401) {
-      const first = "The first key lies in <data-dir>/admin-key on the server.";
-      say(sent ? `This key is not accepted. ${first}` : `An API key is needed. ${first}`, "refused");
+      const first = "The first API key is in <data-dir>/admin-key on the server.";
+      say(sent ? `The API key is not accepted. ${first}` : `An API key is required. ${first}`, "refused");
     } else {
-      say(sent ? "Key accepted." : "No key needed.", "fine");
+      say(sent ? "Key accepted." : "No API key is required.", "fine");
     }
   }
 

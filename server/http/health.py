@@ -47,7 +47,7 @@ async def _look(database: Database, sealing: Sealing) -> Response:
         return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
     if found != needed_revision():
         at = f"at schema revision {found}" if found else "empty"
-        reason = f"The database is {at}, this code needs {needed_revision()}; run lineal migrate."
+        reason = f"The database is {at}; this server needs {needed_revision()}. Run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
     return JSONResponse({"status": "ready", "details": details})
 

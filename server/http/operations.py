@@ -62,7 +62,7 @@ FREE_BYTES, BYTES_PER_POINT = 20_000, 500
 FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
 
 OUT_OF_TIME = "The mutation's other fields used up its time limit. Send fewer fields at once."
-AS_A_STREAM = "A subscription is answered as a stream; send it with Accept: text/event-stream."
+AS_A_STREAM = "A subscription returns a stream. Send it with Accept: text/event-stream."
 
 
 class Operations:
@@ -318,8 +318,8 @@ def _masked(error: Exception, caller: Caller) -> GraphQLError:
 
 def report(error: Exception, request_id: str) -> str:
     """Log a defect; what its caller is told instead."""
-    log.error("defect", request_id=request_id, exc_info=error)
-    return f"Something went wrong inside Lineal. Its log says more under the request id {request_id}."
+    log.error("internal error", request_id=request_id, exc_info=error)
+    return f"An internal error occurred. The log of the server describes it under the request id {request_id}."
 
 
 def _errors(errors: list[GraphQLError]) -> bytes:

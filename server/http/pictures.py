@@ -15,6 +15,7 @@ from starlette.routing import Route
 from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_DEPTH
 from resolvers.reads.plans import aside
 from resolvers.renderings import lineage_picture, metric_picture
+from resolvers.rules.cleaning import quoted
 from server.http import operations
 from server.http.endpoint import JSON, Refused, busy, defect
 from server.http.operations import Answer, Operations
@@ -111,7 +112,7 @@ class Pictures:
                     raise nothing
                 picture = await aside(draw, found)
         except TimeoutError:
-            raise busy(f"The picture took longer than {self.timeout:g} seconds and was given up.", 5) from None
+            raise busy(f"The picture took longer than {self.timeout:g} seconds and was cancelled.", 5) from None
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001 - operations mask their own; this is for the drawing
@@ -126,7 +127,7 @@ def absent(noun: str, id_: str) -> Refused:
 def direction_of(asked: QueryParams) -> LineageDirection:
     given = asked.get("direction", LineageDirection.BOTH)
     if given not in LineageDirection.__members__:
-        sentence = f"direction is {given[:50]!r}; it must be UPSTREAM, DOWNSTREAM or BOTH."
+        sentence = f"direction is {quoted(given)}; it must be UPSTREAM, DOWNSTREAM or BOTH."
         raise Refused(400, sentence, field="direction")
     return LineageDirection(given)
 
@@ -134,7 +135,7 @@ def direction_of(asked: QueryParams) -> LineageDirection:
 def depth_of(asked: QueryParams) -> int:
     given = asked.get("depth", str(DEFAULT_DEPTH))
     if not re.fullmatch("[0-9]{1,3}", given) or not 1 <= int(given) <= MAX_DEPTH:
-        sentence = f"depth is {given[:50]!r}; it must be a whole number between 1 and {MAX_DEPTH}."
+        sentence = f"depth is {quoted(given)}; it must be a whole number between 1 and {MAX_DEPTH}."
         raise Refused(400, sentence, field="depth")
     return int(given)
 

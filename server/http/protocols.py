@@ -29,8 +29,8 @@ UNLIMITED = 1 << 62
 NOWHERE: Any = deque(maxlen=0)
 
 
-TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes; send smaller headers.")
-TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes; send the request by POST.")
+TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes. Send smaller headers.")
+TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes. Send the request with POST.")
 LONG_UPGRADE = Refused(
     431, f"A WebSocket request can have {MOST_LINES} headers of {LONGEST_LINE} bytes each; send fewer or shorter ones."
 )

@@ -55,7 +55,7 @@ class Buckets:
         if bucket.left < cost:
             seconds, left = math.ceil((cost - bucket.left) / self.per_second), int(bucket.left)
             sentence = (
-                f"This would cost {cost} points, and you have {left} left; try again in {seconds} s, or ask for less."
+                f"The request costs {cost} points; you have {left} left. Try again in {seconds} s, or request less."
             )
             raise RateLimited(sentence, seconds, cost=cost, left=left)
         bucket.left -= cost

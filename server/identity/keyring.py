@@ -57,7 +57,7 @@ class _Memory:
         asking, ends = self._coming.get(name, (None, 0.0))
         if asking is None or ends <= time.monotonic():
             if len(self._coming) >= STRANGERS_WAITING and name not in self._right:
-                raise Unavailable("Too many unknown keys and tokens are being looked up; try again in a second.")
+                raise Unavailable("Too many unknown keys and tokens are being looked up. Try again in a second.")
             asking = asyncio.create_task(self._ask(name, ask))
             asking.add_done_callback(lambda task: task.cancelled() or task.exception())
             self._coming[name] = asking, time.monotonic() + LOOKUP_SECONDS

@@ -28,7 +28,9 @@ class NoVerdict(click.ClickException):
     exit_code = 3
 
     def __init__(self, error: BaseException):
-        told = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
+        told: object = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
+        if isinstance(error, OSError) and error.filename:
+            told = f"{error.filename} cannot be read ({error.strerror})."
         super().__init__(f"The audit log could not be verified: {getattr(error, 'orig', None) or told}")
 
 
@@ -63,26 +65,24 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     "--checkpoints",
     type=FILE,
     multiple=True,
-    help="A file of signed checkpoints; repeat it for the parts of one, or for several servers. Default: the file"
-    " beside the export, else audit-checkpoints.jsonl of the data folder.",
+    help="A file of signed checkpoints. Can be repeated for the parts of a file, or for several servers. Default: the"
+    " file beside the export, else audit-checkpoints.jsonl of the data folder.",
 )
 @click.option(
     "--public-key",
     "keys",
     type=FILE,
     multiple=True,
-    help="A trusted public key; repeat it for several. Keys that a trusted one has endorsed are trusted too. Default:"
-    " the keys beside the export, else audit-public-key*.pem of the data folder.",
+    help="A trusted public key. Can be repeated. Keys that a trusted key endorsed are trusted too. Default: the keys"
+    " beside the export, else audit-public-key*.pem of the data folder.",
 )
 @click.option("--export", type=FILE, help="Verify this file of `lineal audit export`, without a database.")
-@click.option(
-    "--without-checkpoints", "without", is_flag=True, help="Check the chains alone, which proves less, and say so."
-)
+@click.option("--without-checkpoints", "without", is_flag=True, help="Check the chains only, which proves less.")
 @click.option(
     "--accept-missing",
     "accept_missing",
     is_flag=True,
-    help="Give a verdict although lines of the checkpoint file are lost, and say which.",
+    help="Accept that lines of the checkpoint file are lost; the verdict names them.",
 )
 @click.pass_context
 def verify_audit(
@@ -125,9 +125,7 @@ def _verdict(settings: Settings, named: Named) -> Outcome:
 
 @audit.command("rotate-key")
 @options(*DATABASE)
-@click.option(
-    "--lost", is_flag=True, help="Replace a key that is gone or unusable; the new one has no endorsement then."
-)
+@click.option("--lost", is_flag=True, help="Replace a key that is lost or unusable. The new key has no endorsement.")
 def rotate_audit_key(lost: bool, **given: Any) -> None:
     """Replace the key that signs checkpoints.
 
@@ -149,11 +147,13 @@ def rotate_audit_key(lost: bool, **given: Any) -> None:
 
 @audit.command("export")
 @options(*DATABASE)
-@click.option("--output", type=click.File("wb", lazy=True), default="-", help="Where to write it; standard output.")
-@click.option("--project", help="Only the chains of this project.")
-@click.option("--chain", help="Only this chain: the id of a model or of a project.")
+@click.option(
+    "--output", type=click.File("wb", lazy=True), default="-", help="The file to write. Default: standard output."
+)
+@click.option("--project", help="Export the chains of this project only.")
+@click.option("--chain", help="Export this chain only: the id of a model or a project.")
 def export_audit(output: Any, project: str | None, chain: str | None, **given: Any) -> None:
-    """Write the audit log as JSON Lines: what it holds, one event a line, one head a line.
+    """Write the audit log as JSON Lines: a header, then one event a line, then the last hash of each chain a line.
 
     With --output, the checkpoints that the export covers and the public keys are written beside it, to
     <output>.checkpoints.jsonl and <output>.keys.pem.
@@ -184,9 +184,11 @@ def _nothing(project: str | None, chain: str | None) -> str:
 
 def _keep_beside(output: str, data_dir: Path, before: int, made: Exported) -> None:
     if output == "-":
-        click.echo("No checkpoints are beside standard output; use --output for that.", err=True)
+        click.echo("Checkpoints are written with --output only.", err=True)
     elif kept := keep_beside(Path(output), data_dir, before, made.tellings):
-        click.echo(f"Beside it: {', '.join(map(str, kept))}.", err=True)
+        click.echo(f"Also written: {', '.join(map(str, kept))}.", err=True)
     else:
         checkpoints_beside(Path(output)).unlink(missing_ok=True)  # of an earlier export
-        click.echo(f"There are no checkpoints or public keys in {data_dir}, so none are beside the export.", err=True)
+        click.echo(
+            f"There are no checkpoints or public keys in {data_dir}, so none were written beside the export.", err=True
+        )

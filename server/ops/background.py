@@ -55,15 +55,15 @@ async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[
 
     async def archive_old_versions() -> None:
         if archived := await run_retention(database):
-            log.info("retention", archived=archived)
+            log.info("retention archived versions", archived=archived)
 
     async def go_on_with_rollouts() -> None:
         if steps := await run_due(database):
-            log.info("rollouts", steps=steps)
+            log.info("rollouts advanced", steps=steps)
 
     async def change_policies() -> None:
         if changes := await run_due_changes(database):
-            log.info("policies", changes=changes)
+            log.info("policy changes took effect", changes=changes)
 
     sender = Sender(database, client, sealing, settings.webhook_dead_days * 86_400)
 
@@ -100,5 +100,5 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], within: f
         except DatabaseAway:
             pass  # that is in the log already, once
         except Exception:
-            log.exception("housekeeping failed", task=getattr(work, "__name__", ""))
+            log.exception("background job failed", task=getattr(work, "__name__", ""))
         await asyncio.sleep(seconds)

@@ -51,7 +51,7 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortTaken(
-            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another --port or --host."
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). Choose another --port or --host."
         ) from error
     listener.set_inheritable(True)
     return listener

@@ -87,7 +87,7 @@ async def _seal(session: AsyncSession, sealing: Sealing, rows: Sequence[RowMappi
         try:
             both = {name: row[name] and sealing.seal(_text(sealing, row[name], bound), bound) for name in COLUMNS}
         except SealingUnusable as error:
-            log.warning(f"The secret of {row['webhook_id']} stays as it is. {error}")
+            log.warning(f"The secret of {row['webhook_id']} was not encrypted with the newest key. {error}")
             continue
         await session.execute(SEAL, both | {"webhook_id": row["webhook_id"]})
         sealed += 1
@@ -107,14 +107,14 @@ def problem_with(sealing: Sealing, in_use: Sequence[str] | None) -> str | None:
         keys = sealing.keys
     except (SealingUnusable, OSError) as error:
         said = getattr(error, "strerror", None) or error
-        return f"This server does not send to webhooks, because its key for secrets cannot be used: {said}"
+        return f"This server does not send to webhooks, because its secrets key cannot be used: {said}"
     missing = sorted(set(in_use or ()) - set(keys))
     if not missing:
         return None if keys else f"This server cannot create webhooks. {NO_KEY}"
     return (
         "This server does not send to some webhooks, because it does not have the key that encrypted their secrets"
-        f" ({', '.join(missing)}). Copy the file secrets-key from the data folder of the server that made them, or from"
-        " its backup, into this server's data folder, or add its keys to LINEAL_SECRETS_KEY."
+        f" ({', '.join(missing)}). Copy the file secrets-key from the data folder of the server that created them, or"
+        " from its backup, into this server's data folder, or add its keys to LINEAL_SECRETS_KEY."
     )
 
 

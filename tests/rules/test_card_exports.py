@@ -294,7 +294,7 @@ def test_no_text_becomes_a_heading_a_list_a_table_or_html() -> None:
         for block in others:
             if block[0].startswith("## "):
                 assert len(block) == 1 and block[0].removeprefix("## ") in HEADINGS
-            elif not block[0].startswith(("| ", "> Nobody has ")):
+            elif not block[0].startswith(("| ", "> Not ")):
                 assert not [line for line in block if BLOCK.match(line)]
 
 
@@ -345,7 +345,7 @@ def test_the_top_says_what_is_missing() -> None:
         top = read("\n\n".join("\n".join(block) for block in blocks(card_markdown(card, facts))[1:3]))
         lacking = missing(card, facts)
         assert f"Completeness: {13 - len(lacking)} of 13 parts" in top
-        assert ("Nobody has" in top) == bool(lacking)
+        assert ("> Not " in top) == bool(lacking)
         for name in lacking:
             assert re.sub("([A-Z])", lambda letter: f" {letter[0].lower()}", name) in top
 
@@ -358,7 +358,7 @@ def test_directions_gaps_and_bad_data_are_told() -> None:
     card = card | {"performance_by_segment": {"a": {"auc": 0.89, "log_loss": 0.2}, "b": {"auc": 0.95, "log_loss": 0.1}}}
     markdown = card_markdown(card, facts)
     assert rows(markdown, "Metrics") == [
-        ["auc", "0.912", "higher is better"], ["log_loss", "0.3", "lower is better"], ["own", "1", "not known"],
+        ["auc", "0.912", "higher is better"], ["log_loss", "0.3", "lower is better"], ["own", "1", "unknown"],
     ]  # fmt: skip
     assert rows(markdown, "Worst segments") == [
         ["auc", "a", "0.89", "0.912", "0.022 worse"], ["log_loss", "a", "0.2", "0.3", "0.1 better"],

@@ -152,14 +152,14 @@ def test_production_says_so_and_so_does_what_is_wrong() -> None:
 
 def test_the_legend_has_only_what_occurs() -> None:
     legend = texts_of(fromstring(draw(graph(version("a", stage="STAGING")), BOTH)))
-    assert legend == ["Lineage of Churn 1.0.0", "asked for", "staging", "Churn 1.0.0", "staging"]
+    assert legend == ["Lineage of Churn 1.0.0", "start", "staging", "Churn 1.0.0", "staging"]
 
 
 @pytest.mark.parametrize(
     ("direction", "title"),
     [
-        (LineageDirection.UPSTREAM, "What Orders came from"),
-        (LineageDirection.DOWNSTREAM, "What came from Orders"),
+        (LineageDirection.UPSTREAM, "Upstream lineage of Orders"),
+        (LineageDirection.DOWNSTREAM, "Downstream lineage of Orders"),
         (BOTH, "Lineage of Orders"),
     ],
 )
@@ -172,7 +172,9 @@ def test_the_title_says_what_is_shown(direction: LineageDirection, title: str) -
 def test_the_words_for_who_cannot_see_it_name_what_matters() -> None:
     nodes = [version("b", "2.0.0", "PRODUCTION"), data("a", quality="INVALID")]
     said = fromstring(draw(graph(*nodes, edges=[edge("ver_b", "TRAINED_ON", "dsv_a")], truncated=True), BOTH))[1].text
-    assert said == ("2 things, 1 connection. In production: Churn 2.0.0. Invalid: Orders. Truncated: more lies beyond.")
+    assert said == (
+        "2 nodes, 1 connection. In production: Churn 2.0.0. Invalid: Orders. Truncated: the lineage continues."
+    )
 
 
 def test_beyond_so_many_connections_the_nearest_are_drawn_and_the_picture_says_so() -> None:
@@ -183,15 +185,15 @@ def test_beyond_so_many_connections_the_nearest_are_drawn_and_the_picture_says_s
     shown = nodes_of(drawn).keys()
     assert len([each for each in edges if {each["from"], each["to"]} <= shown]) <= MOST_EDGES
     assert len(shown) >= 40
-    assert f"Truncated: {len(shown)} of 90 things shown" in drawn
+    assert f"Truncated: {len(shown)} of 90 nodes shown" in drawn
 
 
 def test_beyond_so_many_the_nearest_are_drawn_and_the_picture_says_so() -> None:
     drawn_graph = fan(300)
     drawn = draw(drawn_graph, BOTH)
     assert nodes_of(drawn).keys() == {node["id"] for node in drawn_graph["nodes"][:MOST_DRAWN]}
-    assert "Truncated: 120 of 300 things shown" in texts_of(fromstring(drawn))
-    assert "Truncated: 120 of 300 things shown; more lies beyond" in texts_of(
+    assert "Truncated: 120 of 300 nodes shown" in texts_of(fromstring(drawn))
+    assert "Truncated: 120 of 300 nodes shown; the lineage continues" in texts_of(
         fromstring(draw(drawn_graph | {"truncated": True}, BOTH))
     )
     assert "Truncated" not in draw(fan(120), BOTH)

@@ -64,7 +64,7 @@ def test_the_title_says_which_way_is_better_where_that_is_known(metric: str, tit
 
 
 def test_without_values_the_picture_says_so() -> None:
-    assert texts_of(draw(model(), "auc"))[1:] == ["No version has a value of this metric."]
+    assert texts_of(draw(model(), "auc"))[1:] == ["No version has a value for this metric."]
 
 
 def test_older_versions_that_are_left_out_are_told_of() -> None:
