@@ -31,9 +31,11 @@ from storage.tables import metadata
 from storage.versions import LEGAL_STEPS
 from storage.vocabulary import Stage
 from tests.conftest import Cluster
-from tests.support.sources import FLOORS, ROOT, imports, sources
+from tests.support.sources import FLOORS, ROOT, imports_of, sources
 
-PURE = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
+# The pure rooms, with what each may use of ours.
+SHARED = {"resolvers.errors", "resolvers.rules", "storage.vocabulary"}
+PURE = {"resolvers/rules": SHARED, "resolvers/renderings": SHARED | {"resolvers.renderings"}}
 NO_IO = {"asyncio", "asyncpg", "sqlalchemy", "sqlmodel", "time", "random", "os", "pathlib", "socket"}
 # The one way of a server process to its database, and what has a connection of its own: commands, set-up, the server.
 DOOR = {f"storage/{name}.py" for name in ("connections", "engine", "outages", "reads")}
@@ -58,22 +60,85 @@ def of_ours() -> list[GraphQLNamedType]:
     return [each for name, each in SCHEMA.type_map.items() if not name.startswith("__")]
 
 
+def upward(floor: str, source: str) -> set[str]:
+    """The modules of higher floors that a module of this one imports."""
+    above = set(FLOORS[FLOORS.index(floor) + 1 :])
+    return {name for name in imports_of(source) if name.split(".")[0] in above}
+
+
 @pytest.mark.parametrize("floor", FLOORS)
 def test_imports_point_down_only(floor: str) -> None:
-    above = set(FLOORS[FLOORS.index(floor) + 1 :])
-    upward = {(file.name, name) for file in sources(floor) for name in imports(file) if name.split(".")[0] in above}
-    assert not upward
+    assert not {str(file): names for file in sources(floor) if (names := upward(floor, file.read_text()))}
 
 
-def test_rules_are_pure() -> None:
-    for file in sources("resolvers/rules"):
-        used = imports(file)
-        ours = {name for name in used if name.split(".")[0] in FLOORS}
-        assert all(any(name.startswith(pure) for pure in PURE) for name in ours), (file.name, ours)
-        assert not {name.split(".")[0] for name in used} & NO_IO, file.name
-        # Moments are given to a rule; it asks no clock.
-        asked = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
-        assert not asked & {"now", "utcnow", "today"}, file.name
+@pytest.mark.parametrize(
+    ("floor", "planted"),
+    [
+        ("storage", "from resolvers.errors import Refusal"),
+        ("resolvers", "if TYPE_CHECKING:\n    from schema.models import Model"),
+        ("schema", "def later():\n    import server.settings"),
+    ],
+)
+def test_an_import_that_points_up_is_found(floor: str, planted: str) -> None:
+    assert upward(floor, planted)
+
+
+def impurities(source: str, pure: set[str]) -> set[str]:
+    """What a pure module must not import or ask: other rooms, I/O, the clock. Moments are passed to it."""
+    used = imports_of(source)
+    strangers = {
+        name
+        for name in used
+        if name.split(".")[0] in FLOORS and not any(name == room or name.startswith(f"{room}.") for room in pure)
+    }
+    asked = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+    return strangers | ({name.split(".")[0] for name in used} & NO_IO) | (asked & {"now", "utcnow", "today"})
+
+
+@pytest.mark.parametrize("folder", PURE)
+def test_rules_and_renderings_are_pure(folder: str) -> None:
+    assert not {str(file): wrong for file in sources(folder) if (wrong := impurities(file.read_text(), PURE[folder]))}
+
+
+@pytest.mark.parametrize("folder", PURE)
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from storage.engine import Database",
+        "from resolvers.transaction import Transaction",
+        "import asyncio",
+        "from pathlib import Path",
+        "moment = datetime.now(UTC)",
+    ],
+)
+def test_an_impure_module_is_found(folder: str, planted: str) -> None:
+    assert impurities(planted, PURE[folder])
+
+
+def test_a_rule_that_renders_is_found() -> None:
+    assert impurities("from resolvers.renderings.svg import sheet", PURE["resolvers/rules"])
+
+
+# What the server's rooms are, and what stands beside them.
+WINGS = {"http", "identity", "events", "audit", "ops"}
+BESIDE = {"__init__.py", "app.py", "settings.py", "logs.py"}
+
+
+def misplaced(entries: Collection[str]) -> set[str]:
+    """What of the entries of server/ has no place there."""
+    return {name for name in entries if name not in WINGS | BESIDE and not name.startswith("__pycache__")}
+
+
+def test_the_server_has_its_wings() -> None:
+    entries = {path.name for path in (ROOT / "server").iterdir()}
+    assert not misplaced(entries)
+    assert entries >= WINGS
+    assert all((ROOT / "server" / wing / "__init__.py").read_text().startswith('"""') for wing in WINGS)
+
+
+@pytest.mark.parametrize("planted", ["webhooks.py", "console.html", "misc"])
+def test_a_file_beside_the_wings_is_found(planted: str) -> None:
+    assert misplaced([planted, "app.py", "http"]) == {planted}
 
 
 SQL_KEYWORDS = re.compile(
@@ -369,20 +434,42 @@ def test_every_setting_is_in_the_readme() -> None:
     assert not missing
 
 
-def test_functions_are_short() -> None:
-    lengths = [
-        (node.end_lineno or 0) - node.lineno + 1
-        for floor in FLOORS
-        for file in sources(floor)
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+MOST_LINES = 350
+
+
+def lengths_of(source: str) -> list[int]:
+    """The length of each function of a module, in lines."""
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    lengths.sort()
+    return [(node.end_lineno or 0) - node.lineno + 1 for node in functions]
+
+
+def test_functions_are_short() -> None:
+    lengths = sorted(length for floor in FLOORS for file in sources(floor) for length in lengths_of(file.read_text()))
     assert lengths[len(lengths) // 2] <= 9
     assert lengths[int(len(lengths) * 0.9)] <= 30
     assert lengths[-1] <= 60
 
 
+def test_a_long_function_is_found() -> None:
+    body = "    pass\n" * 60
+    assert lengths_of(f"class Long:\n  async def method(self):\n{body}  def short(self): pass\n") == [61, 1]
+
+
+def long_files(root: Path) -> dict[str, int]:
+    """By path, since files of one name stand in several rooms."""
+    files = [file for floor in FLOORS for file in (root / floor).rglob("*.py") if "migrations" not in file.parts]
+    lines = {str(file.relative_to(root)): file.read_text().count("\n") for file in files}
+    return {name: count for name, count in lines.items() if count > MOST_LINES}
+
+
 def test_no_file_is_long() -> None:
-    lines = {str(file): file.read_text().count("\n") for floor in FLOORS for file in sources(floor)}
-    assert not {name: n for name, n in lines.items() if n > 350}
+    assert not long_files(ROOT)
+
+
+def test_a_long_file_is_found_beside_a_short_one_of_the_same_name(tmp_path: Path) -> None:
+    for room, lines in (("server/events", MOST_LINES + 1), ("storage", 1)):
+        (tmp_path / room).mkdir(parents=True)
+        (tmp_path / room / "webhooks.py").write_text("\n" * lines)
+    assert long_files(tmp_path) == {"server/events/webhooks.py": MOST_LINES + 1}

@@ -13,8 +13,12 @@ def sources(folder: str) -> list[Path]:
 
 def imports(file: Path) -> set[str]:
     """The modules that a file imports, by their full names."""
+    return imports_of(file.read_text())
+
+
+def imports_of(source: str) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
