@@ -128,4 +128,6 @@ class AuditFilter:
     before: datetime | None = optional("Only events before this time.")
 
 
-FILTER: Any = argument("filter", AuditFilter | None, "Which events; absent: all.", default=strawberry.UNSET)
+FILTER: Any = argument(
+    "filter", AuditFilter | None, "Only events that match this filter. Default: all.", default=strawberry.UNSET
+)

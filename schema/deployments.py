@@ -178,7 +178,7 @@ class CanaryStageInput:
     traffic_percentage: int = given(
         "The percentage of traffic to serve: 1 to 100. It must increase from stage to stage, and only the"
         " last stage can be 100.",
-        limits.Whole(2**31 - 1),
+        limits.CheckedLater(),
     )
     duration_minutes: float = given(
         "The minimum duration of the stage. It must be more than 0, except in the last stage.", limits.Minutes(least=0)

@@ -58,12 +58,12 @@ words(
 )
 words(
     Bump,
-    "The part of a version number that a change increments.",
-    MAJOR="X.0.0: a different algorithm family, target or data set, a removed feature, or more than 20 % added"
-    " features.",
-    MINOR="1.X.0: another version of the same data set, fewer added features, or different hyper-parameters or"
-    " artifact.",
-    PATCH="1.0.X: no training fact changed.",
+    "The part of a version number MAJOR.MINOR.PATCH that is incremented.",
+    MAJOR="Required for a different algorithm family, target or data set, a removed feature, or more than 20 %"
+    " added features.",
+    MINOR="Required for another version of the same data set, up to 20 % added features, or different"
+    " hyper-parameters or artifact.",
+    PATCH="Sufficient if no training fact changed.",
 )
 words(
     ExperimentStatus,

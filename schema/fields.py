@@ -142,7 +142,7 @@ def words(vocabulary: type[E], description: str, **meanings: str) -> None:
 def given(description: str, limit: Limit | None = None, **options: Any) -> Any:
     """A field of an input, with the limit of its values. In an optional field null means the same as omitting it."""
     if limit is not None:
-        description = f"{description} {limit.describe}"
+        description = f"{description} {limit.describe}".rstrip()
     return strawberry.field(description=description, metadata={LIMIT: limit}, **options)
 
 

@@ -13,7 +13,7 @@ from schema.facets import VersionConnection
 from schema.fields import TEXT, argument, column, computed, given, one, optional, search
 from schema.nodes import Node
 from schema.scalars import SemVer
-from schema.versions import FILTER, ORDER_BY
+from schema.search import FILTER, ORDER_BY
 from storage.models import Model as ModelRow
 
 OF_NUMBER = argument("version", SemVer, "The version's number.")

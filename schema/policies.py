@@ -10,7 +10,7 @@ from resolvers.rules.access import Need
 from schema import enums, links
 from schema.fields import OBJECT, column, computed, given, many, one, optional
 from schema.nodes import Node
-from schema.versions import MetricCondition
+from schema.search import MetricCondition
 from storage.policies import PolicyChange as ChangeRow
 from storage.policies import ProjectPolicy as PolicyRow
 
@@ -86,9 +86,9 @@ class ProjectPolicy:
         "The number of days that an approval is valid and a transition request stays open."
     )
     loosening_hours: float = column(
-        "The cooling time in hours, 0 to 8,760: how long a change that loosens this policy waits if nobody"
-        " confirms it. With 0, it takes effect at once. Default: 24. If one person shortened it alone, 24"
-        " applies once others can confirm."
+        "The cooling time: how many hours a change that loosens this policy waits if nobody confirms it."
+        " Range: 0 to 8,760. With 0, the change takes effect at once. Default: 24. If one person shortened it"
+        " alone, 24 applies once others can confirm."
     )
     pending_changes: list[PolicyChange] = many(
         "The changes that loosen this policy and are not in force yet, oldest first. At most one for each field.",
@@ -141,7 +141,7 @@ class UpdateProjectPolicyPayload:
 
 @strawberry.input(description="A policy change to confirm.")
 class ConfirmPolicyChangeInput:
-    change_id: strawberry.ID = given("The ID of a PENDING change that somebody else requested.", limits.Id("pch"))
+    change_id: strawberry.ID = given("The ID of a PENDING change that another person requested.", limits.Id("pch"))
 
 
 @strawberry.type(description="The result of `confirmPolicyChange`.")

@@ -23,8 +23,9 @@ from schema.nodes import Connection, Node
 from schema.principals import Principal, Viewer
 from schema.projects import Project
 from schema.scalars import SemVer
+from schema.search import FILTER, ORDER_BY
 from schema.transitions import TransitionRequest
-from schema.versions import FILTER, ORDER_BY, ModelVersion
+from schema.versions import ModelVersion
 
 ID = argument("id", strawberry.ID, "The object's ID.")
 BY_ID = "{c}.id = {args[id]}"

@@ -147,8 +147,8 @@ class StageTransition:
         "The email address of the person or service that made the transition, or the name of a background job."
     )
     approved_by: str | None = column(
-        "The email address that was given as `approvedBy`, or else of all reviewers whose approval counted."
-        " Null if there was no approval."
+        "The email address that was given as `approvedBy`, or the addresses of all reviewers whose approvals"
+        " counted. Null if there was no approval."
     )
     approvals: list[Approval] = many(
         "The reviewers' decisions on the transition, oldest first.",

@@ -87,7 +87,7 @@ class Id:
 
     @property
     def form(self) -> str:
-        return f"`{self.prefix}_` followed by 1 to 100 characters of A-Z a-z 0-9 . _ -"
+        return f"`{self.prefix}_` followed by 1 to 100 of the characters `A-Za-z0-9._-`."
 
     def clean(self, field: str, value: Any) -> str:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
@@ -102,7 +102,7 @@ class NewId(Id):
     @property
     def describe(self) -> str:
         return (
-            f"{super().describe}. BAD_USER_INPUT if it begins with `{self.prefix}_{RESERVED}`, which is reserved, or if"
+            f"{super().describe} BAD_USER_INPUT if it begins with `{self.prefix}_{RESERVED}`, which is reserved, or if"
             " it is in use in a project that the caller cannot see."
         )
 
@@ -126,6 +126,15 @@ class Whole:
         if not self.lowest <= value <= self.highest:
             raise BadUserInput(field, f"is {value}; it must be {self.lowest} to {self.highest}.")
         return int(value)
+
+
+@dataclass(frozen=True)
+class CheckedLater(Whole):
+    """A whole number whose range a rule checks, and its field describes."""
+
+    @property
+    def describe(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class Email:
 
     @property
     def describe(self) -> str:
-        return f"An ASCII email address of at most {self.longest} characters. Not case-sensitive."
+        return f"ASCII, at most {self.longest} characters. Not case-sensitive."
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value).lower()
@@ -190,7 +199,7 @@ class Name:
 class Seconds:
     @property
     def describe(self) -> str:
-        return "In seconds. Minimum: 0."
+        return "In seconds, 0 or more."
 
     def clean(self, field: str, value: Any) -> float:
         if not math.isfinite(value) or value < 0:
@@ -205,7 +214,7 @@ class Minutes:
 
     @property
     def describe(self) -> str:
-        return f"In minutes. Range: {self.least:g} to {self.most:,g}."
+        return f"In minutes, {self.least:g} to {self.most:,g}."
 
     def clean(self, field: str, value: Any) -> float:
         if not self.least <= value <= self.most:
@@ -241,7 +250,8 @@ class ListOf:
 
     @property
     def describe(self) -> str:
-        return f"At most {self.most:,} entries, without duplicates. For each entry: {self.each.describe}"
+        each = self.each.form if isinstance(self.each, Id) else self.each.describe
+        return f"At most {self.most:,} entries. Duplicates are removed. Each entry: {each}"
 
     def clean(self, field: str, value: Any) -> list[Any]:
         if len(value) > self.most:
@@ -278,7 +288,7 @@ HTTP = Form(
     2_000,
 )
 ENVIRONMENT = Form(
-    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 characters of a-z 0-9 - with a letter or digit at both ends.", 50
+    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of the characters `a-z0-9-`, with a letter or digit at both ends.", 50
 )
 # Of a field that holds such an address.
 CREDENTIALS_CUT = "Credentials that were stored before they were refused are shown as `***`."
