@@ -18,113 +18,130 @@ from schema.scalars import SemVer
 from storage.deployments import Deployment as DeploymentRow
 
 
-@strawberry.type(description="One stage of a canary.")
+@strawberry.type(description="One stage of a canary rollout.")
 class CanaryStage:
     needs: ClassVar = Need.VIEWER
 
-    traffic_percentage: int = expression("The share it serves, in percent.", "({t}.stage ->> 'trafficPercentage')::int")
+    traffic_percentage: int = expression(
+        "The percentage of traffic that the deployment serves in this stage.",
+        "({t}.stage ->> 'trafficPercentage')::int",
+    )
     duration_minutes: float = expression(
-        "How long it lasts at least, in minutes.", "({t}.stage ->> 'durationMinutes')::float8"
+        "The minimum duration of the stage, in minutes.", "({t}.stage ->> 'durationMinutes')::float8"
     )
 
 
-@strawberry.type(description="How a canary goes on by itself.")
+@strawberry.type(description="The plan of a canary rollout.")
 class CanaryPlan:
     needs: ClassVar = Need.VIEWER
 
     stages: list[CanaryStage] = bound(
-        "Its stages, in order.",
+        "The stages, in order.",
         Each("json_array_elements({t}.stages) WITH ORDINALITY {c} (stage, place)", "{c}.place"),
     )
-    auto_advance: bool = column("Whether it enters the next stage when the time has passed and health is good.")
-    auto_rollback: bool = column("Whether it goes back after `failureThreshold` unhealthy reports; else it pauses.")
-    failure_threshold: int = column("How many unhealthy reports in a row are too many.")
-    health_required: bool = column("Whether it advances by itself only on a healthy report.")
+    auto_advance: bool = column(
+        "Whether the rollout advances automatically when a stage's duration has passed and its health is good."
+    )
+    auto_rollback: bool = column(
+        "Whether the rollout rolls back after `failureThreshold` unhealthy reports. If false, it pauses."
+    )
+    failure_threshold: int = column(
+        "The number of consecutive unhealthy reports that rolls back or pauses the rollout."
+    )
+    health_required: bool = column("Whether a healthy report is required to advance automatically.")
     max_health_age_minutes: float | None = column(
-        "How old that report may be, in minutes; null: of any age since the stage began."
+        "The maximum age of that healthy report, in minutes. Null if any report since the stage began is recent enough."
     )
 
 
-@strawberry.type(description="One step of a deployment. Steps are added, never changed.")
+@strawberry.type(description="One step of a deployment. Steps are append-only.")
 class DeploymentEvent:
     needs: ClassVar = Need.VIEWER
 
-    at: datetime = column("When it happened, by the database's clock.")
+    at: datetime = column("When the step happened, by the database's clock.")
     kind: str = column(
-        "`created`, `advanced`, `completed`, `paused`, `resumed`, `rolledBack`, `retired`; of who serves the rest also"
+        "The kind of step: `created`, `advanced`, `completed`, `paused`, `resumed`, `rolledBack` or"
+        " `retired`. A deployment that serves the rest of the traffic during another rollout can also have"
         " `yielded` and `restored`."
     )
-    traffic_percentage: int = column("The share it has served since.")
-    actor: str = column("Who did it: the owner of the API key, or `lineal rollouts`.")
-    reason: str | None = column("Why.", weight=TEXT)
+    traffic_percentage: int = column("The percentage of traffic that the deployment serves after the step.")
+    actor: str = column(
+        "The email address of the person or service that made the step, or `lineal rollouts` if it was automatic."
+    )
+    reason: str | None = column("The reason for the step. Null if none was given.", weight=TEXT)
 
 
-@strawberry.type(description="What was observed of a deployment at one time.")
+@strawberry.type(description="A report of a deployment's health.")
 class HealthReport:
     needs: ClassVar = Need.VIEWER
 
-    at: datetime = column("When it was observed.")
-    healthy: bool = column("Whether all was well.")
-    metrics: JSON = column("What was measured, as given.", weight=OBJECT)
-    reported_by: str = column("Who reported it: the owner of the API key.")
+    at: datetime = column("When the health was observed.")
+    healthy: bool = column("Whether the deployment was healthy.")
+    metrics: JSON = column("The metrics that were reported, as a JSON object.", weight=OBJECT)
+    reported_by: str = column("The email address of the person or service that sent the report.")
 
 
-@strawberry.type(description="A version brought into an environment, by a plan.")
+@strawberry.type(description="A version in an environment, with the plan of its rollout.")
 class Deployment(Node):
     table: ClassVar = DeploymentRow
     prefix: ClassVar = "dep"
     needs: ClassVar = Need.VIEWER
 
-    name: str = column("What people call it.")
-    project: links.Project = one("The project that it belongs to.", "{c}.id = {t}.project_id")
-    version: links.ModelVersion = one("The version that it serves.", "{c}.id = {t}.version_id")
-    environment: str = column("Where, such as `production`.")
-    strategy: enums.DeploymentStrategy = column("How it takes over.")
-    status: enums.DeploymentStatus = column("How far it has come.")
-    traffic_percentage: int = column("The share of the environment's traffic that it serves, in percent.")
+    name: str = column("The deployment's name.")
+    project: links.Project = one("The project that the deployment belongs to.", "{c}.id = {t}.project_id")
+    version: links.ModelVersion = one("The version that is deployed.", "{c}.id = {t}.version_id")
+    environment: str = column("The environment, such as `production`.")
+    strategy: enums.DeploymentStrategy = column("How the deployment takes over traffic.")
+    status: enums.DeploymentStatus = column("The deployment's status.")
+    traffic_percentage: int = column("The percentage of the environment's traffic that the deployment serves.")
     current_stage: int | None = expression(
-        "The place of its stage in the plan, from 0; null but for a canary.",
+        "The index of the current canary stage, starting at 0. Null for other strategies.",
         "CASE WHEN {t}.strategy = 'CANARY' THEN {t}.stage END",
     )
-    canary: CanaryPlan | None = embedded("The plan of a canary; null for other strategies.", CANARY)
+    canary: CanaryPlan | None = embedded("The canary plan. Null for other strategies.", CANARY)
     previous: links.Deployment | None = one(
-        "The deployment that it takes over from, and gives back to; null where nothing was active.",
+        "The deployment that this one takes over from, and returns traffic to if it is rolled back. Null if"
+        " none was active.",
         "{c}.id = {t}.previous_id",
     )
-    events: list[DeploymentEvent] = bound("Its steps, the oldest first.", Each(EVENTS, "{c}.seq"), size=20)
+    events: list[DeploymentEvent] = bound("The deployment's steps, oldest first.", Each(EVENTS, "{c}.seq"), size=20)
     health: list[HealthReport] = bound(
-        "What was reported of it, the newest first.",
+        "The deployment's health reports, newest first.",
         Each(REPORTS, "{c}.at DESC, {c}.id DESC", (100, 1000)),
-        (argument("first", int | None, "How many at most: 1 to 1000.", default=100),),
+        (argument("first", int | None, "The maximum number of reports: 1 to 1000. Default: 100.", default=100),),
     )
     next_advance_at: datetime | None = expression(
-        "When it goes on by itself if health is good; null where it does not.", NEXT_ADVANCE
+        "When the deployment advances automatically if its health is good. Null if it does not advance automatically.",
+        NEXT_ADVANCE,
     )
-    created_at: datetime = column("When it was made.")
-    created_by: str = column("Who made it: the owner of the API key.")
+    created_at: datetime = column("When the deployment was created.")
+    created_by: str = column("The email address of the person or service that created the deployment.")
 
 
-@strawberry.type(description="Who serves a part of an environment's traffic.")
+@strawberry.type(description="A deployment's share of an environment's traffic.")
 class ServingShare:
     needs: ClassVar = Need.VIEWER
 
     deployment: links.Deployment | None = one(
-        "The deployment; null for the part that no deployment of Lineal's has taken over yet.", "{c}.id = {t}.id"
+        "The deployment. Null for the share that no deployment in the registry has taken over yet.", "{c}.id = {t}.id"
     )
-    share: int = column("Its share, in percent. All shares add up to 100.")
+    share: int = column("The share of the traffic, in percent. All shares of an environment add up to 100.")
 
 
 def serving() -> Any:
     return bound(
-        "Who serves its traffic in an environment, the largest share first; empty where nothing is deployed. Shadows"
-        " serve none.",
+        "The deployments that serve the model's traffic in an environment, largest share first. Empty if"
+        " nothing is deployed there. SHADOW deployments are not listed.",
         Each(SERVING, "{c}.share DESC, {c}.id"),
         (argument("environment", str | None, "The environment.", default=canary.PRODUCTION),),
     )
 
 
 STATUS = argument(
-    "status", list[enums.DeploymentStatus] | None, "With one of these; absent: all.", default=strawberry.UNSET
+    "status",
+    list[enums.DeploymentStatus] | None,
+    "Only deployments with one of these statuses. Default: all.",
+    default=strawberry.UNSET,
 )
 
 
@@ -134,87 +151,98 @@ def deployments_of(description: str, where: str) -> Any:
     return connection(description, f"{where} AND {of_status}", NEWEST_FIRST, STATUS)
 
 
-@strawberry.input(description="Which deployments are meant. All given conditions hold together.")
+@strawberry.input(description="Conditions that deployments must match. A deployment must match all of them.")
 class DeploymentFilter:
-    project_id: strawberry.ID | None = optional("Of this project.")
-    model_id: strawberry.ID | None = optional("Of this model.")
-    environment: str | None = optional("In this environment.")
-    status: list[enums.DeploymentStatus] | None = optional("With one of these.")
+    project_id: strawberry.ID | None = optional("The ID of the deployments' project.")
+    model_id: strawberry.ID | None = optional("The ID of the deployed model.")
+    environment: str | None = optional("The environment.")
+    status: list[enums.DeploymentStatus] | None = optional("The statuses. A deployment must have one of them.")
 
 
-FILTER = argument("filter", DeploymentFilter | None, "Which deployments; absent: all.", default=strawberry.UNSET)
+FILTER = argument(
+    "filter",
+    DeploymentFilter | None,
+    "Only deployments that match this filter. Default: all.",
+    default=strawberry.UNSET,
+)
 
 
-@strawberry.input(description="A registered version.")
+@strawberry.input(description="A reference to a registered version.")
 class RegistryVersionInput:
-    model_id: strawberry.ID = given("The model, of the same project.", limits.Id("model"))
+    model_id: strawberry.ID = given("The ID of the model, which must be in the same project.", limits.Id("model"))
     version: SemVer = given("The version's number.")
 
 
-@strawberry.input(description="One stage of a canary.")
+@strawberry.input(description="One stage of a canary rollout.")
 class CanaryStageInput:
     traffic_percentage: int = given(
-        "The share it serves, 1 to 100; more from stage to stage, and 100 in the last alone.", limits.Whole(2**31 - 1)
+        "The percentage of traffic to serve: 1 to 100. It must increase from stage to stage, and only the"
+        " last stage can be 100.",
+        limits.CheckedLater(),
     )
     duration_minutes: float = given(
-        "How long it lasts, in minutes; more than 0 but in the last stage.", limits.Minutes(least=0)
+        "The minimum duration of the stage. It must be more than 0, except in the last stage.", limits.Minutes(least=0)
     )
 
 
-@strawberry.input(description="How a canary goes on by itself.")
+@strawberry.input(description="The plan of a canary rollout.")
 class CanaryConfigInput:
-    stages: list[CanaryStageInput] = given("Its stages, 1 to 20.")
-    auto_advance: bool | None = optional("Whether it enters the next stage by itself; absent: true.")
+    stages: list[CanaryStageInput] = given("The stages, in order: 1 to 20.")
+    auto_advance: bool | None = optional("Whether the rollout advances automatically. Default: true.")
     auto_rollback: bool | None = optional(
-        "Whether it goes back by itself after `failureThreshold` unhealthy reports; absent: true. False: it pauses."
+        "Whether the rollout rolls back after `failureThreshold` unhealthy reports. If false, it pauses. Default: true."
     )
     failure_threshold: int | None = optional(
-        "How many unhealthy reports in a row are too many; absent: 1.", limits.Whole(canary.MOST_FAILURES, 1)
+        "The number of consecutive unhealthy reports that rolls back or pauses the rollout. Default: 1.",
+        limits.Whole(canary.MOST_FAILURES, 1),
     )
     max_health_age_minutes: float | None = optional(
-        "How old the healthy report may be, in minutes, on which it advances by itself; absent: it must have come since"
-        " the stage began.",
+        "The maximum age of the healthy report that is required to advance automatically. If omitted, the"
+        " report must have come since the stage began.",
         limits.Minutes(least=0.01),
-        null="health is not asked for, and time alone advances it",
+        null="means that no report is required",
     )
 
 
 @strawberry.input(description="A version to deploy.")
 class CreateDeploymentInput:
-    project_id: strawberry.ID = given("The project.", limits.Id("proj"))
-    registry_version: RegistryVersionInput = given("The version.")
-    name: str = given("What people call the deployment.", limits.NAME)
-    environment: str | None = optional("Where; absent: `production`.", limits.ENVIRONMENT)
-    strategy: enums.DeploymentStrategy = given("How it takes over.")
-    canary_config: CanaryConfigInput | None = optional("The stages of a CANARY, which needs them; of no other.")
+    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
+    registry_version: RegistryVersionInput = given("The version to deploy.")
+    name: str = given("The deployment's name.", limits.NAME)
+    environment: str | None = optional("The environment. Default: `production`.", limits.ENVIRONMENT)
+    strategy: enums.DeploymentStrategy = given("How the deployment takes over traffic.")
+    canary_config: CanaryConfigInput | None = optional(
+        "The canary plan. Required for CANARY, and not allowed for other strategies."
+    )
 
 
-@strawberry.type(description="What `createDeployment` made.")
+@strawberry.type(description="The result of `createDeployment`.")
 class CreateDeploymentPayload:
     deployment: Deployment = one("The new deployment.", "{c}.id = {payload[deployment_id]}")
 
 
-@strawberry.input(description="Something to do to a deployment.")
+@strawberry.input(description="An action on a deployment.")
 class DeploymentActionInput:
-    deployment_id: strawberry.ID = given("The deployment.", limits.Id("dep"))
-    reason: str | None = optional("Why; kept in the history.", limits.NOTES)
+    deployment_id: strawberry.ID = given("The deployment's ID.", limits.Id("dep"))
+    reason: str | None = optional("The reason for the action. Kept in the history.", limits.NOTES)
 
 
-@strawberry.type(description="What was done to a deployment.")
+@strawberry.type(description="The result of an action on a deployment.")
 class DeploymentActionPayload:
-    deployment: Deployment = one("The deployment.", "{c}.id = {payload[deployment_id]}")
+    deployment: Deployment = one("The deployment after the action.", "{c}.id = {payload[deployment_id]}")
 
 
-@strawberry.input(description="What was observed of a deployment.")
+@strawberry.input(description="A report of a deployment's health.")
 class ReportDeploymentHealthInput:
-    deployment_id: strawberry.ID = given("A deployment that has not ended.", limits.Id("dep"))
-    healthy: bool = given("Whether all is well.")
-    metrics: JSON | None = optional("What was measured.", objects.JsonObject())
-    observed_at: datetime | None = optional("When it was observed; absent: now.")
+    deployment_id: strawberry.ID = given("The ID of a deployment that has not ended.", limits.Id("dep"))
+    healthy: bool = given("Whether the deployment is healthy.")
+    metrics: JSON | None = optional("The metrics that were measured.", objects.JsonObject())
+    observed_at: datetime | None = optional("When the health was observed. Default: now.")
 
 
-@strawberry.type(description="What `reportDeploymentHealth` kept.")
+@strawberry.type(description="The result of `reportDeploymentHealth`.")
 class ReportDeploymentHealthPayload:
     deployment: Deployment = one(
-        "The deployment, gone on or back where the report made that due.", "{c}.id = {payload[deployment_id]}"
+        "The deployment, after any advance, pause or rollback that the report caused.",
+        "{c}.id = {payload[deployment_id]}",
     )

@@ -49,147 +49,151 @@ __all__ = [
 
 words(
     Stage,
-    "Where a version is in its life. DEVELOPMENT goes to STAGING or ARCHIVED; STAGING to PRODUCTION, DEVELOPMENT or"
-    " ARCHIVED; PRODUCTION to ARCHIVED; ARCHIVED back to STAGING.",
-    DEVELOPMENT="Registered and measured, not yet evaluated for production.",
-    STAGING="Chosen as a candidate for production and being validated.",
-    PRODUCTION="Serving predictions. At most one version of a model is.",
-    ARCHIVED="No longer serving; kept with all its facts.",
+    "The stage of a version. DEVELOPMENT can move to STAGING or ARCHIVED; STAGING to PRODUCTION,"
+    " DEVELOPMENT or ARCHIVED; PRODUCTION to ARCHIVED; ARCHIVED to STAGING.",
+    DEVELOPMENT="The version is registered but not yet a candidate for production.",
+    STAGING="The version is a candidate for production and is being validated.",
+    PRODUCTION="The version is approved for production. At most one version of a model can be in this stage.",
+    ARCHIVED="The version is no longer in use. Its facts and history are kept.",
 )
 words(
     Bump,
-    "The part of a version number that is raised.",
-    MAJOR="X.0.0: another algorithm family, target or data set, a removed feature, or more than 20 % added features.",
-    MINOR="1.X.0: another version of the same data set, fewer added features, other hyper-parameters or artifact.",
-    PATCH="1.0.X: no training fact changed.",
+    "The part of a version number MAJOR.MINOR.PATCH that is incremented.",
+    MAJOR="Required for a different algorithm family, target or data set, a removed feature, or more than 20 %"
+    " added features.",
+    MINOR="Required for another version of the same data set, up to 20 % added features, or different"
+    " hyper-parameters or artifact.",
+    PATCH="Sufficient if no training fact changed.",
 )
 words(
     ExperimentStatus,
-    "How far an experiment has come.",
-    RUNNING="Not finished.",
-    COMPLETED="Finished as intended.",
-    FAILED="Finished without the result hoped for; kept, so that nobody has to repeat it.",
+    "The status of an experiment.",
+    RUNNING="The experiment has not ended.",
+    COMPLETED="The experiment ended successfully.",
+    FAILED="The experiment ended without the intended result. It is kept so that nobody has to repeat it.",
 )
 words(
     DatasetVersionStatus,
-    "Whether a data set version may be relied on.",
-    ACTIVE="In order.",
-    DEPRECATED="To be replaced; its source goes away.",
-    INVALID="Found to hold errors.",
+    "Whether a data set version is fit for use.",
+    ACTIVE="The data is fit for use.",
+    DEPRECATED="The data is going to be replaced. Use another version for new models.",
+    INVALID="The data has errors.",
 )
 words(
     DatasetRole,
-    "What a version used a data set version for.",
-    TRAINING="Fitting the model.",
-    VALIDATION="Choosing between candidates.",
-    TEST="Measuring the final model.",
+    "The role of a data set version in the making of a model version.",
+    TRAINING="Data that the model was fitted on.",
+    VALIDATION="Data that was used to choose between candidates.",
+    TEST="Data that was used to evaluate the final model.",
 )
 words(
     LineageDirection,
-    "Which way lineage is followed.",
-    UPSTREAM="What this came from.",
-    DOWNSTREAM="What came from this.",
-    BOTH="Both ways from here.",
+    "The direction in which to follow lineage.",
+    UPSTREAM="Toward what the object came from.",
+    DOWNSTREAM="Toward what came from the object.",
+    BOTH="Upstream and downstream.",
 )
 words(
     LineageEdgeKind,
-    "How the thing an edge comes from relates to the thing it goes to.",
-    DERIVED_FROM="Made from it: a version from its parent, a data set version from another.",
-    PRODUCED_BY="Registered as a result of that experiment.",
-    TRAINED_ON="Fitted on that data.",
-    VALIDATED_ON="Chosen by that data.",
-    TESTED_ON="Measured on that data.",
+    "The relation of an edge's `from` node to its `to` node.",
+    DERIVED_FROM="Derived from it: a version from its parent, or a data set version from another.",
+    PRODUCED_BY="Produced by that experiment.",
+    TRAINED_ON="Trained on that data.",
+    VALIDATED_ON="Validated on that data.",
+    TESTED_ON="Tested on that data.",
     DEPLOYED_AS="Deployed from that version.",
 )
 words(
     DeploymentStrategy,
-    "How a deployment takes over from the one before.",
-    DIRECT="All traffic at once.",
-    CANARY="Stage by stage, as its plan says.",
-    SHADOW="Never: it gets a copy of the traffic, and its answers are not used.",
-    BLUE_GREEN="It stands ready without traffic, and `advanceDeployment` switches all of it over.",
+    "How a deployment takes over from the previous one.",
+    DIRECT="Takes over all traffic at once.",
+    CANARY="Takes over traffic in stages, according to its canary plan.",
+    SHADOW="Receives a copy of the traffic. Its responses are not used, and it never takes over.",
+    BLUE_GREEN="Stands ready without traffic until `advanceDeployment` switches all traffic over.",
 )
 words(
     DeliveryStatus,
-    "What became of an event that is to be sent to a webhook.",
-    PENDING="It is sent, perhaps again, at `nextAt`.",
-    DELIVERED="It was answered with 2xx.",
-    FAILED="It was given up: after nine attempts, or because the receiver is gone (410).",
+    "The status of a webhook delivery.",
+    PENDING="The event will be sent, or sent again, at `nextAt`.",
+    DELIVERED="The receiver responded with 2xx.",
+    FAILED="Delivery was abandoned after nine attempts, or because the receiver responded with 410 Gone.",
 )
 words(
     DeploymentStatus,
-    "How far a deployment has come.",
-    IN_PROGRESS="It is being rolled out.",
-    PAUSED="Its rollout waits for somebody to resume it.",
-    ACTIVE="It serves all that it is meant to serve.",
-    ROLLED_BACK="It has gone back; for ever.",
-    RETIRED="It serves no more: replaced, or taken away. The rollback of what replaced it brings it back.",
+    "The status of a deployment.",
+    IN_PROGRESS="The rollout is in progress.",
+    PAUSED="The rollout is paused until `resumeDeployment`.",
+    ACTIVE="The rollout is complete.",
+    ROLLED_BACK="The deployment was rolled back. This is permanent.",
+    RETIRED="The deployment was replaced or retired, and serves no traffic. It becomes active again if the"
+    " deployment that replaced it is rolled back.",
 )
 words(
     OrderDirection,
-    "Which way a list is ordered.",
+    "A sort direction.",
     ASC="Lowest or oldest first.",
     DESC="Highest or newest first.",
 )
 words(
     VersionOrderField,
-    "What versions can be ordered by.",
-    CREATED_AT="When they were registered.",
-    VERSION="Their numbers, part by part as numbers.",
-    METRIC="The metric that `metric` names; versions without it come last.",
-    RELEVANCE="How well the filter's `query` matches; the usual order where there is one.",
+    "A sort key of versions.",
+    CREATED_AT="The time of registration.",
+    VERSION="The version number, compared numerically.",
+    METRIC="The value of the metric in `metric`. Versions without it come last.",
+    RELEVANCE="How well the version matches the filter's `query`. The default if there is a `query`.",
 )
 words(
     Role,
-    "What somebody may do in a project. Each role may what those before it may.",
-    VIEWER="Sees everything of the project.",
-    CONTRIBUTOR="Registers versions and data, writes tags and cards, asks for transitions.",
-    REVIEWER="Reviews transitions, where a person, and brings back a former production version.",
-    ADMIN="Sets the policy, the members and the tags.",
+    "A role in a project. Each role includes the rights of the roles before it.",
+    VIEWER="Can see everything in the project.",
+    CONTRIBUTOR="Can register versions and data, edit tags and model cards, and request transitions.",
+    REVIEWER="Can review transitions, if a person, and roll back production.",
+    ADMIN="Can manage the policy, members, tag vocabulary and webhooks.",
 )
 words(
     PrincipalKind,
-    "What asks.",
+    "The kind of a principal.",
     USER="A person.",
-    SERVICE="A program, such as a pipeline; it cannot approve.",
+    SERVICE="A program, such as a pipeline. Services cannot approve.",
 )
 words(
     PolicyMode,
-    "What becomes of what a rule does not like.",
-    OFF="Nobody looks.",
-    WARN="It is taken, and the answer warns.",
-    ENFORCE="It is refused.",
+    "How a rule of the policy is applied.",
+    OFF="The rule is not checked.",
+    WARN="Values that violate the rule are accepted with a warning.",
+    ENFORCE="Values that violate the rule are refused.",
 )
-words(Decision, "What a reviewer decided.", APPROVE="The step may be made.", REJECT="The step may not be made.")
+words(Decision, "A reviewer's decision.", APPROVE="The transition is approved.", REJECT="The transition is rejected.")
 words(
     TransitionRequestStatus,
-    "What became of a request.",
-    OPEN="It waits for reviews.",
-    APPLIED="The step was made.",
-    REJECTED="A reviewer rejected it.",
-    CANCELLED="It was taken back, or the version went another way.",
-    EXPIRED="Its time was over before enough reviewers approved.",
+    "The status of a transition request.",
+    OPEN="The request is waiting for reviews.",
+    APPLIED="The transition was made.",
+    REJECTED="A reviewer rejected the request.",
+    CANCELLED="The request was cancelled, or the version moved to another stage.",
+    EXPIRED="The request expired before enough reviewers approved it.",
 )
 words(
     ApiKeyStatus,
-    "Whether a key works.",
-    VALID="It works.",
-    EXPIRED="Its time is over, or it was replaced.",
-    REVOKED="It was revoked.",
+    "The status of an API key.",
+    VALID="The key can be used.",
+    EXPIRED="The key has expired or was rotated.",
+    REVOKED="The key was revoked.",
 )
 words(
     PolicyChangeStatus,
-    "The state of a change that loosens a policy.",
-    PENDING="Waits for a confirmation or for its time. The policy is still the stricter one.",
-    APPLIED="In force.",
-    REPLACED="Was in force until a later change of the same field.",
-    WITHDRAWN="Never took effect: the field was given another value first, or its requester was no longer an ADMIN.",
+    "The status of a change that loosens a policy.",
+    PENDING="The change is waiting for a confirmation or for its `effectiveAt`. The stricter value is still in force.",
+    APPLIED="The change is in force.",
+    REPLACED="The change was in force until a later change of the same field.",
+    WITHDRAWN="The change never took effect. Its field was given another value first, or the person who requested"
+    " it was no longer an ADMIN.",
 )
 words(
     ReviewedPart,
-    "A part of what a review shows.",
+    "A part of what a review covers.",
     CARD="The model card, by its revision.",
-    DATA="The status of a data set version that the version used, and when it was set.",
+    DATA="The status of a data set version that the version used, and when the status was set.",
     DESCRIPTION="The version's description.",
     EXPERIMENT="The status, notes and training duration of the experiment that produced the version.",
     TAGS="The version's tags.",

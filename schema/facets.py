@@ -16,65 +16,72 @@ BY_COUNT = "{c}.count DESC, {c}.value"
 def _most_frequent(description: str, values: str) -> Any:
     """A field that counts the rows of a query by the one column that it tells, `value`."""
     return bound(
-        f"{description} The most frequent first, equal ones in alphabetical order.",
+        f"{description} Highest count first; equal counts in alphabetical order.",
         Each(
             f"(SELECT value, count(*) AS count FROM ({values}) q GROUP BY value) {{c}}",
             BY_COUNT,
             (DEFAULT_FACETS, MAX_FACETS),
         ),
-        (argument("first", int | None, "How many at most: 1 to 100.", default=DEFAULT_FACETS),),
+        (
+            argument(
+                "first", int | None, "The maximum number of entries: 1 to 100. Default: 20.", default=DEFAULT_FACETS
+            ),
+        ),
     )
 
 
-@strawberry.type(description="How many versions of a list are in a stage.")
+@strawberry.type(description="The number of matching versions in one stage.")
 class StageCount:
     needs: ClassVar = Need.VIEWER
 
-    stage: enums.Stage = column("The stage, of which there is at least one.", "value")
-    count: int = column("How many versions are in it.")
+    stage: enums.Stage = column("The stage. Stages without matching versions are not listed.", "value")
+    count: int = column("The number of versions.")
 
 
-@strawberry.type(description="How many versions of a list have a tag.")
+@strawberry.type(description="The number of matching versions with one tag.")
 class TagCount:
     needs: ClassVar = Need.VIEWER
 
     tag: str = column("The tag.", "value")
-    count: int = column("How many versions have it.")
+    count: int = column("The number of versions.")
 
 
-@strawberry.type(description="How many versions of a list were trained by an algorithm.")
+@strawberry.type(description="The number of matching versions that were trained with one algorithm.")
 class AlgorithmCount:
     needs: ClassVar = Need.VIEWER
 
-    algorithm: str = column("The algorithm, written as it was registered.", "value")
-    count: int = column("How many versions were trained by it.")
+    algorithm: str = column("The name of the algorithm, as registered.", "value")
+    count: int = column("The number of versions.")
 
 
 @strawberry.type(
-    description="All versions that a list's conditions leave, counted by what they could be narrowed to next."
+    description="Counts of all versions that match the list's conditions, by the values that the list can be narrowed"
+    " to."
 )
 class VersionFacets:
     needs: ClassVar = Need.VIEWER
 
     stages: list[StageCount] = bound(
-        "By stage, the most frequent first.",
+        "The number of versions in each stage, highest count first.",
         Each("(SELECT stage AS value, count(*) AS count FROM matched GROUP BY stage) {c}", BY_COUNT),
     )
     tags: list[TagCount] = _most_frequent(
-        "By tag.", "SELECT g.tag AS value FROM matched JOIN tags g ON g.version_id = matched.id"
+        "The number of versions with each tag.",
+        "SELECT g.tag AS value FROM matched JOIN tags g ON g.version_id = matched.id",
     )
     algorithms: list[AlgorithmCount] = _most_frequent(
-        "By algorithm, where one was stated.",
+        "The number of versions trained with each algorithm. Versions without an algorithm are not counted.",
         "SELECT algorithm AS value FROM matched WHERE algorithm IS NOT NULL",
     )
 
 
 @strawberry.type(
     name="ModelVersionConnection",
-    description="One page of a list of versions, cut by key: entries neither repeat nor go missing meanwhile.",
+    description="A page of a list of versions. Pages use keyset pagination: entries are not repeated or skipped when"
+    " the list changes.",
 )
 class VersionConnection(Connection[links.ModelVersion]):
     facets: VersionFacets = bound(
-        "What all versions of the list have in common, on whichever page. Counted only when selected.",
+        "Counts of all versions in the list, not only those on this page. Computed only when selected.",
         OfMatched("id, stage, algorithm"),
     )

@@ -97,11 +97,21 @@ def payload(description: str, name: str | None = None) -> Any:
 # The longest names what 500 characters were searched for, and holds a name of 200, in base64.
 CURSOR = Sought(5_000)
 PAGING = (
-    argument("first", int | None, "How many, from the start: 1 to 100, by default 20.", default=strawberry.UNSET),
-    argument("after", str | None, "Only what follows this cursor of the same list.", CURSOR, default=strawberry.UNSET),
-    argument("last", int | None, "How many, from the end: 1 to 100. Not beside `first`.", default=strawberry.UNSET),
     argument(
-        "before", str | None, "Only what precedes this cursor of the same list.", CURSOR, default=strawberry.UNSET
+        "first",
+        int | None,
+        "The number of entries from the start of the list: 1 to 100. Default: 20.",
+        default=strawberry.UNSET,
+    ),
+    argument("after", str | None, "Only entries after this cursor of the same list.", CURSOR, default=strawberry.UNSET),
+    argument(
+        "last",
+        int | None,
+        "The number of entries from the end of the list: 1 to 100. Cannot be combined with `first`.",
+        default=strawberry.UNSET,
+    ),
+    argument(
+        "before", str | None, "Only entries before this cursor of the same list.", CURSOR, default=strawberry.UNSET
     ),
 )
 
@@ -130,16 +140,16 @@ def words(vocabulary: type[E], description: str, **meanings: str) -> None:
 
 
 def given(description: str, limit: Limit | None = None, **options: Any) -> Any:
-    """A field of an input, with the limit that its values keep to. Optional ones are left out rather than null."""
+    """A field of an input, with the limit of its values. In an optional field null means the same as omitting it."""
     if limit is not None:
-        description = f"{description} {limit.describe}"
+        description = f"{description} {limit.describe}".rstrip()
     return strawberry.field(description=description, metadata={LIMIT: limit}, **options)
 
 
 def optional(description: str, limit: Limit | None = None, *, null: str | None = None) -> Any:
-    """A field that may be left out; `null` says what null means where it means something."""
+    """A field that may be omitted; `null` says what null does, where it does not mean the same."""
     if null is not None:
-        description = f"{description} Null: {null}."
+        description = f"{description} Null {null}."
     field = given(description, limit, default=strawberry.UNSET)
     field.metadata = {**field.metadata, NULL_MEANS: null}
     return field
@@ -150,5 +160,5 @@ def mutation(description: str, of: type, write: Callable[..., Any], *, needs: Ne
 
     `needs` is the role that the caller must have. `has_secret` tells that the payload has a secret.
     """
-    arguments = (argument("input", of, "The mutation's input."),)
+    arguments = (argument("input", of, "The input of the mutation."),)
     return bound(description, Write(write, has_secret), arguments, needs=needs)

@@ -11,48 +11,55 @@ from schema.facets import VersionConnection
 from schema.fields import argument, bound, column, connection, many, one
 
 
-@strawberry.type(description="Why a version is affected.")
+@strawberry.type(description="The path by which one version is affected.")
 class ImpactPath:
     needs: ClassVar = Need.VIEWER
 
-    version: links.ModelVersion = one("The version.", "{c}.id = {t}.id")
+    version: links.ModelVersion = one("The affected version.", "{c}.id = {t}.id")
     via: list[strawberry.ID] = column(
-        "The ids on the way to it, both ends included: what was asked about, data derived from it, then versions."
+        "The IDs on the path, including both ends: the object that was asked about, then data derived from"
+        " it, then versions."
     )
 
 
 @strawberry.type(
-    description="What depends on something: versions trained on the data or on data derived from it, produced by the"
-    " experiment or derived from the version, and all versions that descend from these, in whichever model."
+    description="Everything that depends on an object: versions trained on the data or on data derived from it,"
+    " versions produced by the experiment or derived from the version, and all their descendants, in any"
+    " model."
 )
 class Impact:
     needs: ClassVar = Need.VIEWER
 
     versions: VersionConnection = connection(
-        "All versions that depend on it, the newest first.", AFFECTED, NEWEST_FIRST
+        "All versions that depend on the object, newest first.", AFFECTED, NEWEST_FIRST
     )
     production: list[links.ModelVersion] = many(
-        "Those of them that are in production, the newest first.",
+        "The dependent versions in PRODUCTION, newest first.",
         f"{AFFECTED} AND {{c}}.stage = 'PRODUCTION'",
         "{c}.created_at DESC, {c}.id DESC",
         size=20,
     )
     deployments: list[links.Deployment] = many(
-        "The deployments of such versions that have not ended, the newest first.",
+        "The deployments of dependent versions that have not ended, newest first.",
         "{c}.version_id = ANY (ARRAY(SELECT id FROM affected)) AND {c}.status NOT IN ('ROLLED_BACK', 'RETIRED')",
         "{c}.created_at DESC, {c}.id DESC",
         size=20,
     )
     models: list[links.Model] = many(
-        "The models that have such versions, by name.",
+        "The models of the dependent versions, by name.",
         "{c}.id IN (SELECT v.model_id FROM versions v WHERE v.id = ANY (ARRAY(SELECT id FROM affected)))",
         "{c}.name, {c}.id",
         size=20,
     )
     paths: list[ImpactPath] = bound(
-        "Why each is affected, by its nearest reason; the shortest paths first, equal ones by the version's id.",
+        "The shortest path to each dependent version, shortest first. Paths of equal length are ordered by"
+        " the version's ID.",
         Each(PATHS, "cardinality({c}.via), {c}.id", (DEFAULT_PATHS, MAX_PATHS)),
-        (argument("first", int | None, "How many at most: 1 to 1000.", default=DEFAULT_PATHS),),
+        (
+            argument(
+                "first", int | None, "The maximum number of paths: 1 to 1000. Default: 100.", default=DEFAULT_PATHS
+            ),
+        ),
     )
 
 
@@ -62,12 +69,12 @@ def _impact(description: str, direct: str, start: str = "{t}.id") -> Any:
 
 
 def impact_of_data(start: str = "{t}.id") -> Any:
-    return _impact("Which model versions depend on this data.", OF_DATA, start)
+    return _impact("What depends on the data.", OF_DATA, start)
 
 
 def impact_of_experiment() -> Any:
-    return _impact("Which model versions it produced, and which come from these.", OF_EXPERIMENT)
+    return _impact("What depends on the experiment.", OF_EXPERIMENT)
 
 
 def impact_of_version() -> Any:
-    return _impact("Which versions, of this or other models, come from it.", OF_VERSION)
+    return _impact("What depends on the version.", OF_VERSION)

@@ -12,71 +12,81 @@ from schema.principals import Principal
 from storage.keys import ApiKey as ApiKeyRow
 
 
-@strawberry.type(description="A key by which a principal asks. Its secret is known to nobody but who was shown it.")
+@strawberry.type(
+    description="A key that authenticates a principal. Its secret is shown only once, when the key is created."
+)
 class ApiKey(Node):
     table: ClassVar = ApiKeyRow
     prefix: ClassVar = "key"
     needs: ClassVar = Need.OWNER
 
-    name: str = column("What it is for, such as the pipeline that uses it.")
-    principal: Principal = one("Whose it is.", "{c}.id = {t}.principal_id")
-    project: links.Project | None = one("The only project that it reaches; null: all of its owner's.",
-                                        "{c}.id = {t}.project_id")  # fmt: skip
-    may_attest: bool = column("Whether it may state that somebody else has approved a transition.")
+    name: str = column("What the key is for, such as the pipeline that uses it.")
+    principal: Principal = one("The owner of the key.", "{c}.id = {t}.principal_id")
+    project: links.Project | None = one(
+        "The only project that the key can access. Null if it can access all projects of its owner.",
+        "{c}.id = {t}.project_id",
+    )
+    may_attest: bool = column("Whether the key can attest that another person has approved a transition.")
     status: enums.ApiKeyStatus = expression(
-        "Whether it works.",
+        "The key's status.",
         "CASE WHEN {t}.revoked_at IS NOT NULL THEN 'REVOKED' WHEN {t}.expires_at <= clock_timestamp() THEN 'EXPIRED'"
         " ELSE 'VALID' END",
     )
-    expires_at: datetime | None = column("When it stops by itself; null: never.")
-    revoked_at: datetime | None = column("When it was revoked.")
-    last_used_at: datetime | None = column("When it was last used, to the minute; null: never.")
-    created_at: datetime = column("When it was made.")
-    created_by: str = column("Who made it.")
+    expires_at: datetime | None = column("When the key expires. Null if it does not expire.")
+    revoked_at: datetime | None = column("When the key was revoked. Null if it was not.")
+    last_used_at: datetime | None = column("When the key was last used, to the minute. Null if it was never used.")
+    created_at: datetime = column("When the key was created.")
+    created_by: str = column("The email address of the person or service that created the key.")
 
 
-@strawberry.input(description="A key to make.")
+@strawberry.input(description="An API key to create.")
 class CreateApiKeyInput:
-    name: str = given("What it is for, such as the pipeline that uses it.", limits.NAME)
-    email: str = given("Whose it shall be; a principal that is not known yet is made known.", limits.EMAIL)
-    kind: enums.PrincipalKind | None = given(
-        "Whether the owner is a person; must agree with what is known.", default=enums.PrincipalKind.SERVICE
+    name: str = given("What the key is for, such as the pipeline that uses it.", limits.NAME)
+    email: str = given(
+        "The email address of the key's owner. A new principal is registered if the address is not known.", limits.EMAIL
     )
-    expires_at: datetime | None = optional("When it shall stop by itself; absent: never.")
-    project_id: strawberry.ID | None = optional("The only project that it shall reach.", limits.Id("proj"))
+    kind: enums.PrincipalKind | None = given(
+        "Whether the owner is a person or a service. It must match the kind of a principal that is already known.",
+        default=enums.PrincipalKind.SERVICE,
+    )
+    expires_at: datetime | None = optional("When the key expires. If omitted, it does not expire.")
+    project_id: strawberry.ID | None = optional(
+        "The ID of the only project that the key can access. If omitted, it can access all projects of its owner.",
+        limits.Id("proj"),
+    )
     may_attest: bool | None = given(
-        "Whether it may state, in `approvedBy` of a transition, that a reviewer has approved elsewhere. The history"
-        " then says who attested for whom.",
+        "Whether the key can attest, with `approvedBy` of a transition, that a reviewer has approved"
+        " elsewhere. The history records both the attester and the reviewer. Default: false.",
         default=False,
     )
 
 
-@strawberry.type(description="What `createApiKey` made.")
+@strawberry.type(description="The result of `createApiKey`.")
 class CreateApiKeyPayload:
-    id: strawberry.ID = payload("The key's id.", "key_id")
-    secret: str = payload("The key itself; shown this once.")
+    id: strawberry.ID = payload("The key's ID.", "key_id")
+    secret: str = payload("The secret key. It is shown only once.")
 
 
-@strawberry.input(description="A key to end.")
+@strawberry.input(description="An API key to revoke.")
 class RevokeApiKeyInput:
-    id: strawberry.ID = given("The key.", limits.Id("key"))
+    id: strawberry.ID = given("The key's ID.", limits.Id("key"))
 
 
-@strawberry.type(description="What `revokeApiKey` ended.")
+@strawberry.type(description="The result of `revokeApiKey`.")
 class RevokeApiKeyPayload:
-    id: strawberry.ID = payload("The key's id.", "key_id")
+    id: strawberry.ID = payload("The key's ID.", "key_id")
 
 
-@strawberry.input(description="A key to replace.")
+@strawberry.input(description="An API key to rotate.")
 class RotateApiKeyInput:
-    id: strawberry.ID = given("The key.", limits.Id("key"))
+    id: strawberry.ID = given("The key's ID.", limits.Id("key"))
     grace_seconds: int | None = optional(
-        "For how many seconds the old key still works, so that its users can change over; absent: 0.",
+        "How long the old key still works, in seconds, so that its users can switch over. Default: 0.",
         limits.Whole(30 * 86_400),
     )
 
 
-@strawberry.type(description="What `rotateApiKey` made.")
+@strawberry.type(description="The result of `rotateApiKey`.")
 class RotateApiKeyPayload:
-    id: strawberry.ID = payload("The new key's id.", "key_id")
-    secret: str = payload("The new key itself; shown this once.")
+    id: strawberry.ID = payload("The new key's ID.", "key_id")
+    secret: str = payload("The new secret key. It is shown only once.")

@@ -12,31 +12,31 @@ from schema.fields import argument, bound, column, computed, expression
 
 LineageNode = Annotated[
     Union[links.ModelVersion, links.Experiment, links.DatasetVersion, links.Deployment],  # noqa: UP007 - strawberry.union wants a Union
-    strawberry.union("LineageNode", description="What a lineage graph connects."),
+    strawberry.union("LineageNode", description="An object in a lineage graph."),
 ]
 
 
-@strawberry.type(description="How two nodes of a lineage graph are connected.")
+@strawberry.type(description="A relation between two nodes of a lineage graph.")
 class LineageEdge:
     needs: ClassVar = Need.VIEWER
 
-    from_: strawberry.ID = column("The id of the later thing.", "from_id", name="from")
-    to: strawberry.ID = column("The id of what it came from.", "to_id")
-    kind: enums.LineageEdgeKind = column("How they relate.")
+    from_: strawberry.ID = column("The ID of the derived object.", "from_id", name="from")
+    to: strawberry.ID = column("The ID of the object that it came from.", "to_id")
+    kind: enums.LineageEdgeKind = column("The kind of relation.")
 
 
-@strawberry.type(description="What something came from and what came from it.")
+@strawberry.type(description="A graph of what an object came from and what came from it.")
 class LineageGraph:
     needs: ClassVar = Need.VIEWER
 
     nodes: list[LineageNode] = bound(
-        "What the graph connects, the nearest first, the start included.", GraphNodes(), size=500
+        "The objects in the graph, nearest first, including the starting object.", GraphNodes(), size=500
     )
     edges: list[LineageEdge] = bound(
-        "The connections between its nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id"), size=500
+        "The relations between the nodes.", Each("edge {c}", "{c}.from_id, {c}.kind, {c}.to_id"), size=500
     )
     truncated: bool = expression(
-        "Whether more lies beyond the depth asked for or the limit of nodes.",
+        "Whether the graph continues beyond the requested depth or the maximum number of nodes.",
         f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
     )
     mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw, weight=WRITTEN)
@@ -45,18 +45,28 @@ class LineageGraph:
 def lineage_graph() -> Any:
     """What leads from a thing to the graph around it."""
     return bound(
-        "What it came from, or what came from it, as a graph of at most 500 nodes.",
+        "The lineage of the object: what it came from, what came from it, or both. At most 500 nodes.",
         Lineage(),
         (
-            argument("direction", enums.LineageDirection | None, "Which way.", default=enums.LineageDirection.UPSTREAM),
-            argument("depth", int | None, "How many steps away at most: 1 to 100.", default=DEFAULT_DEPTH),
+            argument(
+                "direction",
+                enums.LineageDirection | None,
+                "The direction in which to follow lineage. Default: UPSTREAM.",
+                default=enums.LineageDirection.UPSTREAM,
+            ),
+            argument(
+                "depth",
+                int | None,
+                "The maximum distance from the object, in steps: 1 to 100. Default: 10.",
+                default=DEFAULT_DEPTH,
+            ),
         ),
     )
 
 
 def lineage_picture() -> Any:
     return expression(
-        "Where its lineage is drawn: the path of an SVG, which a GET with an API key answers. It takes `direction`"
-        " (UPSTREAM, DOWNSTREAM or BOTH, by default BOTH) and `depth` (1 to 100, by default 10).",
+        "The path of an SVG drawing of the lineage. Request it with GET and an API key. Query parameters:"
+        " `direction` (UPSTREAM, DOWNSTREAM or BOTH; default BOTH) and `depth` (1 to 100; default 10).",
         "'/lineage/' || {t}.id || '.svg'",
     )

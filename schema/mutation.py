@@ -36,48 +36,49 @@ from schema.fields import mutation
 
 
 @strawberry.type(
-    description="Writing. Each mutation is one transaction: kept whole with its history, or refused without a trace."
+    description="Writes. Each mutation is one transaction: it is applied and recorded in the history as a whole, or"
+    " refused without any effect."
 )
 class Mutation:
     create_project: projects.CreateProjectPayload | None = mutation(
-        "Make a project. ALREADY_EXISTS if the id is taken.",
+        "Create a project. ALREADY_EXISTS if the ID is taken.",
         projects.CreateProjectInput,
         write_projects.create_project,
         needs=Need.INSTANCE,
     )
     create_model: models.CreateModelPayload | None = mutation(
-        "Make a model. ALREADY_EXISTS if its id, or its name in the project, is taken.",
+        "Create a model. ALREADY_EXISTS if its ID, or its name in the project, is taken.",
         models.CreateModelInput,
         write_models.create_model,
         needs=Need.CONTRIBUTOR,
     )
     create_dataset: datasets.CreateDatasetPayload | None = mutation(
-        "Make a data set known. ALREADY_EXISTS if its id, or its name in the project, is taken.",
+        "Register a data set. ALREADY_EXISTS if its ID, or its name in the project, is taken.",
         datasets.CreateDatasetInput,
         write_datasets.create_dataset,
         needs=Need.CONTRIBUTOR,
     )
     create_dataset_version: datasets.CreateDatasetVersionPayload | None = mutation(
-        "Make a data set version known. ALREADY_EXISTS if its id, or its label in the data set, is taken.",
+        "Register a data set version. ALREADY_EXISTS if its ID, or its label in the data set, is taken.",
         datasets.CreateDatasetVersionInput,
         write_datasets.create_dataset_version,
         needs=Need.CONTRIBUTOR,
     )
     create_experiment: experiments.CreateExperimentPayload | None = mutation(
-        "Make an experiment known. ALREADY_EXISTS if the id is taken.",
+        "Register an experiment. ALREADY_EXISTS if the ID is taken.",
         experiments.CreateExperimentInput,
         write_experiments.create_experiment,
         needs=Need.CONTRIBUTOR,
     )
     complete_experiment: experiments.CompleteExperimentPayload | None = mutation(
-        "End a running experiment and register every model that it produced, in one transaction. CONFLICT if it has"
-        " ended before.",
+        "End a running experiment and register the versions that it produced, in one transaction. CONFLICT if"
+        " it has already ended.",
         experiments.CompleteExperimentInput,
         write_experiments.complete_experiment,
         needs=Need.CONTRIBUTOR,
     )
     create_version: versions.CreateVersionPayload | None = mutation(
-        "Register a version. ALREADY_EXISTS if the model has had this number.",
+        "Register a version. ALREADY_EXISTS if the model already has, or ever had, a version with this number.",
         versions.CreateVersionInput,
         write_versions.create_version,
         needs=Need.CONTRIBUTOR,
@@ -89,202 +90,216 @@ class Mutation:
         needs=Need.CONTRIBUTOR,
     )
     add_tags: versions.TagsPayload | None = mutation(
-        "Add tags to a version, at most 50 in all.", versions.TagsInput, write_versions.add_tags, needs=Need.CONTRIBUTOR
+        "Add tags to a version. A version can have at most 50.",
+        versions.TagsInput,
+        write_versions.add_tags,
+        needs=Need.CONTRIBUTOR,
     )
     remove_tags: versions.TagsPayload | None = mutation(
         "Remove tags from a version.", versions.TagsInput, write_versions.remove_tags, needs=Need.CONTRIBUTOR
     )
     transition_stage: transitions.TransitionStagePayload | None = mutation(
-        "Bring a version to another stage. A promotion archives the version that was in production, in the same"
-        " transaction. ILLEGAL_TRANSITION where the stage machine has no such step, CONFLICT where `expectedStage` is"
-        " no longer so, APPROVAL_REQUIRED where too few reviewers have approved, GATE_FAILED where the policy or the"
-        " facts are against it.",
+        "Move a version to another stage. A promotion to PRODUCTION archives the version that was there, in"
+        " the same transaction. ILLEGAL_TRANSITION if the stage cannot be reached from the current one."
+        " CONFLICT if the version is not in `expectedStage`. APPROVAL_REQUIRED if too few reviewers have"
+        " approved. GATE_FAILED if another gate of the policy fails.",
         transitions.TransitionStageInput,
         write_transitions.transition_stage,
         needs=Need.CONTRIBUTOR,
     )
     request_transition: transitions.RequestTransitionPayload | None = mutation(
-        "Ask the reviewers for a step. CONFLICT while another request for the version is open.",
+        "Request a review of a transition. CONFLICT while another request for the version is open.",
         transitions.RequestTransitionInput,
         write_requests.request_transition,
         needs=Need.CONTRIBUTOR,
     )
     review_transition: transitions.ReviewTransitionPayload | None = mutation(
-        "Decide on a request. The last approval needed makes the step, in the same transaction; a rejection closes the"
-        " request. FORBIDDEN for services, for who registered the version, and for who is no reviewer; CONFLICT where"
-        " the request is no longer open.",
+        "Approve or reject a transition request. The last approval that is needed makes the transition, in"
+        " the same transaction. A rejection closes the request. FORBIDDEN for services, for callers who are"
+        " not reviewers, and for the person who registered the version unless the policy allows self-approval."
+        " CONFLICT if the request is not open.",
         transitions.ReviewTransitionInput,
         write_requests.review_transition,
         needs=Need.REVIEWER,
     )
     cancel_transition: transitions.CancelTransitionPayload | None = mutation(
-        "Take a request back: one's own, or any as a reviewer.",
+        "Cancel a transition request. Reviewers can cancel any request, other callers only their own.",
         transitions.CancelTransitionInput,
         write_requests.cancel_transition,
         needs=Need.CONTRIBUTOR,
     )
     rollback_production: transitions.RollbackProductionPayload | None = mutation(
-        "Bring a former production version back, through its legal stages, in one transaction and without a new"
-        " approval. CONFLICT where there is none, GATE_FAILED where it used INVALID data and the policy blocks that.",
+        "Return a former production version to PRODUCTION through its legal stages, in one transaction and"
+        " without a new approval. CONFLICT if there is no such version. GATE_FAILED if it used INVALID data"
+        " and the policy blocks that.",
         transitions.RollbackProductionInput,
         write_transitions.rollback_production,
         needs=Need.REVIEWER,
     )
     update_model_card: cards.UpdateModelCardPayload | None = mutation(
-        "Write sections of a version's card. CONFLICT where `expectedRevision` is no longer so.",
+        "Replace sections of a version's model card. CONFLICT if the card is not at `expectedRevision`.",
         cards.UpdateModelCardInput,
         write_cards.update_model_card,
         needs=Need.CONTRIBUTOR,
     )
     set_dataset_version_status: datasets.SetDatasetVersionStatusPayload | None = mutation(
-        "Say whether a data set version may be relied on.",
+        "Change the status of a data set version.",
         datasets.SetDatasetVersionStatusInput,
         write_datasets.set_dataset_version_status,
         needs=Need.CONTRIBUTOR,
     )
     create_api_key: keys.CreateApiKeyPayload | None = mutation(
-        "Make a key. CONFLICT where the owner is known as another kind.",
+        "Create an API key. CONFLICT if the owner is already known as another kind of principal.",
         keys.CreateApiKeyInput,
         write_keys.create_api_key,
         needs=Need.INSTANCE,
         has_secret=True,
     )
     rotate_api_key: keys.RotateApiKeyPayload | None = mutation(
-        "Replace a key, one's own or any as who administers the instance, by one with the same rights and expiry.",
+        "Replace an API key with a new one that has the same rights and expiry. Administrators of the"
+        " instance can rotate any key, other callers only their own.",
         keys.RotateApiKeyInput,
         write_keys.rotate_api_key,
         needs=Need.OWNER,
         has_secret=True,
     )
     revoke_api_key: keys.RevokeApiKeyPayload | None = mutation(
-        "End a key, one's own or any as who administers the instance. It stops within 5 seconds on every process.",
+        "Revoke an API key. It stops working within 5 seconds on every process. Administrators of the"
+        " instance can revoke any key, other callers only their own.",
         keys.RevokeApiKeyInput,
         write_keys.revoke_api_key,
         needs=Need.OWNER,
     )
     set_administrator: principals.SetAdministratorPayload | None = mutation(
-        "Let somebody administer the instance, or no longer. CONFLICT for the last one.",
+        "Grant or revoke the right to administer the instance. CONFLICT if the principal is the last administrator.",
         principals.SetAdministratorInput,
         write_members.set_administrator,
         needs=Need.INSTANCE,
     )
     set_member: principals.SetMemberPayload | None = mutation(
-        "Give somebody a role in a project.", principals.SetMemberInput, write_members.set_member, needs=Need.ADMIN
+        "Add a member to a project, or change a member's role.",
+        principals.SetMemberInput,
+        write_members.set_member,
+        needs=Need.ADMIN,
     )
     remove_member: principals.RemoveMemberPayload | None = mutation(
-        "Take somebody's role in a project away.",
+        "Remove a member from a project.",
         principals.RemoveMemberInput,
         write_members.remove_member,
         needs=Need.ADMIN,
     )
     update_project_policy: policies.UpdateProjectPolicyPayload | None = mutation(
-        "Change a project's policy. Tightening takes effect at once. Loosening (fewer approvals, self-approval, gates"
-        " off, longer validity) becomes a pending change, unless nobody else in the project could confirm it. A new"
-        " value for the same field withdraws a pending change; the value in force does too.",
+        "Change a project's policy. A change that tightens the policy takes effect at once. A change that"
+        " loosens it (fewer approvals, self-approval, gates off, longer validity) becomes a pending change,"
+        " unless nobody else in the project could confirm it. Setting a field again, even to the value in"
+        " force, withdraws its pending change.",
         policies.UpdateProjectPolicyInput,
         write_policies.update_project_policy,
         needs=Need.ADMIN,
     )
     confirm_policy_change: policies.ConfirmPolicyChangePayload | None = mutation(
-        "Let a pending change of a policy take effect now. FORBIDDEN for services, for callers who are not a REVIEWER"
-        " or ADMIN of the project, for the caller who requested it, and for changes that a service requested. CONFLICT"
-        " if it is no longer PENDING.",
+        "Confirm a pending policy change, so that it takes effect now. FORBIDDEN for services, for callers"
+        " who are not a REVIEWER or ADMIN of the project, for the caller who requested the change, and for"
+        " changes that a service requested. CONFLICT if the change is not PENDING.",
         policies.ConfirmPolicyChangeInput,
         write_policies.confirm_policy_change,
         needs=Need.REVIEWER,
     )
     define_tag: tags.DefineTagPayload | None = mutation(
-        "Define a tag of a project's vocabulary. CONFLICT where a name or alias stands for another tag already.",
+        "Define a tag in a project's vocabulary. CONFLICT if the name or an alias already belongs to another tag.",
         tags.DefineTagInput,
         write_tags.define_tag,
         needs=Need.ADMIN,
     )
     apply_retention: retention.ApplyRetentionPayload | None = mutation(
-        "Archive the old development versions of a project now, at most 500 at once, as the daily run does. Never"
-        " those tagged `keep`, under review, or from which a living version was derived.",
+        "Archive old DEVELOPMENT versions of a project now, at most 500, as the daily run does. Versions are"
+        " kept if they are tagged `keep`, under review, or the parent of a version that is not archived.",
         retention.ApplyRetentionInput,
         write_retention.apply_retention,
         needs=Need.ADMIN,
     )
     create_deployment: deployments.CreateDeploymentPayload | None = mutation(
-        "Deploy a version: into `production` one that is in PRODUCTION, as a SHADOW also one in STAGING; elsewhere any"
-        " but an ARCHIVED one. It takes over from the active deployment of its model there. GATE_FAILED where the"
-        " stage or INVALID data are against it, CONFLICT while another rollout of the model is under way there.",
+        "Deploy a version. In `production`, it must be in PRODUCTION, or in STAGING for a SHADOW. In other"
+        " environments, it must not be ARCHIVED. The deployment takes over from the active deployment of its"
+        " model in the environment. GATE_FAILED if the version's stage or INVALID data prevents it. CONFLICT"
+        " while another rollout of the model is in progress there.",
         deployments.CreateDeploymentInput,
         write_deployments.create_deployment,
         needs=Need.CONTRIBUTOR,
     )
     advance_deployment: deployments.DeploymentActionPayload | None = mutation(
-        "Enter the next stage now, or switch a BLUE_GREEN over. CONFLICT unless it is IN_PROGRESS.",
+        "Advance a canary to its next stage now, or switch a BLUE_GREEN over. CONFLICT if the deployment is"
+        " not IN_PROGRESS.",
         deployments.DeploymentActionInput,
         write_deployments.advance_deployment,
         needs=Need.CONTRIBUTOR,
     )
     pause_deployment: deployments.DeploymentActionPayload | None = mutation(
-        "Keep a rollout where it is until it is resumed. CONFLICT unless it is IN_PROGRESS.",
+        "Pause a rollout. CONFLICT if the deployment is not IN_PROGRESS.",
         deployments.DeploymentActionInput,
         write_deployments.pause_deployment,
         needs=Need.CONTRIBUTOR,
     )
     resume_deployment: deployments.DeploymentActionPayload | None = mutation(
-        "Go on with a paused rollout; its stage begins anew. CONFLICT unless it is PAUSED.",
+        "Resume a paused rollout. Its current stage starts again. CONFLICT if the deployment is not PAUSED.",
         deployments.DeploymentActionInput,
         write_deployments.resume_deployment,
         needs=Need.CONTRIBUTOR,
     )
     rollback_deployment: deployments.DeploymentActionPayload | None = mutation(
-        "Give all traffic back to the deployment before, for ever. CONFLICT where it has ended, or where another"
-        " rollout takes over from it.",
+        "Return all traffic to the previous deployment. This cannot be undone. CONFLICT if the deployment has"
+        " ended, or if another rollout is taking over from it.",
         deployments.DeploymentActionInput,
         write_deployments.rollback_deployment,
         needs=Need.CONTRIBUTOR,
     )
     retire_deployment: deployments.DeploymentActionPayload | None = mutation(
-        "Take a deployment away; what it served of a rollout goes back to the one before. The version's stage stays."
-        " CONFLICT where it has ended, or where another rollout takes over from it.",
+        "Retire a deployment. If its rollout is in progress, its traffic returns to the previous deployment."
+        " The version's stage does not change. CONFLICT if the deployment has ended, or if another rollout is"
+        " taking over from it.",
         deployments.DeploymentActionInput,
         write_deployments.retire_deployment,
         needs=Need.CONTRIBUTOR,
     )
     report_deployment_health: deployments.ReportDeploymentHealthPayload | None = mutation(
-        "Say how a deployment does. The last unhealthy report that a plan allows rolls it back, or pauses it, in the"
-        " same transaction. CONFLICT where it has ended.",
+        "Report a deployment's health. An unhealthy report that reaches the plan's `failureThreshold` rolls"
+        " the deployment back or pauses it, in the same transaction. CONFLICT if the deployment has ended.",
         deployments.ReportDeploymentHealthInput,
         write_deployments.report_deployment_health,
         needs=Need.CONTRIBUTOR,
     )
     create_webhook: webhooks.CreateWebhookPayload | None = mutation(
-        "Send a project's events to a receiver, from now on. The secret is shown once. CONFLICT if the project has as"
-        " many webhooks as the server allows.",
+        "Send a project's events to a receiver from now on. The secret is shown only once. CONFLICT if the"
+        " project already has the maximum number of webhooks.",
         webhooks.CreateWebhookInput,
         write_webhooks.create_webhook,
         needs=Need.ADMIN,
         has_secret=True,
     )
     update_webhook: webhooks.UpdateWebhookPayload | None = mutation(
-        "Change where events are sent, or stop sending them. `active: true` also switches a webhook on again that was"
-        " switched off because its receiver kept failing.",
+        "Change or disable a webhook. `active: true` also re-enables a webhook that the registry disabled"
+        " because its receiver kept failing.",
         webhooks.UpdateWebhookInput,
         write_webhooks.update_webhook,
         needs=Need.ADMIN,
     )
     replay_delivery: webhooks.ReplayDeliveryPayload | None = mutation(
-        "Send an event again, whatever became of it before. An attempt that is in flight no longer counts. CONFLICT if"
-        " the webhook is not active.",
+        "Send an event again, whatever its delivery status. An attempt that is in flight no longer counts."
+        " CONFLICT if the webhook is not active.",
         webhooks.ReplayDeliveryInput,
         write_webhooks.replay_delivery,
         needs=Need.ADMIN,
     )
     replay_deliveries: webhooks.ReplayDeliveriesPayload | None = mutation(
-        "Send deliveries of a webhook again, in the order of their events: the oldest 1,000 that match. CONFLICT if the"
-        " webhook is not active.",
+        "Send the oldest 1,000 matching deliveries of a webhook again, in the order of their events. CONFLICT"
+        " if the webhook is not active.",
         webhooks.ReplayDeliveriesInput,
         write_webhooks.replay_deliveries,
         needs=Need.ADMIN,
     )
     rotate_webhook_secret: webhooks.RotateWebhookSecretPayload | None = mutation(
-        "Replace a webhook's secret. Until the overlap ends, events carry two signatures: one by the new secret and one"
-        " by the secret before it. The new secret is shown once.",
+        "Replace a webhook's secret. During the overlap, events carry two signatures: one with the new secret"
+        " and one with the old. The new secret is shown only once.",
         webhooks.RotateWebhookSecretInput,
         write_webhooks.rotate_webhook_secret,
         needs=Need.ADMIN,

@@ -11,40 +11,41 @@ from schema.fields import bound, column, expression
 T = TypeVar("T")
 
 
-@strawberry.interface(
-    description="Anything with an id of its own. Ids are unique in the whole registry and never reused."
-)
+@strawberry.interface(description="An object with an ID. IDs are unique in the whole registry and are never reused.")
 class Node:
-    id: strawberry.ID = column("Readable text that begins with the name of its type, such as `model_` or `ver_`.")
+    id: strawberry.ID = column("The object's ID: readable text with a prefix for its type, such as `model_` or `ver_`.")
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
     needs: ClassVar = Need.ANYONE
 
-    has_next_page: bool = bound("Whether more follows after this page.", Column())
-    has_previous_page: bool = bound("Whether something precedes this page.", Column())
-    start_cursor: str | None = bound("The cursor of the page's first entry; null on an empty page.", Column())
-    end_cursor: str | None = bound("The cursor of the page's last entry; null on an empty page.", Column())
+    has_next_page: bool = bound("Whether there are entries after this page.", Column())
+    has_previous_page: bool = bound("Whether there are entries before this page.", Column())
+    start_cursor: str | None = bound("The cursor of the page's first entry. Null if the page is empty.", Column())
+    end_cursor: str | None = bound("The cursor of the page's last entry. Null if the page is empty.", Column())
 
 
-@strawberry.type(description="One entry of a page, with the cursor that stands for its place.")
+@strawberry.type(description="An entry of a page with its cursor.")
 class Edge(Generic[T]):
     needs: ClassVar = Need.ANYONE
 
-    cursor: str = bound("Give it as `after` or `before` to page on from here. Valid for this order only.", Column())
-    node: T = bound("The entry itself.", Column())
+    cursor: str = bound(
+        "The entry's cursor, to pass as `after` or `before`. It is valid only for the same order of the list.", Column()
+    )
+    node: T = bound("The entry.", Column())
 
 
 @strawberry.type(
-    description="One page of a list. Pages are cut by key: entries neither repeat nor go missing meanwhile."
+    description="A page of a list. Pages use keyset pagination: entries are not repeated or skipped when the list"
+    " changes."
 )
 class Connection(Generic[T]):
     needs: ClassVar = Need.ANYONE
 
     edges: list[Edge[T]] = bound("The page's entries with their cursors.", Column())
     nodes: list[T] = bound("The page's entries.", Column())
-    page_info: PageInfo = bound("Where the page lies.", Column())
+    page_info: PageInfo = bound("The position of the page in the list.", Column())
     total_count: int = expression(
-        "How many entries the whole list has. Counted only when selected.", "(SELECT count(*) FROM {t})"
+        "The number of entries in the whole list. Computed only when selected.", "(SELECT count(*) FROM {t})"
     )

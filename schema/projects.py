@@ -17,51 +17,55 @@ from storage.approvals import request_status
 from storage.projects import Project as ProjectRow
 
 
-@strawberry.type(
-    description="What belongs together and is seen together: the models, data sets and experiments of one team."
-)
+@strawberry.type(description="A team's models, data sets and experiments. Access is granted per project.")
 class Project(Node):
     table: ClassVar = ProjectRow
     prefix: ClassVar = "proj"
     needs: ClassVar = Need.VIEWER
 
-    name: str = column("What people call it.")
-    description: str | None = column("What it is about.", weight=TEXT)
-    created_at: datetime = column("When it was made.")
-    models: Connection[links.Model] = connection("Its models by name.", "{c}.project_id = {t}.id", BY_NAME)
-    datasets: Connection[links.Dataset] = connection("Its data sets by name.", "{c}.project_id = {t}.id", BY_NAME)
-    experiments: Connection[links.Experiment] = connection(
-        "Its experiments, the newest first.", "{c}.project_id = {t}.id", NEWEST_FIRST
+    name: str = column("The project's name.")
+    description: str | None = column("What the project is about.", weight=TEXT)
+    created_at: datetime = column("When the project was created.")
+    models: Connection[links.Model] = connection("The project's models, by name.", "{c}.project_id = {t}.id", BY_NAME)
+    datasets: Connection[links.Dataset] = connection(
+        "The project's data sets, by name.", "{c}.project_id = {t}.id", BY_NAME
     )
-    policy: ProjectPolicy = one("What it asks of its versions.", "{c}.project_id = {t}.id")
+    experiments: Connection[links.Experiment] = connection(
+        "The project's experiments, newest first.", "{c}.project_id = {t}.id", NEWEST_FIRST
+    )
+    policy: ProjectPolicy = one("The rules that the project's versions must follow.", "{c}.project_id = {t}.id")
     members: list[Member] = many(
-        "Who may do what in it, by address.",
+        "The project's members, by email address.",
         "{c}.project_id = {t}.id",
         "(SELECT p.email FROM principals p WHERE p.id = {c}.principal_id)",
     )
-    tag_vocabulary: list[TagDefinition] = many("Its shared tags, by name.", "{c}.project_id = {t}.id", "{c}.name")
+    tag_vocabulary: list[TagDefinition] = many(
+        "The project's tag vocabulary, by name.", "{c}.project_id = {t}.id", "{c}.name"
+    )
     webhooks: list[Webhook] = many(
-        "Where its events are sent, the oldest first.", "{c}.project_id = {t}.id", "{c}.created_at, {c}.id"
+        "The project's webhooks, oldest first.", "{c}.project_id = {t}.id", "{c}.created_at, {c}.id"
     )
     transition_requests: Connection[links.TransitionRequest] = connection(
-        "The steps that were asked for, the newest first.",
+        "The project's transition requests, newest first.",
         "{c}.project_id = {t}.id AND ({args[status]}::text[] IS NULL OR"
         f" {request_status('{c}')} = ANY ({{args[status]}}::text[]))",
         NEWEST_FIRST,
         argument(
-            "status", list[enums.TransitionRequestStatus] | None, "With one of these; absent: all.",
+            "status",
+            list[enums.TransitionRequestStatus] | None,
+            "Only requests with one of these statuses. Default: all.",
             default=strawberry.UNSET,
         ),
-    )  # fmt: skip
+    )
 
 
-@strawberry.input(description="A project to make.")
+@strawberry.input(description="A project to create.")
 class CreateProjectInput:
-    id: strawberry.ID | None = optional("Its id. Generated if omitted.", limits.NewId("proj"))
-    name: str = given("What people call it.", limits.NAME)
-    description: str | None = optional("What it is about.", limits.NOTES)
+    id: strawberry.ID | None = optional("The project's ID. Generated if omitted.", limits.NewId("proj"))
+    name: str = given("The project's name.", limits.NAME)
+    description: str | None = optional("What the project is about.", limits.NOTES)
 
 
-@strawberry.type(description="What `createProject` made.")
+@strawberry.type(description="The result of `createProject`.")
 class CreateProjectPayload:
     project: Project = one("The new project.", "{c}.id = {payload[project_id]}")

@@ -23,56 +23,70 @@ from schema.nodes import Connection, Node
 from schema.principals import Principal, Viewer
 from schema.projects import Project
 from schema.scalars import SemVer
+from schema.search import FILTER, ORDER_BY
 from schema.transitions import TransitionRequest
-from schema.versions import FILTER, ORDER_BY, ModelVersion
+from schema.versions import ModelVersion
 
-ID = argument("id", strawberry.ID, "Its id.")
+ID = argument("id", strawberry.ID, "The object's ID.")
 BY_ID = "{c}.id = {args[id]}"
 
 
-@strawberry.type(description="Reading. Each operation is one statement in the database, however deep it asks.")
+@strawberry.type(description="Reads. Each operation runs as one statement in the database, regardless of its depth.")
 class Query:
-    node: Node | None = bound("Anything by its id, or null.", NodeById(), (ID,), needs=Need.ANYONE)
+    node: Node | None = bound("The object with this ID. Null if there is none.", NodeById(), (ID,), needs=Need.ANYONE)
     nodes: list[Node | None] = bound(
-        "Several things by their ids, in that order; null for each that there is not.",
+        "The objects with these IDs, in the order of the IDs. Null for each ID that does not exist.",
         NodesById(),
-        (argument("ids", list[strawberry.ID], "Their ids, at most 100.", limits.Several(100)),),
+        (argument("ids", list[strawberry.ID], "The objects' IDs, at most 100.", limits.Several(100)),),
         needs=Need.ANYONE,
     )
-    project: Project | None = one("A project by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
-    projects: Connection[Project] = connection("All projects by name.", "true", BY_NAME, needs=Need.ANYONE)
-    model: Model | None = one("A model by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
+    project: Project | None = one("The project with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE)
+    projects: Connection[Project] = connection(
+        "All projects that the caller can see, by name.", "true", BY_NAME, needs=Need.ANYONE
+    )
+    model: Model | None = one("The model with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE)
     models: Connection[Model] = connection(
-        "Models by name.",
+        "Models, by name.",
         "({args[projectId]}::text IS NULL OR {c}.project_id = {args[projectId]})"
         " AND ({args[query]}::text IS NULL OR strpos(lower({c}.name), lower({args[query]})) > 0"
         " OR strpos(lower({c}.id), lower({args[query]})) > 0)",
         BY_NAME,
-        argument("projectId", strawberry.ID | None, "Only of this project.", default=strawberry.UNSET),
-        argument("query", str | None, "Only those with this text in their name or id.", default=strawberry.UNSET),
+        argument("projectId", strawberry.ID | None, "Only models of this project.", default=strawberry.UNSET),
+        argument(
+            "query",
+            str | None,
+            "Only models with this text in their name or ID. Not case-sensitive.",
+            default=strawberry.UNSET,
+        ),
         needs=Need.ANYONE,
     )
     version: ModelVersion | None = one(
-        "A version by its model and number, or null.",
+        "The version of a model with this number. Null if there is none.",
         "{c}.model_id = {args[modelId]} AND {c}.number = {args[version]}::int[]",
-        argument("modelId", strawberry.ID, "The model's id."),
+        argument("modelId", strawberry.ID, "The model's ID."),
         OF_NUMBER,
         needs=Need.ANYONE,
     )
     search_versions: VersionConnection = search(
-        "Versions across all projects, by default the newest first.",
+        "Versions of all projects that the caller can see, by default newest first.",
         "true",
         NEWEST_FIRST,
         FILTER,
         ORDER_BY,
         needs=Need.ANYONE,
     )
-    experiment: Experiment | None = one("An experiment by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
-    dataset: Dataset | None = one("A data set by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
-    dataset_version: DatasetVersion | None = one("A data set version by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
-    deployment: Deployment | None = one("A deployment by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
+    experiment: Experiment | None = one(
+        "The experiment with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE
+    )
+    dataset: Dataset | None = one("The data set with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE)
+    dataset_version: DatasetVersion | None = one(
+        "The data set version with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE
+    )
+    deployment: Deployment | None = one(
+        "The deployment with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE
+    )
     deployments: Connection[Deployment] = connection(
-        "Deployments, the newest first.",
+        "Deployments, newest first.",
         "({args[filter.projectId]}::text IS NULL OR {c}.project_id = {args[filter.projectId]})"
         " AND ({args[filter.modelId]}::text IS NULL OR {c}.model_id = {args[filter.modelId]})"
         " AND ({args[filter.environment]}::text IS NULL OR {c}.environment = {args[filter.environment]})"
@@ -82,46 +96,49 @@ class Query:
         needs=Need.ANYONE,
     )
     compare_versions: VersionComparison = bound(
-        "Two to ten versions of a model side by side; the first is the baseline, and differences are the last one's"
-        " against it. NOT_FOUND where there is no such version.",
+        "A comparison of 2 to 10 versions of a model. The first version is the baseline, and differences are"
+        " between it and the last version. NOT_FOUND if a version does not exist.",
         FromQuery(OF_MODEL, "compared", {"numbers": numbers_asked}),
         (
-            argument("modelId", strawberry.ID, "The model's id."),
-            argument("versions", list[SemVer], "Their numbers, each once."),
+            argument("modelId", strawberry.ID, "The model's ID."),
+            argument("versions", list[SemVer], "The versions' numbers, without duplicates."),
             ONLY_CHANGED,
         ),
         weight=HEAVY,
         needs=Need.ANYONE,
     )
-    transition_request: TransitionRequest | None = one("A request by its id, or null.", BY_ID, ID, needs=Need.ANYONE)
-    viewer: Viewer = embedded("Who asks.", needs=Need.ANYONE)
+    transition_request: TransitionRequest | None = one(
+        "The transition request with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE
+    )
+    viewer: Viewer = embedded("The caller.", needs=Need.ANYONE)
     audit_events: Connection[AuditEvent] = events(
-        "What was done, the latest first; of principals and keys only for who administers the instance.",
+        "The audit log, latest event first. Events of principals and API keys are visible only to callers who"
+        " administer the instance.",
         LATEST_FIRST,
         AUDIT_FILTER,
         needs=Need.ANYONE,
     )
     audit_integrity: AuditIntegrity | None = bound(
-        "Whether anything in a chain of the audit log was altered; null where the caller sees no such chain.",
+        "The result of verifying a chain of the audit log. Null if the caller cannot see the chain.",
         FromQuery(INTEGRITY, "integrity"),
-        (argument("chain", str, "A model's id, with all its versions, a project's id, or `registry`."),),
+        (argument("chain", str, "A model's ID (which includes its versions), a project's ID, or `registry`."),),
         weight=1_000,  # it computes all hashes of the chain
         needs=Need.ANYONE,
     )
     audit_status: AuditStatus | None = bound(
-        "Whether checkpoints of the audit log are being written. Null for callers who do not administer the instance.",
+        "The state of the audit log's checkpoints. Null for callers who do not administer the instance.",
         FromQuery(STATUS, "status"),
         weight=20,  # it adds up the heads of all chains
         needs=Need.ANYONE,
     )
     api_keys: Connection[ApiKey] = connection(
-        "The caller's keys, or all for who administers the instance, the newest first.",
+        "The caller's API keys, or all keys for callers who administer the instance, newest first.",
         "true",
         NEWEST_FIRST,
         needs=Need.ANYONE,
     )
     principals: Connection[Principal] = connection(
-        "The caller itself, or all principals for who administers the instance, the newest first.",
+        "The caller's principal, or all principals for callers who administer the instance, newest first.",
         "true",
         NEWEST_FIRST,
         needs=Need.ANYONE,

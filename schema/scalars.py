@@ -38,14 +38,16 @@ def parse_big(value: Any) -> int:
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: scalar(
         name="DateTime",
-        description="A moment: RFC 3339, answered in UTC. A bare date is taken as that day's first instant in UTC.",
+        description="A time in RFC 3339 format, returned in UTC. A date"
+        " without a time means the start of that day in UTC.",
         parse_value=parse_moment,
     ),
     SemVer: scalar(
         name="SemVer",
-        description="A version number MAJOR.MINOR.PATCH: whole numbers from 0 to 999999999 without leading zeros.",
+        description="A version number MAJOR.MINOR.PATCH. Each part is a whole number from 0"
+        " to 999999999 without leading zeros.",
         parse_value=semver.parse,
     ),
-    BigInt: scalar(name="BigInt", description="A whole number of 64 bits, as a JSON number.", parse_value=parse_big),
+    BigInt: scalar(name="BigInt", description="A 64-bit integer, as a JSON number.", parse_value=parse_big),
     JSON: scalar(name="JSON", description="Any JSON value."),
 }

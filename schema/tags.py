@@ -9,33 +9,33 @@ from schema.fields import TEXT, column, expression, given, one, optional
 from storage.tags import TagDefinition as TagRow
 
 
-@strawberry.type(description="A tag that the teams of a project agreed on.")
+@strawberry.type(description="A tag in a project's vocabulary.")
 class TagDefinition:
     table: ClassVar = TagRow
     needs: ClassVar = Need.VIEWER
 
-    name: str = column("The shared name.")
-    description: str | None = column("What it says of a version.", weight=TEXT)
+    name: str = column("The tag's name.")
+    description: str | None = column("What the tag means.", weight=TEXT)
     aliases: list[str] = expression(
-        "Other ways of writing it, which turn into the shared name.",
+        "Other spellings of the tag. They are replaced by its name.",
         "(SELECT coalesce(json_agg(a.alias ORDER BY a.alias), '[]'::json) FROM tag_aliases a"
         " WHERE a.project_id = {t}.project_id AND a.name = {t}.name)",
     )
-    deprecated: bool = column("Whether it should no longer be used.")
+    deprecated: bool = column("Whether the tag should no longer be used.")
 
 
-@strawberry.input(description="A tag to define, or to define anew; what is left out stays.")
+@strawberry.input(description="A tag to define or redefine. Fields that are omitted stay unchanged.")
 class DefineTagInput:
-    project_id: strawberry.ID = given("The project.", limits.Id("proj"))
-    name: str = given("The shared name.", limits.TAG)
-    description: str | None = optional("What it says of a version.", limits.NOTES)
+    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
+    name: str = given("The tag's name.", limits.TAG)
+    description: str | None = optional("What the tag means.", limits.NOTES)
     aliases: list[str] | None = optional(
-        "Other ways of writing it, which turn into the shared name; the given list replaces the one before.",
+        "Other spellings of the tag, which are replaced by its name. The list replaces the current aliases.",
         limits.TAGS,
     )
-    deprecated: bool | None = optional("Whether it should no longer be used.")
+    deprecated: bool | None = optional("Whether the tag should no longer be used.")
 
 
-@strawberry.type(description="What `defineTag` changed.")
+@strawberry.type(description="The result of `defineTag`.")
 class DefineTagPayload:
-    project: links.Project = one("The project, with its vocabulary.", "{c}.id = {payload[project_id]}")
+    project: links.Project = one("The project with its tag vocabulary.", "{c}.id = {payload[project_id]}")

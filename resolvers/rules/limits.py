@@ -1,4 +1,4 @@
-"""What each input may hold. A limit describes itself in the schema, and cleans a value or refuses it by name."""
+"""The limits of inputs. A limit describes itself in the schema, and cleans a value or refuses it by name."""
 
 import math
 import re
@@ -31,7 +31,8 @@ class Text:
 
     @property
     def describe(self) -> str:
-        return f"1 to {self.longest} characters{'' if self.lines else ' on one line'}, trimmed."
+        lines = "; line breaks are allowed" if self.lines else " on one line"
+        return f"1 to {self.longest:,} characters{lines}. Surrounding whitespace is removed."
 
     def clean(self, field: str, value: Any) -> str:
         kept = clean_text(field, value, self.longest, lines=self.lines)
@@ -46,7 +47,7 @@ class Location(Text):
 
     @property
     def describe(self) -> str:
-        return f"{super().describe} Passwords, tokens and signatures in it are refused."
+        return f"{super().describe} BAD_USER_INPUT if it contains a password, a token or a signature."
 
     def clean(self, field: str, value: Any) -> str:
         kept = super().clean(field, value)
@@ -61,14 +62,14 @@ class Location(Text):
 
 @dataclass(frozen=True)
 class Sought:
-    """Text that is looked for among kept ones, brought to their form. What is none of theirs finds nothing."""
+    """Text to search for, cleaned as stored text is, so that it can match."""
 
     longest: int = 500
     lines: bool = False
 
     @property
     def describe(self) -> str:
-        return f"At most {self.longest} characters."
+        return f"At most {self.longest:,} characters."
 
     def clean(self, field: str, value: Any) -> str:
         return clean_text(field, value, self.longest, lines=self.lines)
@@ -82,11 +83,15 @@ class Id:
 
     @property
     def describe(self) -> str:
-        return f"`{self.prefix}_` and 1 to 100 of A-Z a-z 0-9 . _ -"
+        return f"Format: {self.form}"
+
+    @property
+    def form(self) -> str:
+        return f"`{self.prefix}_` followed by 1 to 100 of the characters `A-Za-z0-9._-`."
 
     def clean(self, field: str, value: Any) -> str:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
-            raise BadUserInput(field, f"is {quoted(value)}; it must be {self.describe}")
+            raise BadUserInput(field, f"is {quoted(value)}; it must be {self.form}")
         return str(value)
 
 
@@ -97,8 +102,8 @@ class NewId(Id):
     @property
     def describe(self) -> str:
         return (
-            f"{super().describe}. Ids beginning with `{self.prefix}_{RESERVED}` are reserved: they are refused with"
-            " BAD_USER_INPUT, as is an id in use in a project that you do not see."
+            f"{super().describe} BAD_USER_INPUT if it begins with `{self.prefix}_{RESERVED}`, which is reserved, or if"
+            " it is in use in a project that the caller cannot see."
         )
 
     def clean(self, field: str, value: Any) -> str:
@@ -114,7 +119,8 @@ class Whole:
 
     @property
     def describe(self) -> str:
-        return f"{self.lowest} or more." if self.highest >= 2**31 - 1 else f"{self.lowest} to {self.highest}."
+        bounded = self.highest < 2**31 - 1
+        return f"Range: {self.lowest:,} to {self.highest:,}." if bounded else f"Minimum: {self.lowest:,}."
 
     def clean(self, field: str, value: Any) -> int:
         if not self.lowest <= value <= self.highest:
@@ -123,10 +129,19 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class CheckedLater(Whole):
+    """A whole number whose range a rule checks, and its field describes."""
+
+    @property
+    def describe(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
 class Share:
     @property
     def describe(self) -> str:
-        return "A share from 0 to 1."
+        return "Range: 0 to 1."
 
     def clean(self, field: str, value: Any) -> float:
         if not 0 <= value <= 1:
@@ -140,7 +155,7 @@ class Hours:
 
     @property
     def describe(self) -> str:
-        return f"0 to {self.most:,g} hours; may be a fraction."
+        return f"Range: 0 to {self.most:,g} hours, including fractions."
 
     def clean(self, field: str, value: Any) -> float:
         if not 0 <= value <= self.most:
@@ -156,7 +171,7 @@ class Email:
 
     @property
     def describe(self) -> str:
-        return f"An email address in ASCII, at most {self.longest} characters; upper and lower case are the same."
+        return f"ASCII, at most {self.longest} characters. Not case-sensitive."
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value).lower()
@@ -174,7 +189,7 @@ class Name:
 
     @property
     def describe(self) -> str:
-        return f"1 to {self.longest} characters; upper and lower case are the same."
+        return f"1 to {self.longest} characters. Not case-sensitive."
 
     def clean(self, field: str, value: Any) -> str:
         return Text(self.longest).clean(field, value).lower()
@@ -199,7 +214,7 @@ class Minutes:
 
     @property
     def describe(self) -> str:
-        return f"In minutes, {self.least:g} to {self.most:g}."
+        return f"In minutes, {self.least:g} to {self.most:,g}."
 
     def clean(self, field: str, value: Any) -> float:
         if not self.least <= value <= self.most:
@@ -212,26 +227,31 @@ class Form:
     """Text of one form."""
 
     form: str
-    describe: str
+    rule: str
     longest: int
+
+    @property
+    def describe(self) -> str:
+        return f"Must be {self.rule}"
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value)
         if not re.fullmatch(self.form, kept, re.ASCII):
-            raise BadUserInput(field, f"is {quoted(kept)}; it must be {self.describe}")
+            raise BadUserInput(field, f"is {quoted(kept)}; it must be {self.rule}")
         return kept
 
 
 @dataclass(frozen=True)
 class ListOf:
-    """Distinct entries, in the order given."""
+    """Distinct entries, in their order."""
 
     each: Limit
     most: int
 
     @property
     def describe(self) -> str:
-        return f"At most {self.most} different entries, each {self.each.describe}"
+        each = self.each.form if isinstance(self.each, Id) else self.each.describe
+        return f"At most {self.most:,} entries. Duplicates are removed. Each entry: {each}"
 
     def clean(self, field: str, value: Any) -> list[Any]:
         check_count(field, value, self.most)
@@ -247,7 +267,7 @@ class Several:
 
     @property
     def describe(self) -> str:
-        return f"At most {self.most}."
+        return f"At most {self.most} entries."
 
     def clean(self, field: str, value: Any) -> Any:
         check_count(field, value, self.most)
@@ -266,9 +286,9 @@ HTTP = Form(
     2_000,
 )
 ENVIRONMENT = Form(
-    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of a-z 0-9 -, beginning and ending with a letter or digit.", 50
+    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of the characters `a-z0-9-`, with a letter or digit at both ends.", 50
 )
 # Of a field that holds such an address.
-CREDENTIALS_CUT = "Credentials that an earlier version stored in it are shown as `***`."
+CREDENTIALS_CUT = "Credentials that were stored before they were refused are shown as `***`."
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

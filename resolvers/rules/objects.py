@@ -28,7 +28,7 @@ class Metrics:
 
     @property
     def describe(self) -> str:
-        return f'An object of finite numbers by name, such as {{"auc": 0.912}}; at most {self.most}.'
+        return f'A JSON object of at most {self.most} finite numbers by name, such as {{"auc": 0.912}}.'
 
     def clean(self, field: str, value: Any) -> dict[str, float]:
         if not isinstance(value, Mapping):
@@ -60,7 +60,7 @@ class Thresholds:
 
     @property
     def describe(self) -> str:
-        return f"At most {self.most}, each with a least or a greatest value; the given list replaces the one before."
+        return f"At most {self.most} entries, each with a minimum or a maximum. The list replaces the current ranges."
 
     def clean(self, field: str, value: Any) -> list[dict[str, Any]]:
         check_count(field, value, self.most)
@@ -90,8 +90,8 @@ class Segments:
     @property
     def describe(self) -> str:
         return (
-            'An object of metrics by segment, such as {"enterprise": {"auc": 0.89, "samples": 12400}}; at most'
-            f" {self.most} segments."
+            f"A JSON object of metrics for at most {self.most} segments, such as"
+            ' {"enterprise": {"auc": 0.89, "samples": 12400}}.'
         )
 
     def clean(self, field: str, value: Any) -> dict[str, dict[str, float]]:
@@ -122,7 +122,7 @@ class JsonObject:
 
     @property
     def describe(self) -> str:
-        return f"An object of at most {self.most_bytes} bytes, nested at most {self.deepest} deep."
+        return f"A JSON object of at most {self.most_bytes:,} bytes and {self.deepest} levels."
 
     def clean(self, field: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
