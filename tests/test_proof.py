@@ -413,6 +413,7 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
     assert (code, "The audit log has no events of --project proj_none." in said) == (1, True), said
     assert not (tmp_path / "none").exists()
+    part = kept.export("--project", PROJECT)
     (tmp_path / "none").write_bytes(part.read_bytes().splitlines(keepends=True)[0])
     code, said = kept.lineal("verify", "--export", tmp_path / "none", "--data-dir", kept.data_dir)
     assert (code, "holds no events" in said) == (NO_VERDICT, True), said
