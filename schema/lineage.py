@@ -43,7 +43,7 @@ class LineageGraph:
 
 
 def lineage_graph() -> Any:
-    """What leads from a thing to the graph around it."""
+    """A field that leads from an object to its lineage graph."""
     return bound(
         "The lineage of the object: what it came from, what came from it, or both. At most 500 nodes.",
         Lineage(),

@@ -1,4 +1,4 @@
-"""Asking for a step, reviewing it, and what the gates say."""
+"""Stage transitions, their requests and reviews, and the gates."""
 
 from datetime import datetime
 from typing import ClassVar

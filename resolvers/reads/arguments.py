@@ -18,7 +18,7 @@ Values = Mapping[str, Any]
 
 
 class Asking(Protocol):
-    """Who asks: the principal, the projects that it may see (None: all), the one that its key is bound to."""
+    """The caller: its principal, the projects that it can see (None for all), and the only project of its key."""
 
     @property
     def visible(self) -> Sequence[str] | None: ...
@@ -29,7 +29,7 @@ class Asking(Protocol):
 
 
 class Given(NamedTuple):
-    """What a statement's parameters are read from. `known` holds what several of them share, once it was made."""
+    """The sources of a statement's parameters. `known` caches what several parameters share."""
 
     variables: VariableValues
     caller: Asking
@@ -83,7 +83,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class _Direct:
-    """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
+    """The fast path, without graphql-core's coercion: each argument is a constant or a whole variable."""
 
     constants: Values
     direct: dict[str, str]
@@ -101,7 +101,7 @@ class _Direct:
 
 
 def variables_in(*nodes: Node) -> set[str]:
-    """The names of the variables that stand anywhere in these."""
+    """The names of the variables that are used anywhere in these nodes."""
     found = set()
 
     class Finder(Visitor):

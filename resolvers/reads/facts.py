@@ -1,4 +1,4 @@
-"""What a version changed against its parent, from the training facts of both."""
+"""What changed from a version's parent, by the training facts of both."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What governance says of a version: whether its approvals still count, and whether it may go on to a stage."""
+"""The governance of a version: whether its approvals still count, and whether it can move to a stage."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def review_digest(reviewed: Reviewed) -> str:
     return digest(reviewed)
 
 
-# One row, `dry`: what the gates look at, the stage to go to, who asks.
+# Returns one row, `dry`: the facts that the gates check, the stage to move to, and the caller.
 DRY_RUN = f"""(SELECT {{answer}} FROM (
     SELECT {promotion_facts("{t}", "{args[targetStage]}::text")} AS promotion, {{t}}.id, {{t}}.model_id,
         {{args[targetStage]}}::text AS target,
@@ -58,7 +58,7 @@ def approvals_recorded(**needs: Any) -> int:
 
 
 def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -> int:
-    """None are needed elsewhere than into production, unless they are requested."""
+    """0 for stages other than PRODUCTION, where approvals are needed only if they are requested."""
     return int(promotion["policy"]["required_approvals"]) if target == Stage.PRODUCTION else 0
 
 
