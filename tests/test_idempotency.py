@@ -228,7 +228,7 @@ async def test_a_secret_is_not_kept_to_be_answered_again(model: Model) -> None:
     making = 'mutation { createApiKey(input: {name: "n", email: "s@example.com"}) { id secret } }'
     refused = await send(model.registry, new_key(), making)
     assert refusals(refused) == ["BAD_USER_INPUT"]
-    assert "the secret it answers is not kept" in refused.json()["errors"][0]["message"]
+    assert "the secret it returns is not kept" in refused.json()["errors"][0]["message"]
     id_ = (await model.registry.ask(making))["createApiKey"]["id"]
     rotating = "mutation($id: ID!) { rotateApiKey(input: {id: $id}) { id secret } }"
     assert refusals(await send(model.registry, new_key(), rotating, id=id_)) == ["BAD_USER_INPUT"]
