@@ -131,7 +131,7 @@ def events(description: str, order: Order, *arguments: StrawberryArgument, **dec
     return bound(f"{description} {PAGED}", Paged("true", order, audit_conditions), (*arguments, *PAGING), **declared)
 
 
-def words(vocabulary: type[E], description: str, **meanings: str) -> None:
+def describe_enum(vocabulary: type[E], description: str, **meanings: str) -> None:
     """Make the vocabulary a GraphQL enum, with a description of each value."""
     strawberry.enum(vocabulary, description=description)
     definition: StrawberryEnumDefinition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Arguments, Parameter, Values
 from resolvers.reads.cleaning import cleaner_of
 from resolvers.reads.declarations import DEFINITION, HEAVY, weight_of
-from resolvers.reads.finishing import Fill, Needs, Repeat
+from resolvers.reads.finishing import Fill, Inputs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
 from resolvers.reads.scopes import scope_of
 from resolvers.reads.types import BoundType, Types
@@ -61,10 +61,10 @@ class Compilation:
         ]
     )
     fills: list[Fill] = field(default_factory=list)
-    needs: list[Needs] = field(default_factory=list)
+    inputs: list[Inputs] = field(default_factory=list)
     repeats: list[Repeat] = field(default_factory=list)
     # The inputs of the current object's computed fields: the key of each expression.
-    _needed: dict[str, str] = field(default_factory=dict)
+    _input_keys: dict[str, str] = field(default_factory=dict)
     _aliases: int = 0
     _keys: int = 0
 
@@ -127,19 +127,19 @@ class Compilation:
 
     def _pairs(self, of: BoundType, parent: Selected, alias: str) -> list[tuple[str, str]]:
         """The fields of a selection on one row by key, followed by the inputs of fields that Python computes."""
-        around, self._needed = self._needed, {}
+        around, self._input_keys = self._input_keys, {}
         fields = self.selection(parent, of.graphql)
         pairs = self.once(fields, parent.path, lambda each: self.value(of, each, alias))
-        needed, self._needed = self._needed, around
-        if needed:
-            self.needs.append(Needs(parent.path, list(needed.values())))
-        return pairs + [(key, expression) for expression, key in needed.items()]
+        inputs, self._input_keys = self._input_keys, around
+        if inputs:
+            self.inputs.append(Inputs(parent.path, list(inputs.values())))
+        return pairs + [(key, expression) for expression, key in inputs.items()]
 
-    def need(self, expression: str) -> str:
+    def input_key(self, expression: str) -> str:
         """The key under which the current object passes the value of an expression to Python."""
-        if expression not in self._needed:
-            self._needed[expression] = self._key()
-        return self._needed[expression]
+        if expression not in self._input_keys:
+            self._input_keys[expression] = self._key()
+        return self._input_keys[expression]
 
     def _key(self) -> str:
         """A key that no field of a document can have."""
@@ -188,7 +188,7 @@ class Compilation:
 
     def fill(self, selected: Selected, inputs: Mapping[str, str], compute: Callable[..., Any]) -> None:
         """Let Python compute a field from expressions, which the object passes along."""
-        keys = {name: self.need(self.counted(selected, expression)) for name, expression in inputs.items()}
+        keys = {name: self.input_key(self.counted(selected, expression)) for name, expression in inputs.items()}
         self.fills.append(Fill(selected.path, keys, compute, bool(weight_of(selected.definition))))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from resolvers.rules.bumps import declared_change
 from storage.load import VERSION_FACTS
 
-CHANGE_NEEDS = {
+CHANGE_INPUTS = {
     "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
     "child": VERSION_FACTS.format(v="{t}"),
 }

@@ -18,13 +18,13 @@ class Fill:
     long."""
 
     path: Path
-    needs: Mapping[str, str]
+    inputs: Mapping[str, str]
     compute: Callable[..., Any]
     is_weighty: bool
 
 
 @dataclass(frozen=True)
-class Needs:
+class Inputs:
     """The keys of an object that are inputs for Python only, and the object's path."""
 
     path: Path
@@ -46,7 +46,7 @@ class Finishing:
     """What remains to be done for the responses of one statement. Inner values come after the objects around them."""
 
     fills: Sequence[Fill]
-    needs: Sequence[Needs]
+    inputs: Sequence[Inputs]
     repeats: Sequence[Repeat]
 
     def __bool__(self) -> bool:
@@ -64,12 +64,12 @@ class Finishing:
         for fill in reversed(self.fills):
             for row in objects_at(data, fill.path[:-1]):
                 # Other members of a union can have another field under the same key. They do not have the inputs.
-                if all(key in row for key in fill.needs.values()):
-                    value = fill.compute(**{name: row[key] for name, key in fill.needs.items()})
+                if all(key in row for key in fill.inputs.values()):
+                    value = fill.compute(**{name: row[key] for name, key in fill.inputs.items()})
                     row[fill.path[-1]] = written.once(value) if fill.is_weighty else value
-        for needs in self.needs:
-            for row in objects_at(data, needs.path):
-                for key in needs.keys:
+        for inputs in self.inputs:
+            for row in objects_at(data, inputs.path):
+                for key in inputs.keys:
                     row.pop(key, None)
         for repeat in self.repeats:
             for row in objects_at(data, repeat.path):

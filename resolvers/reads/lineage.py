@@ -22,7 +22,7 @@ _LABEL = """coalesce(
         WHERE w.id = found.id),
     (SELECT p.name FROM deployments p WHERE p.id = found.id))"""
 _STAGE = "(SELECT v.stage FROM versions v WHERE v.id = found.id)"
-MERMAID_NEEDS = {
+MERMAID_INPUTS = {
     "nodes": f"(SELECT json_agg(json_build_object('id', found.id, 'label', {_LABEL}, 'stage', {_STAGE})"
     " ORDER BY found.distance, found.id) FROM found)",
     "edges": "(SELECT coalesce(json_agg(edge ORDER BY edge.from_id, edge.kind, edge.to_id), '[]'::json) FROM edge)",

@@ -181,7 +181,7 @@ def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
     statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
     parameters = tuple(compilation.parameters[number - 1] for number in used)
-    finishing = Finishing(tuple(compilation.fills), tuple(compilation.needs), tuple(compilation.repeats))
+    finishing = Finishing(tuple(compilation.fills), tuple(compilation.inputs), tuple(compilation.repeats))
     return Plan(statement, parameters, finishing, compilation.most_bytes)
 
 

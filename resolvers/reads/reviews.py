@@ -8,7 +8,7 @@ from resolvers.rules.gates import Outcome, Promotion
 from storage.load import promotion_facts, review, reviewed
 from storage.vocabulary import Stage
 
-REVIEW_NEEDS = {"review": review("{t}")}
+REVIEW_INPUTS = {"review": review("{t}")}
 
 
 def is_valid(review: Review) -> bool:
@@ -24,7 +24,7 @@ def changed_since(review: Review) -> list[dict[str, Any]]:
     return [change._asdict() for change in changes(review)]
 
 
-REVIEWED_NEEDS = {"reviewed": reviewed("{t}")}
+REVIEWED_INPUTS = {"reviewed": reviewed("{t}")}
 
 
 def review_digest(reviewed: Reviewed) -> str:
@@ -39,22 +39,22 @@ DRY_RUN = f"""(SELECT {{answer}} FROM (
             'kind', {{caller[kind]}}::text, 'role', (SELECT m.role FROM members m
                 WHERE m.project_id = {{t}}.project_id AND m.principal_id = {{caller[principal_id]}}::text)) AS caller
 ) dry)"""
-DRY_RUN_NEEDS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller")}
+DRY_RUN_INPUTS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller")}
 WOULD_ARCHIVE = (
     "{c}.model_id = {t}.model_id AND {c}.stage = 'PRODUCTION' AND {c}.id <> {t}.id AND {t}.target = 'PRODUCTION'"
 )
 
 
-def is_allowed(**needs: Any) -> bool:
-    return _outcome(**needs).allowed
+def is_allowed(**inputs: Any) -> bool:
+    return _outcome(**inputs).allowed
 
 
-def all_gates(**needs: Any) -> list[dict[str, Any]]:
-    return [gate._asdict() for gate in _outcome(**needs).gates]
+def all_gates(**inputs: Any) -> list[dict[str, Any]]:
+    return [gate._asdict() for gate in _outcome(**inputs).gates]
 
 
-def approvals_recorded(**needs: Any) -> int:
-    return len(_outcome(**needs).tally.approvers)
+def approvals_recorded(**inputs: Any) -> int:
+    return len(_outcome(**inputs).tally.approvers)
 
 
 def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -> int:
