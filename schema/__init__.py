@@ -1,4 +1,4 @@
-"""What Lineal says: the GraphQL schema, made from the types of this package."""
+"""The GraphQL schema, built from the types of this package."""
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig

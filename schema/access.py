@@ -9,7 +9,7 @@ HEADER = ("field", "needs", "size", "weight")
 
 
 def access_table() -> str:
-    """A line for each field of each type, in alphabetical order. A size of 1 is no list; weights are points of cost."""
+    """A line for each field of each type, in alphabetical order. Weights are points of cost."""
     rows = [HEADER, *sorted(_rows())]
     width = max(len(row[0]) for row in rows)
     lines = [f"{name:{width}}  {needs:11}  {size:>4}  {weight:>6}" for name, needs, size, weight in rows]

@@ -1,4 +1,4 @@
-"""Which version serves which share of the traffic where, and how it came there."""
+"""Deployments, their rollouts, and the shares of traffic that they serve."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -146,7 +146,7 @@ STATUS = argument(
 
 
 def deployments_of(description: str, where: str) -> Any:
-    """The deployments that the condition finds, by status."""
+    """The deployments that meet the condition, filtered by status."""
     of_status = "({args[status]}::text[] IS NULL OR {c}.status = ANY ({args[status]}::text[]))"
     return connection(description, f"{where} AND {of_status}", NEWEST_FIRST, STATUS)
 

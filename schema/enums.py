@@ -1,6 +1,6 @@
 """The shared vocabulary as GraphQL enums."""
 
-from schema.fields import words
+from schema.fields import describe_enum
 from storage.vocabulary import (
     ApiKeyStatus,
     Bump,
@@ -47,7 +47,7 @@ __all__ = [
     "VersionOrderField",
 ]
 
-words(
+describe_enum(
     Stage,
     "The stage of a version. DEVELOPMENT can move to STAGING or ARCHIVED; STAGING to PRODUCTION,"
     " DEVELOPMENT or ARCHIVED; PRODUCTION to ARCHIVED; ARCHIVED to STAGING.",
@@ -56,7 +56,7 @@ words(
     PRODUCTION="The version is approved for production. At most one version of a model can be in this stage.",
     ARCHIVED="The version is no longer in use. Its facts and history are kept.",
 )
-words(
+describe_enum(
     Bump,
     "The part of a version number MAJOR.MINOR.PATCH that is incremented.",
     MAJOR="Required for a different algorithm family, target or data set, a removed feature, or more than 20 %"
@@ -65,35 +65,35 @@ words(
     " hyper-parameters or artifact.",
     PATCH="Sufficient if no training fact changed.",
 )
-words(
+describe_enum(
     ExperimentStatus,
     "The status of an experiment.",
     RUNNING="The experiment has not ended.",
     COMPLETED="The experiment ended successfully.",
     FAILED="The experiment ended without the intended result. It is kept so that nobody has to repeat it.",
 )
-words(
+describe_enum(
     DatasetVersionStatus,
     "Whether a data set version is fit for use.",
     ACTIVE="The data is fit for use.",
     DEPRECATED="The data is going to be replaced. Use another version for new models.",
     INVALID="The data has errors.",
 )
-words(
+describe_enum(
     DatasetRole,
     "The role of a data set version in the making of a model version.",
     TRAINING="Data that the model was fitted on.",
     VALIDATION="Data that was used to choose between candidates.",
     TEST="Data that was used to evaluate the final model.",
 )
-words(
+describe_enum(
     LineageDirection,
     "The direction in which to follow lineage.",
     UPSTREAM="Toward what the object came from.",
     DOWNSTREAM="Toward what came from the object.",
     BOTH="Upstream and downstream.",
 )
-words(
+describe_enum(
     LineageEdgeKind,
     "The relation of an edge's `from` node to its `to` node.",
     DERIVED_FROM="Derived from it: a version from its parent, or a data set version from another.",
@@ -103,7 +103,7 @@ words(
     TESTED_ON="Tested on that data.",
     DEPLOYED_AS="Deployed from that version.",
 )
-words(
+describe_enum(
     DeploymentStrategy,
     "How a deployment takes over from the previous one.",
     DIRECT="Takes over all traffic at once.",
@@ -111,14 +111,14 @@ words(
     SHADOW="Receives a copy of the traffic. Its responses are not used, and it never takes over.",
     BLUE_GREEN="Stands ready without traffic until `advanceDeployment` switches all traffic over.",
 )
-words(
+describe_enum(
     DeliveryStatus,
     "The status of a webhook delivery.",
     PENDING="The event will be sent, or sent again, at `nextAt`.",
     DELIVERED="The receiver responded with 2xx.",
     FAILED="Delivery was abandoned after nine attempts, or because the receiver responded with 410 Gone.",
 )
-words(
+describe_enum(
     DeploymentStatus,
     "The status of a deployment.",
     IN_PROGRESS="The rollout is in progress.",
@@ -128,13 +128,13 @@ words(
     RETIRED="The deployment was replaced or retired, and serves no traffic. It becomes active again if the"
     " deployment that replaced it is rolled back.",
 )
-words(
+describe_enum(
     OrderDirection,
     "A sort direction.",
     ASC="Lowest or oldest first.",
     DESC="Highest or newest first.",
 )
-words(
+describe_enum(
     VersionOrderField,
     "A sort key of versions.",
     CREATED_AT="The time of registration.",
@@ -142,7 +142,7 @@ words(
     METRIC="The value of the metric in `metric`. Versions without it come last.",
     RELEVANCE="How well the version matches the filter's `query`. The default if there is a `query`.",
 )
-words(
+describe_enum(
     Role,
     "A role in a project. Each role includes the rights of the roles before it.",
     VIEWER="Can see everything in the project.",
@@ -150,21 +150,23 @@ words(
     REVIEWER="Can review transitions, if a person, and roll back production.",
     ADMIN="Can manage the policy, members, tag vocabulary and webhooks.",
 )
-words(
+describe_enum(
     PrincipalKind,
     "The kind of a principal.",
     USER="A person.",
     SERVICE="A program, such as a pipeline. Services cannot approve.",
 )
-words(
+describe_enum(
     PolicyMode,
     "How a rule of the policy is applied.",
     OFF="The rule is not checked.",
     WARN="Values that violate the rule are accepted with a warning.",
     ENFORCE="Values that violate the rule are refused.",
 )
-words(Decision, "A reviewer's decision.", APPROVE="The transition is approved.", REJECT="The transition is rejected.")
-words(
+describe_enum(
+    Decision, "A reviewer's decision.", APPROVE="The transition is approved.", REJECT="The transition is rejected."
+)
+describe_enum(
     TransitionRequestStatus,
     "The status of a transition request.",
     OPEN="The request is waiting for reviews.",
@@ -173,14 +175,14 @@ words(
     CANCELLED="The request was cancelled, or the version moved to another stage.",
     EXPIRED="The request expired before enough reviewers approved it.",
 )
-words(
+describe_enum(
     ApiKeyStatus,
     "The status of an API key.",
     VALID="The key can be used.",
     EXPIRED="The key has expired or was rotated.",
     REVOKED="The key was revoked.",
 )
-words(
+describe_enum(
     PolicyChangeStatus,
     "The status of a change that loosens a policy.",
     PENDING="The change is waiting for a confirmation or for its `effectiveAt`. The stricter value is still in force.",
@@ -189,7 +191,7 @@ words(
     WITHDRAWN="The change never took effect. Its field was given another value first, or the person who requested"
     " it was no longer an ADMIN.",
 )
-words(
+describe_enum(
     ReviewedPart,
     "A part of what a review covers.",
     CARD="The model card, by its revision.",

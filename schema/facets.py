@@ -14,7 +14,7 @@ BY_COUNT = "{c}.count DESC, {c}.value"
 
 
 def _most_frequent(description: str, values: str) -> Any:
-    """A field that counts the rows of a query by the one column that it tells, `value`."""
+    """A field that counts the rows of a query by its only column, `value`."""
     return bound(
         f"{description} Highest count first; equal counts in alphabetical order.",
         Each(

@@ -1,4 +1,4 @@
-"""How types say what they are bound to: each helper makes a described field with its binding."""
+"""Helpers that define a field with its description, its binding and what it declares."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -26,7 +26,7 @@ E = TypeVar("E", bound=Enum)
 def argument(
     name: str, annotation: Any, description: str, limit: Limit | None = None, **options: Any
 ) -> StrawberryArgument:
-    """An argument. A text or list without a limit of its own has the usual one (`resolvers.reads.cleaning`)."""
+    """An argument. A text or list without its own limit has the default one of `resolvers.reads.cleaning`."""
     kind = StrawberryAnnotation(annotation)
     return StrawberryArgument(name, None, kind, description=description, metadata={LIMIT: limit}, **options)
 
@@ -90,7 +90,7 @@ def computed(
 
 
 def payload(description: str, name: str | None = None) -> Any:
-    """A plain value that the mutation returned; its name is the field's own unless another is given."""
+    """A plain value that the mutation returned, named like the field unless a name is given."""
     return bound(description, Payload(name))
 
 
@@ -131,8 +131,8 @@ def events(description: str, order: Order, *arguments: StrawberryArgument, **dec
     return bound(f"{description} {PAGED}", Paged("true", order, audit_conditions), (*arguments, *PAGING), **declared)
 
 
-def words(vocabulary: type[E], description: str, **meanings: str) -> None:
-    """Make the vocabulary a GraphQL enum, each of its values described."""
+def describe_enum(vocabulary: type[E], description: str, **meanings: str) -> None:
+    """Make the vocabulary a GraphQL enum, with a description of each value."""
     strawberry.enum(vocabulary, description=description)
     definition: StrawberryEnumDefinition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]
     for value in definition.values:

@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.reads.bindings import Each
 from resolvers.reads.declarations import WRITTEN
-from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_NEEDS, GraphNodes, Lineage
+from resolvers.reads.lineage import DEFAULT_DEPTH, MAX_NODES, MERMAID_INPUTS, GraphNodes, Lineage
 from resolvers.renderings.mermaid import draw
 from resolvers.rules.access import Need
 from schema import enums, links
@@ -39,11 +39,11 @@ class LineageGraph:
         "Whether the graph continues beyond the requested depth or the maximum number of nodes.",
         f"(SELECT beyond OR nodes > {MAX_NODES} FROM reached)",
     )
-    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_NEEDS, draw, weight=WRITTEN)
+    mermaid: str = computed("The graph as a Mermaid flowchart.", MERMAID_INPUTS, draw, weight=WRITTEN)
 
 
 def lineage_graph() -> Any:
-    """What leads from a thing to the graph around it."""
+    """A field that leads from an object to its lineage graph."""
     return bound(
         "The lineage of the object: what it came from, what came from it, or both. At most 500 nodes.",
         Lineage(),

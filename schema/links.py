@@ -1,4 +1,4 @@
-"""Types by name, so that nouns that refer to each other need not import each other."""
+"""Types by name. Types that refer to each other do so through this file, and do not import each other."""
 
 from typing import TYPE_CHECKING, Annotated
 

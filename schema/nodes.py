@@ -1,4 +1,4 @@
-"""What all objects and all connections have in common."""
+"""The interface of all objects, and the parts of all connections."""
 
 from typing import ClassVar, Generic, TypeVar
 

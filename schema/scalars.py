@@ -1,4 +1,4 @@
-"""The scalars beside GraphQL's own."""
+"""The custom scalars."""
 
 from datetime import UTC, datetime
 from typing import Any, NewType
@@ -19,7 +19,7 @@ LONGEST_MOMENT = 64
 
 
 def parse_moment(value: Any) -> datetime:
-    """RFC 3339, or a bare date for that day's first instant in UTC."""
+    """RFC 3339, or a date for the start of that day in UTC."""
     try:
         moment = datetime.fromisoformat(value if len(value) <= LONGEST_MOMENT else "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

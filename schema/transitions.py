@@ -1,4 +1,4 @@
-"""Asking for a step, reviewing it, and what the gates say."""
+"""Stage transitions, their requests and reviews, and the gates."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -7,8 +7,8 @@ import strawberry
 
 from resolvers.reads.declarations import HEAVY
 from resolvers.reads.reviews import (
-    DRY_RUN_NEEDS,
-    REVIEW_NEEDS,
+    DRY_RUN_INPUTS,
+    REVIEW_INPUTS,
     WOULD_ARCHIVE,
     all_gates,
     approvals_recorded,
@@ -49,29 +49,29 @@ class Gate:
 class PromotionCheck:
     needs: ClassVar = Need.VIEWER
 
-    allowed: bool = computed("Whether the version passes all gates.", DRY_RUN_NEEDS, is_allowed, weight=HEAVY)
+    allowed: bool = computed("Whether the version passes all gates.", DRY_RUN_INPUTS, is_allowed, weight=HEAVY)
     approvals_recorded: int = computed(
         "The number of recorded approvals of this transition that currently count.",
-        DRY_RUN_NEEDS,
+        DRY_RUN_INPUTS,
         approvals_recorded,
         weight=HEAVY,
     )
     approvals_required: int = computed(
         "The number of approvals that the policy requires. 0 for stages other than PRODUCTION.",
-        DRY_RUN_NEEDS,
+        DRY_RUN_INPUTS,
         approvals_required,
         weight=HEAVY,
     )
     your_approval_would_count: bool = computed(
         "Whether an approval by the caller would count in addition to the recorded ones. False for services,"
         " for callers who are not reviewers, and where the policy requires another person.",
-        DRY_RUN_NEEDS,
+        DRY_RUN_INPUTS,
         your_approval_would_count,
         weight=HEAVY,
     )
     gates: list[Gate] = computed(
         "The gates. All gates apply to PRODUCTION; only `transition` applies to other stages.",
-        DRY_RUN_NEEDS,
+        DRY_RUN_INPUTS,
         all_gates,
         weight=HEAVY,
     )
@@ -121,14 +121,14 @@ class Approval:
         "Whether the reviewer approved their own version or request without a second person, because nobody"
         " else in the project could review it, or because nobody else agreed to the policy that allows it."
     )
-    valid: bool = computed("Whether the decision still counts.", REVIEW_NEEDS, is_valid, weight=TEXT)
+    valid: bool = computed("Whether the decision still counts.", REVIEW_INPUTS, is_valid, weight=TEXT)
     invalid_reason: str | None = computed(
-        "Why the decision no longer counts. Null if it still counts.", REVIEW_NEEDS, invalid_reason, weight=TEXT
+        "Why the decision no longer counts. Null if it still counts.", REVIEW_INPUTS, invalid_reason, weight=TEXT
     )
     changed_since: list[ReviewedChange] = computed(
         "What has changed since the decision: the model card, the data, the description, the experiment or"
         " the tags. Any of these changes invalidates an approval.",
-        REVIEW_NEEDS,
+        REVIEW_INPUTS,
         changed_since,
         weight=TEXT,
     )

@@ -7,10 +7,10 @@ from strawberry.scalars import JSON
 from resolvers.reads.bindings import FromQuery
 from resolvers.reads.comparison import WITH_ANOTHER
 from resolvers.reads.declarations import HEAVY
-from resolvers.reads.facts import CHANGE_NEEDS, version_change
+from resolvers.reads.facts import CHANGE_INPUTS, version_change
 from resolvers.reads.lineage import DEFAULT_CHAIN, Chain
 from resolvers.reads.paging import NEWEST_FIRST
-from resolvers.reads.reviews import DRY_RUN, REVIEWED_NEEDS, review_digest
+from resolvers.reads.reviews import DRY_RUN, REVIEWED_INPUTS, review_digest
 from resolvers.rules import limits, objects
 from resolvers.rules.access import Need
 from resolvers.rules.metrics import higher_is_better
@@ -158,7 +158,7 @@ class ModelVersion(Node):
     lineage: LineageGraph = lineage_graph()
     lineage_url: str = lineage_picture()
     change: VersionChange | None = computed(
-        "What changed from the parent version. Null if there is no parent.", CHANGE_NEEDS, version_change, weight=HEAVY
+        "What changed from the parent version. Null if there is no parent.", CHANGE_INPUTS, version_change, weight=HEAVY
     )
     stage_history: list[StageTransition] = many(
         "The version's stage transitions, oldest first.", "{c}.version_id = {t}.id", "{c}.position"
@@ -197,7 +197,7 @@ class ModelVersion(Node):
         "A digest of everything that a review covers: the model card's revision, the description, the tags,"
         " the experiment's status and notes, and the status of the data. It changes when any of these changes."
         " Pass it as `expectedReviewDigest`. 64 hexadecimal digits.",
-        REVIEWED_NEEDS,
+        REVIEWED_INPUTS,
         review_digest,
         weight=TEXT,
     )

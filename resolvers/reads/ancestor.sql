@@ -1,4 +1,4 @@
--- The id of the nearest version that all of some come from, themselves included: walks up each one's line of parents.
+-- Returns the ID of the nearest common ancestor of some versions, which can be one of them. Walks up the parents of each.
 (WITH RECURSIVE line (place, id, parent_id, distance) AS (
     SELECT a.place, v.id, v.parent_id, 0
     FROM unnest({ids}) WITH ORDINALITY a (id, place) JOIN versions v ON v.id = a.id

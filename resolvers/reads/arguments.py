@@ -19,7 +19,7 @@ Values = Mapping[str, Any]
 
 
 class Given(NamedTuple):
-    """What a statement's parameters are read from. `known` holds what several of them share, once it was made."""
+    """The sources of a statement's parameters. `known` caches what several parameters share."""
 
     variables: VariableValues
     caller: Caller
@@ -73,7 +73,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class _Direct:
-    """The short way, without graphql-core's coercion: each argument is a constant or a whole variable."""
+    """The fast path, without graphql-core's coercion: each argument is a constant or a whole variable."""
 
     constants: Values
     direct: dict[str, str]
@@ -91,7 +91,7 @@ class _Direct:
 
 
 def variables_in(*nodes: Node) -> set[str]:
-    """The names of the variables that stand anywhere in these."""
+    """The names of the variables that are used anywhere in these nodes."""
     found = set()
 
     class Finder(Visitor):

@@ -1,4 +1,4 @@
-"""The audit log: what an AuditFilter asks for, and what an event was about."""
+"""The audit log: the conditions of an AuditFilter, and the subject of an event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,15 +41,15 @@ LATEST_FIRST = Order("AT", Key("{c}.at", "timestamptz", moment), descending=True
 
 @dataclass(frozen=True)
 class AuditSubject:
-    """Whatever an event was done to, of whichever type, where the caller sees it."""
+    """The object that an event changed, of any type. Null if the caller cannot see it."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         possible = list(compilation.types.possible(get_named_type(selected.definition.type)))
         return by_prefix(compilation, selected, possible, f"{alias}.subject_id")
 
 
-# One row, `integrity`; none where the caller sees no event of the chain.
+# Returns one row, `integrity`, or none if the caller sees no event of the chain.
 INTEGRITY = f"(SELECT {{answer}} FROM ({(Path(storage.__file__).parent / 'integrity.sql').read_text()}) integrity)"
 
-# One row, `status`; none for a caller who does not administer the instance.
+# Returns one row, `status`, or none for a caller who does not administer the instance.
 STATUS = f"(SELECT {{answer}} FROM ({CHECKPOINT_STATUS}) status WHERE {{visible[status checkpoint_reports]}})"

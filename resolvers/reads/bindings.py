@@ -1,4 +1,4 @@
-"""The ways a field can be bound. Each turns one selected field into an SQL expression on the row at hand.
+"""The ways to bind a field. Each turns one selected field into an SQL expression on the current row.
 
 In templates `{t}` is the row that the field belongs to, `{c}` the row that it leads to, and `{args[name]}` an argument,
 always a bind parameter.
@@ -19,7 +19,7 @@ from resolvers.reads.types import BoundType
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the row; its name is the field's own unless another is given."""
+    """A column of the row, named like the field unless a name is given."""
 
     name: str | None = None
 
@@ -51,7 +51,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class One:
-    """The row of another type that the condition finds, or null; `order` where the first of several is meant."""
+    """The row of another type that meets the condition, or null. With `order`, the first of several."""
 
     where: str
     order: str | None = None
@@ -65,7 +65,7 @@ class One:
 
 @dataclass(frozen=True)
 class Many:
-    """All rows of another type that the condition finds, in an order; for lists that are short by nature."""
+    """All rows of another type that meet the condition, in an order. For lists that are short by nature."""
 
     where: str
     order: str
@@ -98,7 +98,7 @@ class Each:
 
 @dataclass(frozen=True)
 class OnePerRow:
-    """For each row of `rows`, in an order, the row of another type that the condition finds, or null."""
+    """For each row of `rows`, in an order, the row of another type that meets the condition, or null."""
 
     rows: str
     where: str
@@ -116,7 +116,7 @@ class OnePerRow:
 def _all(compilation: Compilation, child: BoundType, selected: Selected, name: str, source: str, order: str) -> str:
     # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
     ordered = f"{source} ORDER BY {compilation.template(order, selected, c=name)}"
-    # Nobody knows how long a list without pages is.
+    # The length of a list without pages is not bounded.
     counting, compilation.counting = compilation.counting, True
     item, rows = compilation.rows(child, selected, name, ordered)
     compilation.counting = counting
@@ -138,7 +138,7 @@ def _child(
 class Computed:
     """A value that Python computes from expressions on the row, by name.
 
-    For a field of an object type the function answers a mapping by field names.
+    For a field of an object type the function returns a mapping by field name.
     """
 
     inputs: Mapping[str, str]
@@ -153,9 +153,9 @@ class Computed:
 
 @dataclass(frozen=True)
 class FromQuery:
-    """An object that a query of its own answers, `{answer}` in its text; its fields are read from the row it names.
+    """An object that its own query returns as `{answer}`. Its fields are read from the row that `row` names.
 
-    `read` makes further parameters from the arguments, `{read[name]}`; what it raises refuses them.
+    `read` derives more parameters from the arguments, `{read[name]}`. It raises a refusal for bad arguments.
     """
 
     template: str
@@ -171,7 +171,7 @@ class FromQuery:
 
 @dataclass(frozen=True)
 class Payload:
-    """A plain value that the mutation answered; its name is the field's own unless another is given."""
+    """A plain value that the mutation returned, named like the field unless a name is given."""
 
     name: str | None = None
 
@@ -181,7 +181,7 @@ class Payload:
 
 
 def projection(compilation: Compilation, selected: Selected) -> Callable[[Any], Any]:
-    """How a computed value is cut down to what was selected of it; for leaves, not at all."""
+    """A function that reduces a computed value to its selected fields. Leaves are returned unchanged."""
     of = get_named_type(selected.definition.type)
     if not is_object_type(of):
         return lambda value: value

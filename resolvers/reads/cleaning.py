@@ -1,4 +1,4 @@
-"""The door for arguments: their texts are cleaned and their lists counted, within limits that the schema declares."""
+"""Cleans the arguments of reads: their texts and lists are held to the limits that the schema declares."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,19 +9,19 @@ from resolvers.reads.declarations import DEFINITION
 from resolvers.reads.types import Types
 from resolvers.rules.limits import LIMIT, Several, Sought
 
-# Of texts and of lists that declare none.
+# The limits of texts and lists that declare none.
 TEXT, LIST = Sought(), Several(100)
 
-# A value by its path; BadUserInput, naming the path, where it cannot be.
+# Returns the cleaned value at a path, or raises BadUserInput with the path.
 Clean = Callable[[str, Any], Any]
 CleanAll = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def cleaner_of(types: Types, of: GraphQLObjectType, name: str, definition: GraphQLField) -> CleanAll:
-    """Cleans a field's arguments, which are given by name, in place."""
+    """A function that cleans a field's arguments, a mapping by name, in place."""
     known: CleanAll | None = types.cleaners.get((of.name, name))
     if known is None:
-        # What mutations take is cleaned as they run, by the limits of what is kept.
+        # The inputs of mutations are cleaned when they run, by the limits of their fields.
         arguments = {} if of is types.schema.mutation_type else definition.args
         known = types.cleaners[of.name, name] = _cleaner_of_all(_cleaners(arguments))
     return known
@@ -48,7 +48,7 @@ def _declared(part: Any) -> Any:
 
 
 def _cleaner(of: Any, limit: Any) -> Clean | None:
-    """None where a value of the type is neither text nor a list, nor holds any."""
+    """None if values of the type contain neither text nor lists."""
     if is_non_null_type(of):
         return _cleaner(of.of_type, limit)
     if is_list_type(of):

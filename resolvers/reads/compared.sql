@@ -1,5 +1,5 @@
--- Versions side by side, in one row `compared`: their ids in the order asked for, and what is compared of each. One that
--- there is not, or that the caller does not see, refuses the whole.
+-- Returns one row, `compared`: the IDs of the versions in the order of the request, and what is compared of each. If one
+-- does not exist, or the caller cannot see it, the whole comparison is refused.
 (SELECT {answer} FROM (
     SELECT array_agg(v.id ORDER BY a.place) AS ids,
         json_agg(json_build_object(

@@ -1,4 +1,4 @@
-"""Versions side by side: which are asked for, and what they have in common."""
+"""The query that compares versions, and its arguments."""
 
 from functools import reduce
 from pathlib import Path
@@ -17,7 +17,7 @@ PARAMETERS = VERSIONS | {"only_changed": "{t}.only_changed"}
 
 
 def comparison(asked: str, field: str) -> str:
-    """The query that compares the versions which another lists: place, model and number of each, from that argument."""
+    """The query that compares the versions that `asked` lists by place, model and number. `field` is their argument."""
     filled = {"{change}": VERSION_FACTS.format(v="v"), "{asked}": asked, "{field}": field}
     return reduce(lambda text, name: text.replace(name, filled[name]), filled, COMPARED)
 

@@ -14,7 +14,7 @@ from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Arguments, Parameter, Values
 from resolvers.reads.cleaning import cleaner_of
 from resolvers.reads.declarations import DEFINITION, HEAVY, weight_of
-from resolvers.reads.finishing import Fill, Needs, Repeat
+from resolvers.reads.finishing import Fill, Inputs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
 from resolvers.reads.scopes import scope_of
 from resolvers.reads.types import BoundType, Types
@@ -28,7 +28,7 @@ SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
 
 @dataclass(frozen=True)
 class Selected:
-    """One field of a selection: the key it answers under, its definition, its nodes merged, its arguments."""
+    """One field of a selection: its response key, definition, merged nodes and arguments."""
 
     key: str
     name: str
@@ -40,10 +40,10 @@ class Selected:
 
 @dataclass
 class Compilation:
-    """`restricted` tells whether the statement is for callers who see some projects only, or for those who see all.
+    """`restricted` is true if the statement is for callers who see some projects only, not all of them.
 
-    `counting` tells whether all values of some weight are counted while the statement runs, which ends it as soon as
-    they exceed `most_bytes`; heavy ones always are.
+    `counting` is true if the bytes of all weighted values are counted while the statement runs, which ends it as soon
+    as they exceed `most_bytes`. The bytes of heavy values are always counted.
     """
 
     types: Types
@@ -61,10 +61,10 @@ class Compilation:
         ]
     )
     fills: list[Fill] = field(default_factory=list)
-    needs: list[Needs] = field(default_factory=list)
+    inputs: list[Inputs] = field(default_factory=list)
     repeats: list[Repeat] = field(default_factory=list)
-    # Of the object at hand: what its computed fields need, each expression once, by the key that tells it.
-    _needed: dict[str, str] = field(default_factory=dict)
+    # The inputs of the current object's computed fields: the key of each expression.
+    _input_keys: dict[str, str] = field(default_factory=dict)
     _aliases: int = 0
     _keys: int = 0
 
@@ -105,7 +105,7 @@ class Compilation:
         return f"${len(self.parameters)}"
 
     def visible(self, alias: str, table: str) -> str:
-        """The rows that the caller may see: every table that a field leads to carries this.
+        """The condition under which the caller sees a row. It applies to every table that a field leads to.
 
         Except where the database keeps the row in the project of a visible one, by foreign key: where a binding's
         condition is such a key (`scopes`), and in what is only looked up beside a row, such as a name or a tag.
@@ -115,31 +115,31 @@ class Compilation:
         return scope_of(table).format(row=alias, **SEEN)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
-        """The JSON object that answers a selection on one row."""
+        """The JSON object for a selection on one row."""
         return build_object(self._pairs(of, parent, alias))
 
     def rows(self, of: BoundType, parent: Selected, alias: str, source: str) -> tuple[str, str]:
-        """The objects that answer a selection on the rows of a source: each object, and the FROM item it stands in."""
+        """The JSON object for a selection on the rows of a source, and the FROM item that it is selected from."""
         pairs = self._pairs(of, parent, alias)
         if fit_a_row(pairs):
             return ROW, f"(SELECT {columns(pairs)} FROM {source}) {ROW}"
         return f"{ROW}.object", f"(SELECT {build_plain_object(pairs)} AS object FROM {source}) {ROW}"
 
     def _pairs(self, of: BoundType, parent: Selected, alias: str) -> list[tuple[str, str]]:
-        """The fields of a selection on one row by their keys, and behind them what Python needs to compute some."""
-        around, self._needed = self._needed, {}
+        """The fields of a selection on one row by key, followed by the inputs of fields that Python computes."""
+        around, self._input_keys = self._input_keys, {}
         fields = self.selection(parent, of.graphql)
         pairs = self.once(fields, parent.path, lambda each: self.value(of, each, alias))
-        needed, self._needed = self._needed, around
-        if needed:
-            self.needs.append(Needs(parent.path, list(needed.values())))
-        return pairs + [(key, expression) for expression, key in needed.items()]
+        inputs, self._input_keys = self._input_keys, around
+        if inputs:
+            self.inputs.append(Inputs(parent.path, list(inputs.values())))
+        return pairs + [(key, expression) for expression, key in inputs.items()]
 
-    def need(self, expression: str) -> str:
-        """The key under which the object at hand tells Python the value of an expression."""
-        if expression not in self._needed:
-            self._needed[expression] = self._key()
-        return self._needed[expression]
+    def input_key(self, expression: str) -> str:
+        """The key under which the current object passes the value of an expression to Python."""
+        if expression not in self._input_keys:
+            self._input_keys[expression] = self._key()
+        return self._input_keys[expression]
 
     def _key(self) -> str:
         """A key that no field of a document can have."""
@@ -149,7 +149,7 @@ class Compilation:
     def once(
         self, fields: Sequence[Selected], path: tuple[str, ...], value: Callable[[Selected], str]
     ) -> list[tuple[str, str]]:
-        """The keys and expressions of an object's fields; what is selected several times is asked for once."""
+        """The keys and expressions of an object's fields. A field that is selected several times is read once."""
         pairs, sources = [], []
         for same in alike(fields):
             if len(same) == 1:
@@ -168,7 +168,7 @@ class Compilation:
         return binding_of(of, selected.name).sql(self, of, selected, alias)
 
     def counted(self, selected: Selected, expression: str) -> str:
-        """The expression of a value; what it holds counts towards the most that the statement may answer."""
+        """The expression of a value, whose bytes count towards the limit of the statement if it has a weight."""
         weight = weight_of(selected.definition) or 0
         if weight >= HEAVY or (weight and self.counting):
             return f"counted(to_json({expression}), {self.most_bytes})"
@@ -187,13 +187,13 @@ class Compilation:
         return _Parameters(self, reader)
 
     def fill(self, selected: Selected, inputs: Mapping[str, str], compute: Callable[..., Any]) -> None:
-        """Have Python compute a field from expressions, which the object tells beside it."""
-        keys = {name: self.need(self.counted(selected, expression)) for name, expression in inputs.items()}
+        """Let Python compute a field from expressions, which the object passes along."""
+        keys = {name: self.input_key(self.counted(selected, expression)) for name, expression in inputs.items()}
         self.fills.append(Fill(selected.path, keys, compute, bool(weight_of(selected.definition))))
 
 
 class Binding(Protocol):
-    """How a field is read. The ways there are stand in `bindings`."""
+    """The contract of a binding: how a field is read. Implementations are in `bindings`."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         """The expression whose value is the field's, on the row named by the alias."""
@@ -212,7 +212,7 @@ def binding_of(of: BoundType, field: str) -> Binding:
 
 
 def part_of(values: Values, path: str) -> Any:
-    """The value at a path such as `orderBy.metric`; null where something on the way is."""
+    """The value at a path such as `orderBy.metric`. None if any part of the path is null."""
     found: Any = values
     for name in path.split("."):
         found = found.get(name) if found is not None else None
@@ -220,7 +220,7 @@ def part_of(values: Values, path: str) -> Any:
 
 
 def bounded(values: Values, name: str, default: int, highest: int) -> int:
-    """An argument that must be between 1 and the highest; null asks for the default."""
+    """An argument that must be from 1 to the highest value. Null means the default."""
     asked = default if values.get(name) is None else values[name]
     if not 1 <= asked <= highest:
         raise BadUserInput(name, f"is {asked}; it must be between 1 and {highest}.")
@@ -245,7 +245,7 @@ class _Visible:
 
 
 def alike(fields: Sequence[Selected]) -> list[list[Selected]]:
-    """The fields of one object, those together that ask for the same under several keys."""
+    """The fields of one object, grouped if they select the same under several keys."""
     names = Counter(each.name for each in fields)
     groups: dict[object, list[Selected]] = defaultdict(list)
     for place, each in enumerate(fields):
@@ -254,7 +254,7 @@ def alike(fields: Sequence[Selected]) -> list[list[Selected]]:
 
 
 def _asked(selected: Selected) -> tuple[str, ...]:
-    """What a field asks for, whatever it is called in the answer."""
+    """What a field selects, regardless of its response key."""
     nodes = [details.node for details in selected.details]
     parts = [part for node in nodes for part in (*(node.arguments or ()), node.selection_set) if part]
     return selected.name, *map(print_ast, parts)

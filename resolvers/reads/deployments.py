@@ -1,4 +1,4 @@
-"""What deployments tell: their steps from the audit log, who serves which share."""
+"""The steps of deployments, from the audit log, and their shares of the traffic."""
 
 CANARY = "{t}.strategy = 'CANARY'"
 EVENTS = """(
@@ -10,7 +10,7 @@ NEXT_ADVANCE = (
     "CASE WHEN {t}.status = 'IN_PROGRESS' AND {t}.auto_advance THEN {t}.stage_since"
     " + ({t}.stages -> {t}.stage ->> 'durationMinutes')::float8 * interval '1 minute' END"
 )
-# What a rollout has not, and no deployment serves, is served by somebody that the registry does not know.
+# Traffic that no deployment serves is served by something that the registry does not know.
 SERVING = """(
     WITH served AS (
         SELECT d.id, d.traffic_percentage AS share FROM deployments d

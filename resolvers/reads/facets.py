@@ -1,4 +1,4 @@
-"""What the rows of a whole list have in common: counted over all that its conditions leave, whichever page is asked."""
+"""Counts over all rows that a list's conditions match, regardless of the page."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from resolvers.reads.types import BoundType
 
 @dataclass(frozen=True)
 class OfMatched:
-    """An object about all rows that a connection lists, which its fields find as `matched`, with these columns."""
+    """An object about all rows of a connection. Its fields read them from `matched`, which has these columns."""
 
     columns: str
 

@@ -1,11 +1,11 @@
-"""What a version changed against its parent, from the training facts of both."""
+"""What changed from a version's parent, by the training facts of both."""
 
 from typing import Any
 
 from resolvers.rules.bumps import NumberedFacts, declared_change
 from storage.versions import VERSION_FACTS
 
-CHANGE_NEEDS = {
+CHANGE_INPUTS = {
     "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
     "child": VERSION_FACTS.format(v="{t}"),
 }

@@ -1,5 +1,5 @@
-"""What is done with an answer of the database before it goes out: Python fills in what it computes, and what was asked
-for under several keys is written under each."""
+"""Completes the database's response before it is sent: Python fills in computed values, and copies a field that was
+selected under several keys to each of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Fill:
-    """A value that Python computes: where it stands, from which keys of its object, to what is answered, and whether
-    that takes time worth speaking of."""
+    """A value that Python computes: its path, the keys of its inputs in the object, the function, and whether it takes
+    long."""
 
     path: Path
-    needs: Mapping[str, str]
+    inputs: Mapping[str, str]
     compute: Callable[..., Any]
     is_weighty: bool
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What an object tells for Python alone: where it stands, and under which keys."""
+class Inputs:
+    """The keys of an object that are inputs for Python only, and the object's path."""
 
     path: Path
     keys: Sequence[str]
@@ -33,8 +33,8 @@ class Needs:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A field that one object selects several times: where the object stands, under which key the value comes from the
-    database, and under which keys it is answered."""
+    """A field that one object selects several times: the object's path, the key under which the database returns the
+    value, and the response keys."""
 
     path: Path
     source: str
@@ -43,10 +43,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Finishing:
-    """All that is left to do for the answers of one statement. Inner values come after the objects that hold them."""
+    """What remains to be done for the responses of one statement. Inner values come after the objects around them."""
 
     fills: Sequence[Fill]
-    needs: Sequence[Needs]
+    inputs: Sequence[Inputs]
     repeats: Sequence[Repeat]
 
     def __bool__(self) -> bool:
@@ -54,22 +54,22 @@ class Finishing:
 
     @property
     def is_weighty(self) -> bool:
-        """Whether it may take longer than others should wait for."""
+        """Whether it can take so long that other requests should not wait for it."""
         return bool(self.repeats) or any(fill.is_weighty for fill in self.fills)
 
     def __call__(self, answer: bytes, most_bytes: int) -> bytes:
-        """The finished answer; AnswerTooLarge as soon as it is clear that it would exceed the limit."""
+        """The finished response. Raises AnswerTooLarge as soon as it exceeds the limit."""
         data = orjson.loads(answer)
         written = _Written(most_bytes)
         for fill in reversed(self.fills):
             for row in objects_at(data, fill.path[:-1]):
-                # Other members of a union may answer something else under the same key: they do not tell the needs.
-                if all(key in row for key in fill.needs.values()):
-                    value = fill.compute(**{name: row[key] for name, key in fill.needs.items()})
+                # Other members of a union can have another field under the same key. They do not have the inputs.
+                if all(key in row for key in fill.inputs.values()):
+                    value = fill.compute(**{name: row[key] for name, key in fill.inputs.items()})
                     row[fill.path[-1]] = written.once(value) if fill.is_weighty else value
-        for needs in self.needs:
-            for row in objects_at(data, needs.path):
-                for key in needs.keys:
+        for inputs in self.inputs:
+            for row in objects_at(data, inputs.path):
+                for key in inputs.keys:
                     row.pop(key, None)
         for repeat in self.repeats:
             for row in objects_at(data, repeat.path):
@@ -81,7 +81,7 @@ class Finishing:
 
 @dataclass
 class _Written:
-    """Values that have been written as JSON already, each once however often it is answered."""
+    """Values that are already written as JSON, each once however often it is returned."""
 
     most_bytes: int
     bytes: int = 0
@@ -95,7 +95,7 @@ class _Written:
 
 
 def objects_at(value: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """All objects that stand at a path, in lists or not."""
+    """All objects at a path, in lists or not."""
     if isinstance(value, list):
         for item in value:
             yield from objects_at(item, path)

@@ -1,11 +1,11 @@
-"""What depends on something: which versions were trained on data or came from others, and by which path each."""
+"""What depends on an object: the affected versions, and the path to each."""
 
 from pathlib import Path
 
 HERE = Path(__file__).parent
 DEFAULT_PATHS, MAX_PATHS = 100, 1000
 
-# The versions that the start is a reason for by itself, as CTEs that end in `origin` and `direct`.
+# The versions that depend on the start directly, as CTEs that end in `origin` and `direct`.
 OF_DATA = (HERE / "impact_of_data.sql").read_text()
 OF_EXPERIMENT = """origin (id, distance, parent_id) AS (
     SELECT id, 0, NULL::text FROM start
@@ -15,7 +15,7 @@ OF_EXPERIMENT = """origin (id, distance, parent_id) AS (
 OF_VERSION = OF_EXPERIMENT.replace("experiment_id", "parent_id")
 
 AFFECTED = "{c}.id = ANY (ARRAY(SELECT id FROM affected))"
-# The paths of the nearest versions alone: each is walked back to the start, all of them together.
+# The paths of the nearest versions only. All of them are walked back to the start together.
 PATHS = """(
     WITH RECURSIVE way (version_id, id, from_id, place) AS (
         SELECT id, id, from_id, 1 FROM (SELECT * FROM affected ORDER BY length, id LIMIT {first}) shown
@@ -28,5 +28,5 @@ PATHS = """(
 
 
 def impact(start: str, direct: str) -> str:
-    """The query that lists what is affected by the thing with this id, whose direct versions are these."""
+    """The query that lists what the object with this ID affects, given its direct versions."""
     return (HERE / "impact.sql").read_text().replace("{start}", start).replace("{direct}", direct)

@@ -1,7 +1,7 @@
--- What depends on one thing, one row a version: the thing that it was reached from, and how many things its path has.
--- `origin` holds what lies between the start and versions, `direct` the versions that the start is a reason for by
--- itself, `affected` these and all their descendants. A version that is direct is not reached through its parent too:
--- its own reason is the nearer one.
+-- Returns what depends on one object, one row for each version: the object that it was reached from, and the length of its
+-- path. `origin` holds the objects between the start and the versions, `direct` the versions that depend on the start
+-- directly, `affected` these and all their descendants. A direct version is not reached through its parent as well,
+-- because its direct path is shorter.
 (WITH RECURSIVE start (id) AS (
     SELECT {start}::text
 ), {direct}, affected (id, from_id, length) AS (

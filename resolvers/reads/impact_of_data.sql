@@ -1,5 +1,5 @@
--- Of data: the versions trained on it or on what was derived from it. Of several ways there, the shortest is told, and
--- of these the one by the first id.
+-- Returns the versions that were trained on some data or on data derived from it, each by its shortest path. Of several
+-- shortest paths, the one with the lowest ID.
 data (id, distance, parent_id) AS (
     SELECT id, 0, NULL::text FROM start
     UNION

@@ -13,7 +13,7 @@ DEFAULT_CHAIN, MAX_CHAIN = 100, 1000
 DEFAULT_DEPTH, MAX_DEPTH = 10, 100
 MAX_NODES = 500
 
-# What a drawing of the graph needs, from the tables that lineage.sql names.
+# The inputs of a drawing of the graph, from the tables in lineage.sql.
 _LABEL = """coalesce(
     (SELECT m.name || ' ' || array_to_string(v.number, '.') FROM versions v JOIN models m ON m.id = v.model_id
         WHERE v.id = found.id),
@@ -22,7 +22,7 @@ _LABEL = """coalesce(
         WHERE w.id = found.id),
     (SELECT p.name FROM deployments p WHERE p.id = found.id))"""
 _STAGE = "(SELECT v.stage FROM versions v WHERE v.id = found.id)"
-MERMAID_NEEDS = {
+MERMAID_INPUTS = {
     "nodes": f"(SELECT json_agg(json_build_object('id', found.id, 'label', {_LABEL}, 'stage', {_STAGE})"
     " ORDER BY found.distance, found.id) FROM found)",
     "edges": "(SELECT coalesce(json_agg(edge ORDER BY edge.from_id, edge.kind, edge.to_id), '[]'::json) FROM edge)",
@@ -33,7 +33,7 @@ GRAPH = (Path(__file__).parent / "lineage.sql").read_text()
 
 @dataclass(frozen=True)
 class Chain:
-    """The row, its parent, its parent's parent and so on, at most `first` of them."""
+    """The row, its parent, its parent's parent and so on, at most `first` rows."""
 
     parent: str
 
@@ -71,7 +71,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class GraphNodes:
-    """What the graph at hand has found, each of its own type."""
+    """The nodes of the current graph, each of its own type."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         union = get_named_type(selected.definition.type)
@@ -80,7 +80,7 @@ class GraphNodes:
 
 
 def by_prefix(compilation: Compilation, selected: Selected, possible: list[BoundType], id_: str) -> str:
-    """The object that an id names, of whichever type its prefix says."""
+    """The object with an ID, whose prefix determines its type."""
     branches = []
     for each in possible:
         assert each.table is not None, f"{each.name} has no table"
@@ -94,7 +94,7 @@ def by_prefix(compilation: Compilation, selected: Selected, possible: list[Bound
 
 @dataclass(frozen=True)
 class NodeById:
-    """Any object of the registry by its id."""
+    """An object of any type by its ID."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         possible = compilation.types.possible(get_named_type(selected.definition.type))
@@ -104,7 +104,7 @@ class NodeById:
 
 @dataclass(frozen=True)
 class NodesById:
-    """Objects of the registry by their ids, in the order asked; null for each that there is not."""
+    """Objects of any type by their IDs, in the order of the IDs. Null for each that does not exist."""
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         possible = compilation.types.possible(get_named_type(selected.definition.type))

@@ -1,4 +1,4 @@
-"""Keyset connections, both ways. A cursor names the order it belongs to, the row's key in it and the row's id."""
+"""Keyset pagination in both directions. A cursor holds its order's name, and the row's key in that order and ID."""
 
 import base64
 import math
@@ -21,9 +21,9 @@ from resolvers.reads.types import BoundType
 
 @dataclass(frozen=True)
 class Key:
-    """What rows are ordered by, before their id decides: an expression, its type, how a cursor's text becomes it.
+    """A sort key of rows, before their ID: its expression, its type, and how to read it from a cursor's text.
 
-    `read` raises ValueError for what is no such key.
+    `read` raises ValueError for text that is not such a key.
     """
 
     expression: str
@@ -46,7 +46,7 @@ def moment(value: str) -> datetime:
 
 
 def not_nan(value: str) -> float:
-    """A metric, or the infinity that stands for none."""
+    """A metric, or an infinity for a missing one."""
     number = float(value)
     if math.isnan(number):
         raise ValueError(value)
@@ -60,7 +60,7 @@ NAME = Key("{c}.name", "text", str)
 
 @dataclass(frozen=True)
 class Order:
-    """An order of rows. `by` is the path of an argument that tells it from others of the same name."""
+    """An order of rows. `by` is the path of an argument that distinguishes orders of the same name."""
 
     name: str
     key: Key
@@ -72,7 +72,7 @@ class Order:
         return f"{self.name}{'-' if self.descending else '+'}"
 
     def tag(self, now: Values) -> str:
-        """What a cursor says of the order that it belongs to."""
+        """The part of a cursor that identifies its order."""
         return self.way + (part_of(now, self.by) if self.by else "")
 
 
@@ -83,9 +83,9 @@ BY_NAME = Order("NAME", NAME, descending=False)
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a connection is asked for, checked: a limit, a direction and up to two borders.
+    """The requested part of a connection, validated: a limit, a direction and up to two borders.
 
-    The limit stands in the statement's text: without knowing it PostgreSQL would plan the statement at each execution.
+    The limit is part of the statement's text. As a parameter, PostgreSQL would plan the statement at each execution.
     """
 
     backward: bool
@@ -108,7 +108,7 @@ def page(arguments: Arguments) -> Page:
 
 
 def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
-    """The key and id in a cursor, which must be of a list in this order."""
+    """The key and ID in a cursor, which must belong to a list in this order."""
     try:
         padded = now[border] + "=" * (-len(now[border]) % 4)
         tag, key, id_ = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -120,13 +120,13 @@ def read_cursor(border: str, order: Order, now: Values) -> tuple[Any, str]:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is text that the database could have told."""
+    """Whether it is text that can come from the database."""
     return isinstance(value, str) and "\0" not in value
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A page of another type's rows. `search` adds the conditions and the order that the field's arguments ask for."""
+    """A page of another type's rows. `search` adds the conditions and the order from the field's arguments."""
 
     where: str
     order: Order
@@ -139,8 +139,8 @@ class Connection:
 class _Paged:
     """One connection being compiled.
 
-    Where the page's place is asked for, one row too many is read, which only tells that there is more; `place` then
-    counts the rows from the border where reading began.
+    If `pageInfo` is selected, one additional row is read to find out whether there are more. `place` then numbers the
+    rows from the border where reading began.
     """
 
     def __init__(self, connection: Connection, compilation: Compilation, of: BoundType, selected: Selected, alias: str):
@@ -174,11 +174,11 @@ class _Paged:
             return self._only_nodes(fields[0])
         answer = build_plain_object(self.compilation.once(fields, self.selected.path, self._field))
         reads_rows = self.peeks or any(each.name in ("edges", "nodes") for each in fields)
-        # One answer for the whole page, whether or not what is selected happens to be an aggregate.
+        # One row for the whole page, whether or not the selected fields include an aggregate.
         return f"(SELECT {answer} FROM {self._rows()} HAVING true)" if reads_rows else f"(SELECT {answer})"
 
     def _only_nodes(self, nodes: Selected) -> str:
-        """The usual selection, without a detour by way of whole rows."""
+        """The usual selection, without reading whole rows first."""
         item, rows = self.compilation.rows(self.child, nodes, self.row, self._rows())
         answer = build_plain_object([(nodes.key, f"coalesce(json_agg({item}), '[]'::json)")])
         return f"(SELECT {answer} FROM {rows})"
@@ -190,7 +190,7 @@ class _Paged:
             return self._page_info(each)
         if each.name in ("edges", "nodes"):
             return self._list(self._node(each) if each.name == "nodes" else self._edge(each))
-        # What is told of the whole list stands on all its rows, where other fields stand on one.
+        # Fields of the whole list are read from all of its rows.
         return self.compilation.value(self.type, each, self._source())
 
     def _source(self, *more: str) -> str:
@@ -211,7 +211,7 @@ class _Paged:
         return f"({rows}) {self.row}"
 
     def _border(self, name: str, beyond: bool = False) -> str:
-        """Rows on the page's side of a cursor or, beyond it, the cursor's own row and those on the other side."""
+        """Rows on the page's side of a cursor. With `beyond`, the cursor's own row and those on the other side."""
         reader, order = self.selected.arguments.reader, self.order
         key = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now)[0]))
         id_ = self.compilation.parameter(reader(lambda now: read_cursor(name, order, now)[1]))
@@ -220,7 +220,7 @@ class _Paged:
         return f"({self.key}, {self.name}.id) {way} ({key}::{order.key.type}, {id_}::text)"
 
     def _list(self, item: str) -> str:
-        # In the order of the rows, which is the page's.
+        # In the order of the rows, which is that of the page.
         return f"coalesce(json_agg({item}){self._within_page()}, '[]'::json)"
 
     def _within_page(self) -> str:
@@ -264,7 +264,7 @@ class _Paged:
         return build_plain_object([(field.key, answers[field.name]()) for field in fields])
 
     def _beyond(self, name: str, otherwise: str) -> str:
-        """Whether rows lie beyond a border, or were left over where reading ended."""
+        """Whether there are rows beyond a border, or more rows where reading ended."""
         if not getattr(self.page, name):
             return otherwise
         return f"({otherwise} OR EXISTS (SELECT FROM {self._source(self._border(name, beyond=True))}))"

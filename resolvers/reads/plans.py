@@ -1,4 +1,4 @@
-"""From a validated operation to its answer: plans are compiled once for each shape of the variables, and kept."""
+"""From a validated operation to its response. Plans are compiled once for each shape of the variables, and cached."""
 
 import asyncio
 import re
@@ -41,21 +41,21 @@ MAX_SHAPES, SHAPES_CHARACTERS = 20, 40_000
 PARAMETER = re.compile(r"\$(\d+)")
 
 
-# What one point of cost may hold, in bytes: below that, an answer cannot exceed the limit, and nothing is counted.
+# The bytes that one point of cost can return. Operations that cannot exceed the limit by it need no counting.
 BYTES_PER_POINT = 32_000
-# Where Markdown, cards, comparisons and pictures are made and long documents read: few at once, so that the event loop
-# is never far behind.
+# Renders Markdown, cards, comparisons and pictures, and reads long documents. Few threads, so that the event loop is
+# never far behind.
 WORKSHOP = ThreadPoolExecutor(2, thread_name_prefix="workshop")
 
 
 async def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Do something that takes long beside the event loop."""
+    """Do slow work outside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(WORKSHOP, partial(work, *arguments, **named))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One statement, where its parameters come from, and what Python does with its answer.
+    """One statement, the sources of its parameters, and what Python does with its response.
 
     `answers` is false where the statement has nothing to answer; `introspected` are the root fields that graphql-core
     answers, `keys` those of all root fields in their order; `cost` is in points.
@@ -75,7 +75,7 @@ class Plan:
         return [parameter(given) for parameter in self.parameters]
 
     async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any]) -> bytes:
-        """The answer as it goes out, written in a turn where that takes long; AnswerTooLarge above the limit."""
+        """The response, written in a turn if that takes long. Raises AnswerTooLarge above the limit."""
         if len(answer) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
         if not self.finishing:
@@ -104,7 +104,7 @@ class Operation:
         self.types = types
         self.definition = definition
         self.fragments = {name: FragmentDetails(fragment) for name, fragment in fragments.items()}
-        # The cost, which it refuses above its limit; sizes are part of a plan's shape: once a plan is enough.
+        # Returns the cost, or refuses it. Sizes are part of a plan's shape, so checking once for each plan is enough.
         self.check = check
         self.most_bytes = most_bytes
         self.variables = Variables(types.schema, definition.variable_definitions or ())
@@ -119,19 +119,19 @@ class Operation:
         )
 
     def read_plan(self, variables: VariableValues, caller: Caller) -> Plan:
-        """The plan that answers all root fields of a query at once; introspection is left to others."""
+        """The plan for all root fields of a query, except introspection."""
         shape = (caller.visible is None, self.shape(variables.coerced))
         return self._kept(shape, lambda: self.compile_query(variables, caller))
 
     def known_plan(self, variables: VariableValues, caller: Caller) -> Plan | None:
-        """The plan of a query, if it has been made."""
+        """The plan of a query, if it is cached."""
         return self._plans.get((caller.visible is None, self.shape(variables.coerced)))
 
     def learn(self, plan: Plan, variables: VariableValues, caller: Caller) -> None:
         self._plans[caller.visible is None, self.shape(variables.coerced)] = plan
 
     def payload_plan(self, variables: VariableValues, caller: Caller, key: str) -> Plan:
-        """The plan that answers one mutation's payload from the values that the mutation returned."""
+        """The plan for one mutation's payload, from the values that the mutation returned."""
         shape = (caller.visible is None, key, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_payload(self.compilation(variables, caller), key))
 
@@ -139,7 +139,7 @@ class Operation:
         return (caller.visible is None, key, self.shape(variables.coerced)) in self._plans
 
     def feed_plan(self, variables: VariableValues, caller: Caller) -> Plan:
-        """The plan that answers a subscription's one field for the things that the payload names, as a list."""
+        """The plan for a subscription's field, as a list of the objects that the payload names."""
         shape = (caller.visible is None, self.shape(variables.coerced))
         return self._kept(shape, lambda: self._compile_feed(variables, caller))
 
@@ -184,12 +184,12 @@ def is_introspection(field: Selected) -> bool:
 def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     # As bytes: the driver need not decode the text only for the server to encode it again.
     statement = f"SELECT convert_to(to_json({build_object(pairs)})::text, 'UTF8')"
-    # A selection may leave out all that an argument bears on; PostgreSQL takes no parameter that nothing names.
+    # A selection can omit everything that uses an argument. PostgreSQL refuses a parameter that is not used.
     used = sorted({int(number) for number in PARAMETER.findall(statement)})
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
     statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
     parameters = tuple(compilation.parameters[number - 1] for number in used)
-    finishing = Finishing(tuple(compilation.fills), tuple(compilation.needs), tuple(compilation.repeats))
+    finishing = Finishing(tuple(compilation.fills), tuple(compilation.inputs), tuple(compilation.repeats))
     return Plan(statement, parameters, finishing, compilation.most_bytes)
 
 
@@ -199,7 +199,7 @@ Shape = Callable[[Mapping[str, Any]], Any]
 def shape_of(
     schema: GraphQLSchema, definition: OperationDefinitionNode, fragments: Sequence[FragmentDefinitionNode]
 ) -> Shape:
-    """What of the variables decides the statement's text: which are null, the sizes of pages and lists, enum values.
+    """The parts of the variables that decide the statement's text: nulls, the sizes of pages and lists, enum values.
 
     Whole numbers are all sizes; a plan is kept for each, up to the bound.
     """
@@ -215,7 +215,7 @@ def shape_of(
 
 
 def _only_written(definition: OperationDefinitionNode, fragments: Sequence[FragmentDefinitionNode]) -> set[str]:
-    """A mutation's variables that are but inputs of its root fields: what is written does not shape what is read."""
+    """A mutation's variables that are used only in inputs of its root fields, which do not shape what is read."""
     if definition.operation is not OperationType.MUTATION:
         return set()
     roots = definition.selection_set.selections
@@ -227,7 +227,7 @@ def _only_written(definition: OperationDefinitionNode, fragments: Sequence[Fragm
 
 
 def _shape(of: Any) -> Callable[[Any], Any] | None:
-    """None where every value of the type has the same shape."""
+    """None if all values of the type have the same shape."""
     if is_non_null_type(of):
         return _shape_of_value(of.of_type)
     inner = _shape_of_value(of) or (lambda value: True)
@@ -246,7 +246,7 @@ def _shape_of_value(of: Any) -> Callable[[Any], Any] | None:
 
 
 def _object_shape(of: Any) -> Callable[[Any], Any]:
-    # Inner types lazily: input types may contain themselves.
+    # Lazily, because input types can contain themselves.
     shapes: dict[str, Callable[[Any], Any]] = {}
 
     def shape(value: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What governance says of a version: whether its approvals still count, and whether it may go on to a stage."""
+"""The governance of a version: whether its approvals still count, and whether it can move to a stage."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from resolvers.rules.gates import Assessment, Promotion
 from storage.approvals import promotion_facts, review, reviewed
 from storage.vocabulary import Stage
 
-REVIEW_NEEDS = {"review": review("{t}")}
+REVIEW_INPUTS = {"review": review("{t}")}
 
 
 def is_valid(review: Review) -> bool:
@@ -24,14 +24,14 @@ def changed_since(review: Review) -> list[dict[str, Any]]:
     return [change._asdict() for change in changes(review)]
 
 
-REVIEWED_NEEDS = {"reviewed": reviewed("{t}")}
+REVIEWED_INPUTS = {"reviewed": reviewed("{t}")}
 
 
 def review_digest(reviewed: Reviewed) -> str:
     return digest(reviewed)
 
 
-# One row, `dry`: what the gates look at, the stage to go to, who asks.
+# Returns one row, `dry`: the facts that the gates check, the stage to move to, and the caller.
 DRY_RUN = f"""(SELECT {{answer}} FROM (
     SELECT {promotion_facts("{t}", "{args[targetStage]}::text")} AS promotion, {{t}}.id, {{t}}.model_id,
         {{args[targetStage]}}::text AS target,
@@ -39,26 +39,26 @@ DRY_RUN = f"""(SELECT {{answer}} FROM (
             'kind', {{caller[kind]}}::text, 'role', (SELECT m.role FROM members m
                 WHERE m.project_id = {{t}}.project_id AND m.principal_id = {{caller[principal_id]}}::text)) AS caller
 ) dry)"""
-DRY_RUN_NEEDS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller")}
+DRY_RUN_INPUTS = {name: f"{{t}}.{name}" for name in ("promotion", "target", "caller")}
 WOULD_ARCHIVE = (
     "{c}.model_id = {t}.model_id AND {c}.stage = 'PRODUCTION' AND {c}.id <> {t}.id AND {t}.target = 'PRODUCTION'"
 )
 
 
-def is_allowed(**needs: Any) -> bool:
-    return _assess(**needs).allowed
+def is_allowed(**inputs: Any) -> bool:
+    return _assess(**inputs).allowed
 
 
-def all_gates(**needs: Any) -> list[dict[str, Any]]:
-    return [gate._asdict() for gate in _assess(**needs).gates]
+def all_gates(**inputs: Any) -> list[dict[str, Any]]:
+    return [gate._asdict() for gate in _assess(**inputs).gates]
 
 
-def approvals_recorded(**needs: Any) -> int:
-    return len(_assess(**needs).tally.approvers)
+def approvals_recorded(**inputs: Any) -> int:
+    return len(_assess(**inputs).tally.approvers)
 
 
 def approvals_required(promotion: dict[str, Any], target: str, caller: Person) -> int:
-    """None are needed elsewhere than into production, unless they are requested."""
+    """0 for stages other than PRODUCTION, where approvals are needed only if they are requested."""
     return int(promotion["policy"]["required_approvals"]) if target == Stage.PRODUCTION else 0
 
 

@@ -26,7 +26,7 @@ def scope_of(table: str) -> str:
 
 @cache
 def kept_in_project(child: str, parent: str | None, where: str) -> bool:
-    """Whether a condition leads from a row to rows of its own project alone: then who sees the one sees the others.
+    """Whether a condition leads from a row to rows of its own project only. A caller who sees the row sees them too.
 
     So it is where both columns belong to a foreign key that holds the project too, or are the project itself.
     """

@@ -1,4 +1,4 @@
-"""What a VersionFilter and a VersionOrder ask of the versions table. Tags, metrics and words are semi-joins."""
+"""The conditions and the order of a VersionFilter and a VersionOrder. Tags, metrics and words are semi-joins."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ METRIC_VALUE = "(SELECT m.value FROM metrics m WHERE m.version_id = {c}.id AND m
 
 
 def search_versions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
-    """The conditions of the field's filter, all of which hold together, and the order it asks for."""
+    """The conditions of the field's filter, which are combined with AND, and its order."""
     return _Search(compilation, selected.arguments, name).answer()
 
 
@@ -101,7 +101,7 @@ class _Search:
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:
         if asked.get("metric") is None:
             raise BadUserInput("orderBy.metric", "is missing; sorting by METRIC needs the name of a metric.")
-        # Versions without the metric come last, whichever the direction.
+        # Versions without the metric come last, in either direction.
         missing = "-Infinity" if descending else "Infinity"
         key = Key(f"coalesce({METRIC_VALUE}, '{missing}'::float8)", "float8", not_nan)
         return Order(VersionOrderField.METRIC.value, key, descending, by="orderBy.metric")

@@ -1,4 +1,4 @@
-"""What each GraphQL type and field is bound to, gathered once from the schema's own definitions."""
+"""The tables, prefixes and roles of GraphQL types, gathered once from the definitions of the schema."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from resolvers.rules.access import Need
 
 @dataclass(frozen=True)
 class BoundType:
-    """A GraphQL object type with the table that its rows come from and the prefix of its ids, where it has them."""
+    """A GraphQL object type, with the table of its rows and the prefix of its IDs, if it has them."""
 
     name: str
     graphql: GraphQLObjectType
@@ -42,7 +42,7 @@ class Types:
         return self._bound[name]
 
     def need(self, of: str, field: str) -> Need:
-        """The role that a field needs. The schema is not built where one has none; this refuses it all the same."""
+        """The role that a field needs. A schema with a field without one is not built; this is the second check."""
         need = self.needs.get((of, field))
         if need is None:
             raise Forbidden(f"{of}.{field} declares no role, so it is refused.")
@@ -52,7 +52,7 @@ class Types:
         return get_named_type(field.type)
 
     def possible(self, abstract: GraphQLNamedType) -> Iterable[BoundType]:
-        """The object types that this type's values can have."""
+        """The object types that values of this type can have."""
         if isinstance(abstract, GraphQLObjectType):
             return [self[abstract.name]]
         return [self[each.name] for each in self.schema.get_possible_types(abstract)]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The values of an operation's variables: leaves the short way, all else, and every error, by graphql-core."""
+"""The values of an operation's variables. Leaves take a fast path; graphql-core reads the rest and every error."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from graphql.execution.values import VariableValues, VariableValueSource, get_va
 from resolvers.rules.cleaning import check_count
 
 MAX_ERRORS = 10
-# In any list of input objects.
+# The most entries in any list of input objects.
 MAX_OBJECTS = 100
 
 Leaf = tuple[GraphQLVariableSignature, bool, Callable[[Any], Any]]
@@ -38,7 +38,7 @@ class Variables:
         self._only_leaves = len(self._leaves) == len(leaves)
 
     def read(self, raw: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
-        """The values as graphql-core coerces them, or what is wrong with them."""
+        """The values as graphql-core coerces them, or its errors."""
         short = self._read_leaves(raw) if self._only_leaves else None
         # Before they are coerced, which takes ten microseconds for each object.
         for name, of in self._objects:
@@ -46,7 +46,7 @@ class Variables:
         return short or get_variable_values(self.schema, self.definitions, dict(raw), max_errors=MAX_ERRORS)
 
     def _read_leaves(self, raw: Mapping[str, Any]) -> VariableValues | None:
-        """None where a value is absent or wrong: graphql-core knows defaults and what to say."""
+        """None if a value is missing or wrong; graphql-core then applies defaults or reports the error."""
         sources, coerced = {}, {}
         for signature, is_nullable, parse in self._leaves:
             name = signature.name
