@@ -258,14 +258,6 @@ async def test_migrations_make_what_the_tables_say(database: Cluster) -> None:
         assert await connection.run_sync(differences) == []
 
 
-def test_every_setting_is_in_the_readme() -> None:
-    from server.settings import Settings
-
-    readme = (ROOT / "README.md").read_text()
-    missing = [name for name in Settings.model_fields if f"`LINEAL_{name.upper()}`" not in readme]
-    assert not missing
-
-
 def test_functions_are_short() -> None:
     lengths = [
         (node.end_lineno or 0) - node.lineno + 1
