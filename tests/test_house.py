@@ -444,14 +444,6 @@ async def test_migrations_make_what_the_tables_say(database: Cluster) -> None:
         assert await connection.run_sync(differences) == []
 
 
-def test_every_setting_is_in_the_readme() -> None:
-    from server.settings import Settings
-
-    readme = (ROOT / "README.md").read_text()
-    missing = [name for name in Settings.model_fields if f"`LINEAL_{name.upper()}`" not in readme]
-    assert not missing
-
-
 MOST_LINES = 350
 
 

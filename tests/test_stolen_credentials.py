@@ -204,7 +204,7 @@ class Stolen:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stolen(make_database: Callable[[], Any]) -> AsyncIterator[Stolen]:
     cluster = await make_database()
-    # As in the embedded database, and in another one whose superuser has followed the README.
+    # As in the embedded database, and in another one whose superuser has followed docs/security.md.
     await run_sql(cluster.superuser_url, OUTSIDE)
     await fill(Settings(database_url=cluster.app_url))
     await make_key(cluster.app_url)

@@ -2,7 +2,7 @@
 
 DEVELOPMENT -> STAGING -> PRODUCTION -> ARCHIVED, with the ways back: STAGING may return to DEVELOPMENT, whatever is not
 in use may be archived, and the archived may only come back through STAGING. The database holds the same table as a
-check (storage.versions.LEGAL_STEPS); a test holds the two, and the drawing in the README, equal.
+check (storage.versions.LEGAL_STEPS); a test holds the two, and the diagram in README.md, equal.
 """
 
 from typing import NamedTuple
