@@ -6,7 +6,6 @@ so that a file that was moved, emptied or cut off is noticed.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,6 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from storage import ids
 from storage.audit import APPEND, canonical
+from storage.sql import load_sql
 
 CHAIN = "checkpoints"
 WRITTEN, ROTATED, LOST = "checkpoint.written", "signingKey.rotated", "signingKey.lost"
@@ -60,7 +60,7 @@ SELECT json_build_object(
     'failing', EXISTS (SELECT FROM checkpoint_reports WHERE problem IS NOT NULL
         AND reported_at > clock_timestamp() - interval '{REPORT_HOURS} hours'))::text
 """
-STATUS = (Path(__file__).parent / "checkpoint_status.sql").read_text()
+STATUS = load_sql("checkpoint_status")
 
 
 def subject(key: str) -> str:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.engine import Database
+from storage.sql import fill_sql
 
 BATCH = 500
 # What tells that a feed may have grown.
@@ -40,11 +41,11 @@ async def give_places(session: AsyncSession) -> None:
 
 async def head_in(session: AsyncSession, project_id: str) -> int:
     """How far a project's feed goes, for who writes."""
-    return int(await session.scalar(text(HEAD.format(project=":project")), {"project": project_id}) or 0)
+    return int(await session.scalar(text(fill_sql(HEAD, project=":project")), {"project": project_id}) or 0)
 
 
 async def head(database: Database, project_id: str) -> int:
-    return int(await database.fetchval(HEAD.format(project="$1"), project_id))
+    return int(await database.fetchval(fill_sql(HEAD, project="$1"), project_id))
 
 
 async def first(database: Database, project_id: str) -> int:

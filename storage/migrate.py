@@ -11,10 +11,10 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.engine import short_engine
+from storage.sql import load_sql
 
 LOCK = 0x4C494E45414C  # "LINEAL" in ASCII
-GRANTS = (Path(__file__).parent / "grants.sql").read_text()
-OUTSIDE = (Path(__file__).parent / "outside.sql").read_text()
+OUTSIDE = load_sql("outside")
 
 
 class SchemaTooNew(Exception):
@@ -77,8 +77,8 @@ async def _migrate_locked(connection: AsyncConnection, app_url: str | None) -> b
 
 def _grant(connection: Connection, role: str | None) -> None:
     if role and role != connection.scalar(text("SELECT current_user")):
-        quoted = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
-        run_script(connection, GRANTS.replace(":app", quoted))
+        quoted: str = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
+        run_script(connection, load_sql("grants", app=quoted))
         run_script(connection, OUTSIDE)
 
 

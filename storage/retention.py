@@ -1,7 +1,6 @@
 """Which versions retention finds, and how a batch of them is archived."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,6 +8,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.audit import canonical
+from storage.sql import fill_sql, load_sql
 
 # Of a version, in the row of this name.
 IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
@@ -17,13 +17,12 @@ LONGEST_LOOK = 600
 
 
 def _statement(is_old: str) -> TextClause:
-    asked = (Path(__file__).parent / "retention.sql").read_text()
-    return text(asked.format(is_old_v=is_old.format(v="v"), is_old_c=is_old.format(v="c")))
+    return text(load_sql("retention", is_old_v=fill_sql(is_old, v="v"), is_old_c=fill_sql(is_old, v="c")))
 
 
 OLD = _statement(IS_OLD)
 # A statement of its own: one that may do without `only` cannot be planned for its few rows.
-OLD_AMONG = _statement(f"{IS_OLD} AND {{v}}.id = ANY (CAST(:only AS text[]))")
+OLD_AMONG = _statement(IS_OLD + " AND {v}.id = ANY (CAST(:only AS text[]))")
 
 
 async def old_versions(

@@ -1,7 +1,6 @@
 """Webhooks: where events are sent, and what became of each sending."""
 
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text
@@ -9,6 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
+from storage.sql import load_sql
 from storage.vocabulary import DeliveryStatus
 
 
@@ -107,7 +107,7 @@ FROM (SELECT webhook_id, max(position) AS last FROM news GROUP BY webhook_id) n 
 """
 # Held while deliveries are taken: two processes that take at once would each count the places without the other's.
 TAKING = "SELECT pg_advisory_xact_lock(hashtext('lineal webhook places'))"
-TAKE = (Path(__file__).parent / "take_deliveries.sql").read_text()
+TAKE = load_sql("take_deliveries")
 # Before a delivery of the webhook changes, so that whoever changes both waits in the same order.
 LOCK = "SELECT id FROM webhooks WHERE id = :webhook FOR NO KEY UPDATE"
 FINISH = """

@@ -1,24 +1,22 @@
 """Versions side by side: which are asked for, and what they have in common."""
 
-from functools import reduce
 from pathlib import Path
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Values
 from resolvers.rules.comparison import MOST
 from storage.load import VERSION_FACTS
+from storage.sql import fill_sql, load_sql
 
 HERE = Path(__file__).parent
-COMPARED = (HERE / "compared.sql").read_text()
-ANCESTOR = (HERE / "ancestor.sql").read_text().format(ids="{t}.ids")
+ANCESTOR = load_sql("ancestor", HERE, ids="{t}.ids")
 VERSIONS = {"versions": "{t}.versions"}
 PARAMETERS = VERSIONS | {"only_changed": "{t}.only_changed"}
 
 
 def comparison(asked: str, field: str) -> str:
     """The query that compares the versions which another lists: place, model and number of each, from that argument."""
-    filled = {"{change}": VERSION_FACTS.format(v="v"), "{asked}": asked, "{field}": field}
-    return reduce(lambda text, name: text.replace(name, filled[name]), filled, COMPARED)
+    return load_sql("compared", HERE, change=fill_sql(VERSION_FACTS, v="v"), asked=asked, field=field)
 
 
 OF_MODEL = comparison(

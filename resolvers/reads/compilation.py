@@ -17,6 +17,7 @@ from resolvers.reads.finishing import Fill, Needs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
 from resolvers.reads.types import HEAVY, BoundType, Types, weight_of
 from resolvers.rules.access import IN_PROJECT, SCOPES, need_of_field
+from storage.sql import fill_sql
 
 TYPENAME = "__typename"
 # The first parameters: the projects that a restricted caller may see, who it is, the project its key is bound to.
@@ -114,7 +115,7 @@ class Compilation:
         """
         if not self.restricted:
             return "true"
-        return SCOPES.get(table, IN_PROJECT).format(row=alias, **SEEN)
+        return fill_sql(SCOPES.get(table, IN_PROJECT), row=alias, **SEEN)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object that answers a selection on one row."""

@@ -4,10 +4,11 @@ from typing import Any
 
 from resolvers.rules.bumps import declared_change
 from storage.load import VERSION_FACTS
+from storage.sql import fill_sql
 
 CHANGE_NEEDS = {
-    "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
-    "child": VERSION_FACTS.format(v="{t}"),
+    "parent": f"(SELECT {fill_sql(VERSION_FACTS, v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
+    "child": fill_sql(VERSION_FACTS, v="{t}"),
 }
 
 

@@ -1,5 +1,6 @@
--- Of data: the versions trained on it or on what was derived from it. Of several ways there, the shortest is told, and
--- of these the one by the first id.
+-- CTEs for `impact.sql`, for the impact of a data set version: the versions trained on it or on data derived from it.
+-- Of several paths the shortest is returned, and of these the one by the first id. They read the CTE `start`. No
+-- parameters.
 data (id, distance, parent_id) AS (
     SELECT id, 0, NULL::text FROM start
     UNION

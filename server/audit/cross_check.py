@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import storage
 from resolvers.rules.chains import TAMPERED, Finding
 
-DISAGREEMENT = (Path(storage.__file__).parent / "steps.sql").read_text()
+DISAGREEMENT = (Path(storage.__file__).parent / "cross_check.sql").read_text()
 
 
 async def disagreement(connection: AsyncConnection) -> Finding | None:
