@@ -20,7 +20,7 @@ FROM (
 """
 HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = {project}"
 FIRST = "SELECT coalesce(min(position), 1) FROM audit_feed WHERE project_id = $1"
-# The project of what can be listened to, by its id.
+# By what can be listened to.
 PROJECT_OF = {
     "project": "SELECT id FROM projects WHERE id = $1",
     "deployment": "SELECT project_id FROM deployments WHERE id = $1",
@@ -56,3 +56,9 @@ async def first(database: Database, project_id: str) -> int:
 async def read(database: Database, project_id: str, after: int) -> list[Event]:
     """The next events of a feed."""
     return [Event(*row) for row in orjson.loads(await database.fetchval(READ, project_id, after))]
+
+
+async def project_of(database: Database, noun: str, id_: str) -> str | None:
+    """The project of a project or deployment that somebody wants to listen to; None where there is none."""
+    project_id: str | None = await database.fetchval(PROJECT_OF[noun], id_)
+    return project_id

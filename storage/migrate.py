@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -10,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.engine import short_engine
+from storage.engine import Database, short_engine
 from storage.sql import load_sql
 
 LOCK = 0x4C494E45414C  # "LINEAL" in ASCII
@@ -36,6 +37,15 @@ async def revision(engine: AsyncEngine) -> str | None:
     """The revision that the database is at; None when it is empty."""
     async with engine.connect() as connection:
         return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+
+
+async def revision_seen(database: Database, within: float) -> str | None:
+    """The revision that the database is at, as the server's role sees it; None where nothing was migrated for it."""
+    try:
+        revision: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=within)
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        return None
+    return revision
 
 
 async def _is_current(connection: AsyncConnection) -> bool:

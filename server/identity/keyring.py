@@ -5,15 +5,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from cachetools import LRUCache
-from sqlalchemy import Row, text
 
 from resolvers.errors import Unavailable
 from resolvers.transaction import Caller
 from server.identity.rejections import Reason, Rejected
+from storage import key_owners
 from storage.engine import Database
+from storage.key_owners import Owner
 from storage.secrets import hash_of, is_well_formed
 from storage.vocabulary import PrincipalKind
 
@@ -95,23 +95,6 @@ class _Memory:
         return known
 
 
-PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
-    (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
-    AS projects"""
-# The seconds left by the database's own clock: ours may differ.
-FIND_KEYS = text(f"""
-SELECT {PRINCIPAL}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
-    extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
-    coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS use_is_news
-FROM api_keys k JOIN principals p ON p.id = k.principal_id
-WHERE k.secret_hash = ANY (:hashes) AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
-""")
-FIND_PRINCIPAL = text(
-    f"SELECT {PRINCIPAL}, NULL AS project_id, false AS may_attest FROM principals p WHERE email = :email"
-)
-USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = ANY (:ids)")
-
-
 class Keyring:
     """Who a key belongs to. Forgets after some seconds, so that every process learns of a change by itself."""
 
@@ -147,8 +130,8 @@ class Keyring:
     async def _find_person(self, email: str) -> _Known:
         asked = time.monotonic()
         async with self.database.session(LOOKUP_SECONDS) as session:
-            row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
-        principal = Principal(email, ()) if row is None else _principal(row)
+            owner = await key_owners.owner_with_email(session, email)
+        principal = Principal(email, ()) if owner is None else _principal(owner)
         return _Known(principal, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
@@ -181,25 +164,24 @@ class Keyring:
         began = time.monotonic()
         # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
         async with self.database.session(LOOKUP_SECONDS) as session:
-            rows = (await session.execute(FIND_KEYS, {"hashes": list(digests)})).all()
-            if used := [row.key_id for row in rows if row.use_is_news]:
-                await session.execute(USED, {"ids": used})
+            keys = await key_owners.valid_keys(session, digests)
+            if used := [key.key_id for key in keys if key.is_use_news]:
+                await key_owners.note_use(session, used)
                 await session.commit()
         known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
-        for row in rows:
-            trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
-            known[bytes(row.secret_hash)] = _Known(_principal(row), began + trusted)
+        for key in keys:
+            trusted = TRUSTED_SECONDS if key.seconds_left is None else min(TRUSTED_SECONDS, key.seconds_left)
+            known[bytes(key.secret_hash)] = _Known(_principal(key, key.project_id, key.may_attest), began + trusted)
         return known
 
 
-def _principal(row: Row[Any]) -> Principal:
-    return Principal(
-        row.email, _visible(row), row.principal_id, PrincipalKind(row.kind), row.may_attest, row.project_id
-    )
+def _principal(owner: Owner, only: str | None = None, may_attest: bool = False) -> Principal:
+    kind = PrincipalKind(owner.kind)
+    return Principal(owner.email, _visible(owner, only), owner.principal_id, kind, may_attest, only)
 
 
-def _visible(row: Row[Any]) -> Sequence[str] | None:
-    """Who administers the instance sees all; a key that is bound to a project reaches no other."""
-    if row.administers:
-        return None if row.project_id is None else (row.project_id,)
-    return tuple(project for project in row.projects if row.project_id in (None, project))
+def _visible(owner: Owner, only: str | None) -> Sequence[str] | None:
+    """An administrator of the instance sees all projects; a key that is bound to a project reaches no other."""
+    if owner.administers:
+        return None if only is None else (only,)
+    return tuple(project for project in owner.projects if only in (None, project))
