@@ -1,16 +1,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from resolvers.errors import Conflict
 from resolvers.rules.cards import SECTIONS, changed_sections
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import touch, version_of
 from storage import load
-from storage.cards import ModelCard, ModelCardRevision
+from storage.cards import CardEdit, keep_edit
 
 
 async def update_model_card(
@@ -33,7 +30,9 @@ async def update_model_card(
     sections = {name: model_card.get(name, before[name]) for name in SECTIONS}
     changed = changed_sections(before, sections)
     if changed:
-        await _keep(tx, project_id, found, before["revision"] + 1, sections, changed)
+        edit = CardEdit(project_id, found["id"], before["revision"] + 1, tx.caller.actor, sections, changed)
+        await keep_edit(tx.session, edit)
+        await touch(tx, found["id"])
         change = {
             "before": {"revision": before["revision"], **_only(before, changed)},
             "after": {"revision": before["revision"] + 1, **_only(sections, changed)},
@@ -44,21 +43,3 @@ async def update_model_card(
 
 def _only(card: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
     return {shown: card[name] for name, shown in SECTIONS.items() if shown in changed}
-
-
-async def _keep(
-    tx: Transaction,
-    project_id: str,
-    found: Mapping[str, Any],
-    revision: int,
-    sections: Mapping[str, Any],
-    changed: list[str],
-) -> None:
-    of_version = {"project_id": project_id, "version_id": found["id"], "revision": revision}
-    written = {"updated_at": func.clock_timestamp(), "updated_by": tx.caller.actor}
-    card = {"revision": revision} | dict(sections) | written
-    insert = upsert(ModelCard).values(of_version | card)
-    await tx.session.execute(insert.on_conflict_do_update(index_elements=["version_id"], set_=card))
-    row = {"at": func.clock_timestamp(), "by": tx.caller.actor, "changed": changed, "sections": dict(sections)}
-    await tx.session.execute(upsert(ModelCardRevision).values(of_version | row))
-    await touch(tx, found["id"])

@@ -1,8 +1,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, update
-
 from resolvers.claims import claimed_id, keep_new
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict
@@ -10,7 +8,7 @@ from resolvers.transaction import Transaction
 from resolvers.version_creation import NewVersion, register
 from resolvers.versions import models_of
 from storage import load
-from storage.experiments import Experiment
+from storage.experiments import Experiment, complete
 from storage.vocabulary import ExperimentStatus
 
 
@@ -69,8 +67,7 @@ async def complete_experiment(
     ]
     ending = {"status": status, "training_duration_secs": training_duration_secs, "notes": notes}
     ending = {name: value for name, value in ending.items() if value is not None}
-    statement = update(Experiment).where(Experiment.id == experiment_id)  # type: ignore[arg-type]
-    await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
+    await complete(tx.session, experiment_id, ending)
     ids = [each["version_id"] for each in registered]
     project_id = experiment["project_id"]
     change = {"before": {name: experiment[name] for name in ending}, "after": ending | {"versions": ids}}

@@ -1,4 +1,15 @@
-"""Bringing versions from stage to stage: the gates, the steps, and what becomes of requests."""
+"""Moves versions from stage to stage: the gates, the steps, and what becomes of requests.
+
+The database keeps the history and the approvals by itself, so no statement for them stands here. Its function audit_append, which
+`Transaction.append` calls (`storage/audit.py`), reads each event that it appends:
+
+- one with a `step` adds the row of stage_transitions, and sets the stage and the position of the version;
+- one with an `approval` adds the row of approvals.
+
+The role of the server may not write these rows or columns in any other way (`storage/grants.sql`), so that history and
+approvals cannot differ from the audit log. The rules here decide what the event says; the database's constraints, such
+as one production version of a model, then accept or refuse it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

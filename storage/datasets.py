@@ -1,8 +1,11 @@
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import Field, SQLModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
 from storage.vocabulary import DatasetVersionStatus
@@ -59,3 +62,8 @@ class DatasetParent(SQLModel, table=True):
     project_id: str
     dataset_version_id: str = Field(primary_key=True)
     parent_id: str = Field(primary_key=True)
+
+
+async def change_version(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    """Change columns of a data set version."""
+    await session.execute(update(DatasetVersion).where(col(DatasetVersion.id) == id_).values(**values))

@@ -1,8 +1,10 @@
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index
-from sqlmodel import Field
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, func, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, col
 
 from storage.base import Recorded, readable_id, tenant, within_project, words
 from storage.vocabulary import ExperimentStatus
@@ -35,3 +37,9 @@ class Experiment(Recorded, table=True):
     notes: str | None = None
     dataset_version_id: str | None = None
     completed_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+async def complete(session: AsyncSession, id_: str, ending: Mapping[str, Any]) -> None:
+    """End an experiment now, with these columns."""
+    ended = {"completed_at": func.clock_timestamp(), **ending}
+    await session.execute(update(Experiment).where(col(Experiment.id) == id_).values(**ended))

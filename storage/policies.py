@@ -2,9 +2,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, readable_id, words
 from storage.load import Who, one, reviewer_left, role_in
@@ -120,3 +120,11 @@ async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> Non
     """Note that somebody who could review in this project no longer can."""
     statement = "UPDATE project_policies SET reviewer_left_at = clock_timestamp() WHERE project_id = :project"
     await session.execute(text(statement), {"project": project_id})
+
+
+async def update_policy(session: AsyncSession, project_id: str, values: Mapping[str, Any]) -> None:
+    await session.execute(update(ProjectPolicy).where(col(ProjectPolicy.project_id) == project_id).values(**values))
+
+
+async def update_change(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    await session.execute(update(PolicyChange).where(col(PolicyChange.id) == id_).values(**values))

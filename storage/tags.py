@@ -1,6 +1,7 @@
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, delete
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field
+from sqlmodel import Field, col
 
 from storage import load
 from storage.base import Recorded
@@ -40,3 +41,17 @@ SELECT t.description, t.deprecated, (SELECT coalesce(array_agg(a.alias ORDER BY 
     WHERE a.project_id = t.project_id AND a.name = t.name) AS aliases
 FROM tag_definitions t WHERE t.project_id = :project AND t.name = :name
 """
+
+
+async def keep_definition(
+    session: AsyncSession, project_id: str, name: str, description: str | None, deprecated: bool, by: str
+) -> None:
+    """Define a tag, or replace what is stated of it."""
+    stated = {"description": description, "deprecated": deprecated}
+    added = insert(TagDefinition).values({"project_id": project_id, "name": name, "created_by": by} | stated)
+    await session.execute(added.on_conflict_do_update(index_elements=["project_id", "name"], set_=stated))
+
+
+async def delete_aliases(session: AsyncSession, project_id: str, name: str) -> None:
+    """Delete all aliases of a tag, before the current ones are added."""
+    await session.execute(delete(TagAlias).where(col(TagAlias.project_id) == project_id, col(TagAlias.name) == name))
