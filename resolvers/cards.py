@@ -2,17 +2,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from resolvers.errors import Conflict
 from resolvers.rules.cards import SECTIONS, changed_sections
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import locked_version, touch
 from storage import cards
-from storage.cards import ModelCard, ModelCardRevision
-from storage.versions import LockedVersion
+from storage.cards import CardEdit, keep_edit
 
 
 async def update_model_card(
@@ -36,7 +32,9 @@ async def update_model_card(
     sections = {name: model_card.get(name, before[name]) for name in SECTIONS}
     changed = changed_sections(before, sections)
     if changed:
-        await _keep(tx, row, card.revision + 1, sections, changed)
+        edit = CardEdit(row.project_id, row.id, card.revision + 1, tx.caller.actor, sections, changed)
+        await keep_edit(tx.session, edit)
+        await touch(tx, row.id)
         change = {
             "before": {"revision": card.revision, **_only(before, changed)},
             "after": {"revision": card.revision + 1, **_only(sections, changed)},
@@ -47,20 +45,3 @@ async def update_model_card(
 
 def _only(card: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
     return {shown: card[name] for name, shown in SECTIONS.items() if shown in changed}
-
-
-async def _keep(
-    tx: Transaction,
-    row: LockedVersion,
-    revision: int,
-    sections: Mapping[str, Any],
-    changed: list[str],
-) -> None:
-    of_version = {"project_id": row.project_id, "version_id": row.id, "revision": revision}
-    written = {"updated_at": func.clock_timestamp(), "updated_by": tx.caller.actor}
-    card = {"revision": revision} | dict(sections) | written
-    insert = upsert(ModelCard).values(of_version | card)
-    await tx.session.execute(insert.on_conflict_do_update(index_elements=["version_id"], set_=card))
-    edit = {"at": func.clock_timestamp(), "by": tx.caller.actor, "changed": changed, "sections": dict(sections)}
-    await tx.session.execute(upsert(ModelCardRevision).values(of_version | edit))
-    await touch(tx, row.id)

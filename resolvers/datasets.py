@@ -1,11 +1,9 @@
 from collections.abc import Sequence
 
-from sqlalchemy import update
-
 from resolvers.claims import claimed_id, keep_new
 from resolvers.errors import NotFound
 from resolvers.transaction import Transaction
-from storage.datasets import Dataset, DatasetParent, DatasetVersion, dataset_ids
+from storage.datasets import Dataset, DatasetParent, DatasetVersion, change_version, dataset_ids
 from storage.policies import lock_policy
 from storage.vocabulary import DatasetVersionStatus
 
@@ -58,7 +56,7 @@ async def set_dataset_version_status(
     is_same = (status, kept) == (row.status, row.status_reason)
     since = {} if is_same else {"status_at": policy.now}
     changes = {"status": status, "status_reason": kept, **since}
-    await tx.session.execute(update(DatasetVersion).where(DatasetVersion.id == dataset_version_id).values(changes))  # type: ignore[arg-type]
+    await change_version(tx.session, dataset_version_id, changes)
     change = {"before": before, "after": {"status": status, "statusReason": kept}, "notes": reason}
     await tx.record("datasetVersion.statusSet", dataset_version_id, project_id, chain=project_id, **change)
     return {"dataset_version_id": dataset_version_id}

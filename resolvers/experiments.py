@@ -1,15 +1,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, update
-
 from resolvers.claims import claimed_id, keep_new
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict
 from resolvers.transaction import Transaction
 from resolvers.version_creation import NewVersion, register
 from resolvers.versions import models_of
-from storage.experiments import Experiment, LockedExperiment
+from storage.experiments import Experiment, LockedExperiment, complete
 from storage.rows import now
 from storage.vocabulary import ExperimentStatus
 
@@ -69,8 +67,7 @@ async def complete_experiment(
     ]
     ending = {"status": status, "training_duration_secs": training_duration_secs, "notes": notes}
     ending = {name: value for name, value in ending.items() if value is not None}
-    statement = update(Experiment).where(Experiment.id == experiment_id)  # type: ignore[arg-type]
-    await tx.session.execute(statement.values(completed_at=func.clock_timestamp(), **ending))
+    await complete(tx.session, experiment_id, ending)
     ids = [each.version_id for each in registered]
     project_id = experiment.project_id
     change = {"before": {name: getattr(experiment, name) for name in ending}, "after": ending | {"versions": ids}}

@@ -1,11 +1,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import update
-
 from resolvers.errors import BadUserInput, Conflict, Forbidden, NotFound
 from resolvers.principals import known_principal
 from resolvers.transaction import REGISTRY, Transaction
+from storage import keys
 from storage.ids import new_id
 from storage.keys import ApiKey, LockedKey, lock_key
 from storage.rows import now
@@ -60,7 +59,7 @@ async def _keep(
 
 async def revoke_api_key(tx: Transaction, *, id: str) -> dict[str, str]:
     key = await _usable(tx, id)
-    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(revoked_at=key.now))  # type: ignore[arg-type]
+    await keys.revoke(tx.session, id, key.now)
     change = {"before": {"revoked": False}, "after": {"revoked": True, "email": key.email}}
     await tx.record("key.revoked", id, None, chain=REGISTRY, **change)
     return {"key_id": id}
@@ -71,7 +70,7 @@ async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) ->
     key = await _usable(tx, id)
     ends = key.now + timedelta(seconds=grace_seconds)
     ends = min(ends, key.expires_at) if key.expires_at else ends
-    await tx.session.execute(update(ApiKey).where(ApiKey.id == id).values(expires_at=ends))  # type: ignore[arg-type]
+    await keys.expire(tx.session, id, ends)
     row = {name: getattr(key, name) for name in ("name", "principal_id", "project_id", "may_attest", "expires_at")}
     expires_at = key.expires_at and key.expires_at.isoformat()
     change = {"before": {"rotated": id, "expiresAt": expires_at}, "rotated": {"id": id, "expiresAt": ends.isoformat()}}

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import update
 
 from resolvers.callers import Caller
 from resolvers.errors import Conflict, Forbidden
@@ -18,7 +17,7 @@ from storage import policies, principals
 from storage.audit import NewEvent
 from storage.engine import Database
 from storage.ids import new_id
-from storage.policies import LockedPolicy, PolicyChange, PolicyChangeRow, ProjectPolicy
+from storage.policies import LockedPolicy, PolicyChange, PolicyChangeRow
 from storage.vocabulary import PolicyChangeStatus, PolicyMode, PrincipalKind, Role
 
 CLOCK = Caller("lineal policies", None, "policies")
@@ -157,7 +156,7 @@ async def _take_effect(
     tx: Transaction, policy: LockedPolicy, row: PolicyChangeRow, action: str, confirmed_by: str | None
 ) -> Events:
     values = {"status": APPLIED, "confirmed_by": confirmed_by, "effective_at": policy.now}
-    await _set(tx, row.id, **values)
+    await policies.update_change(tx.session, row.id, values)
     known = await policies.changes_in_force(tx.session, row.project_id)
     events = await _end(tx, [each for each in known if each.field == row.field and each.id != row.id])
     after = {"status": APPLIED, "confirmedBy": confirmed_by}
@@ -202,7 +201,7 @@ async def _end(tx: Transaction, changes: Sequence[PolicyChangeRow]) -> Events:
     for row in changes:
         is_pending = row.status == PENDING
         status = PolicyChangeStatus.WITHDRAWN if is_pending else PolicyChangeStatus.REPLACED
-        await _set(tx, row.id, status=status)
+        await policies.update_change(tx.session, row.id, {"status": status})
         if is_pending:
             before, after = {"status": PENDING}, {"status": status}
             withdrawn = tx.event("policy.changeWithdrawn", row.id, row.project_id, before=before, after=after)
@@ -210,16 +209,11 @@ async def _end(tx: Transaction, changes: Sequence[PolicyChangeRow]) -> Events:
     return events
 
 
-async def _set(tx: Transaction, id_: str, **values: Any) -> None:
-    await tx.session.execute(update(PolicyChange).where(PolicyChange.id == id_).values(values))  # type: ignore[arg-type]
-
-
 async def _apply(tx: Transaction, policy: LockedPolicy, changes: Mapping[str, Any]) -> Events:
     """Change the policy in force; the event that tells of it."""
     if not changes:
         return []
     project_id = policy.project_id
-    those = update(ProjectPolicy).where(ProjectPolicy.project_id == project_id)  # type: ignore[arg-type]
-    await tx.session.execute(those.values(dict(changes)))
+    await policies.update_policy(tx.session, project_id, changes)
     before = {field: getattr(policy, field) for field in changes}
     return [tx.event("policy.updated", project_id, project_id, before=before, after=dict(changes))]

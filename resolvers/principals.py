@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import delete, update
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from resolvers.errors import Conflict, NotFound
 from resolvers.rules.access import at_least
 from resolvers.transaction import REGISTRY, Transaction
 from storage import policies, principals
 from storage.ids import new_id
-from storage.principals import Member, Principal, PrincipalRow
+from storage.principals import Principal, PrincipalRow
 from storage.rows import now as database_now
 from storage.vocabulary import PrincipalKind, Role
 
@@ -26,8 +23,7 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
             # Not from when the lock was asked for: a vote may have been given while this waited.
             now["reviewer_since"] = await database_now(tx.session) if can else None
         row = {"project_id": project_id, "principal_id": principal.id, "created_by": tx.caller.actor}
-        insert = upsert(Member).values(row | now)
-        await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "principal_id"], set_=now))
+        await principals.keep_member(tx.session, row, now)
         if could and not can:
             await policies.note_that_reviewer_left(tx.session, project_id)
         change = {
@@ -44,8 +40,7 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
     before = principal and await principals.member_role(tx.session, project_id, principal.id)
     if not principal or not before:
         raise NotFound("member", email, "input.email", f"of {project_id}", projectId=project_id)
-    those = (Member.project_id == project_id, Member.principal_id == principal.id)
-    await tx.session.execute(delete(Member).where(*those))  # type: ignore[arg-type]
+    await principals.delete_member(tx.session, project_id, principal.id)
     if at_least(before, Role.REVIEWER):
         await policies.note_that_reviewer_left(tx.session, project_id)
     change = {"before": {"email": email, "role": before}, "after": None}
@@ -76,8 +71,7 @@ async def set_administrator(tx: Transaction, *, email: str, administers: bool) -
     if principal.administers and not administers and count == 1:
         raise Conflict(f"{email} is the last administrator of the instance. Make somebody else an administrator first.")
     if principal.administers != administers:
-        those = update(Principal).where(Principal.id == principal.id)  # type: ignore[arg-type]
-        await tx.session.execute(those.values(administers=administers))
+        await principals.set_administers(tx.session, principal.id, administers)
         change = {"before": {"administers": not administers}, "after": {"administers": administers}}
         await tx.record("principal.administersSet", principal.id, None, chain=REGISTRY, **change)
     return {"principal_id": principal.id}

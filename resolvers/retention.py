@@ -65,9 +65,9 @@ async def run_retention(database: Database) -> int:
     which whoever comes next goes on, and who finds another at work leaves the rest to it.
     """
     async with database.session() as session:
-        if not await session.scalar(retention.IS_DUE):
+        if not await retention.is_due(session):
             return 0
-        projects = list(await session.scalars(retention.PROJECTS))
+        projects = await retention.projects(session)
     archived = 0
     for project_id in projects:
         async for count in _archive_all(database, project_id):
@@ -75,7 +75,7 @@ async def run_retention(database: Database) -> int:
                 return archived
             archived += count
     async with database.transaction() as session:
-        await session.execute(retention.FINISHED)
+        await retention.note_finished(session)
     return archived
 
 

@@ -2,13 +2,10 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete
-from sqlalchemy.dialects.postgresql import insert as upsert
-
 from resolvers.errors import Conflict
 from resolvers.rules.cleaning import quoted
 from resolvers.transaction import Transaction
-from storage.tags import TagAlias, TagDefinition, defined_tag, registration_rules
+from storage.tags import TagAlias, defined_tag, delete_aliases, keep_definition, registration_rules
 
 
 async def define_tag(
@@ -52,11 +49,8 @@ def _refuse_taken(name: str, wanted: Sequence[str], defined: Container[str], ali
 
 
 async def _keep(tx: Transaction, project_id: str, name: str, after: dict[str, Any]) -> None:
-    by = {"created_by": tx.caller.actor}
-    stated = {"description": after["description"], "deprecated": after["deprecated"]}
-    insert = upsert(TagDefinition).values({"project_id": project_id, "name": name, **stated, **by})
-    await tx.session.execute(insert.on_conflict_do_update(index_elements=["project_id", "name"], set_=stated))
-    those = (TagAlias.project_id == project_id, TagAlias.name == name)
-    await tx.session.execute(delete(TagAlias).where(*those))  # type: ignore[arg-type]
-    rows = [{"project_id": project_id, "alias": alias, "name": name, **by} for alias in after["aliases"]]
+    actor = tx.caller.actor
+    await keep_definition(tx.session, project_id, name, after["description"], after["deprecated"], actor)
+    await delete_aliases(tx.session, project_id, name)
+    rows = [{"project_id": project_id, "alias": alias, "name": name, "created_by": actor} for alias in after["aliases"]]
     await tx.keep(TagAlias, *rows)

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import insert
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
@@ -23,6 +21,7 @@ from storage.ids import new_id
 from storage.models import LockedModel
 from storage.policies import LockedPolicy, VisiblePolicyChange
 from storage.rollouts import DeploymentRow
+from storage.rows import insert_rows, insert_unless_there
 from storage.visibility import VisibleRow, administers, roles
 from storage.webhooks import LockedWebhook, VisibleDelivery
 
@@ -173,14 +172,12 @@ class Transaction:
     async def keep(self, table: type[SQLModel], *rows: Mapping[str, Any]) -> None:
         """Add rows."""
         if rows:
-            await self.session.execute(insert(table.__table__), list(rows))  # type: ignore[attr-defined]
+            await insert_rows(self.session, table, rows)
 
     async def keep_unless_there(self, table: type[SQLModel], row: Mapping[str, Any], *key: str) -> bool:
         """Add a row unless its key, by default any unique columns, is taken; whether it was added. Waits for whoever is
         adding it now."""
-        insert = upsert(table.__table__).values(row)  # type: ignore[attr-defined]
-        made = await self.session.execute(insert.on_conflict_do_nothing(index_elements=key or None))
-        return bool(made.rowcount)  # type: ignore[attr-defined]
+        return await insert_unless_there(self.session, table, row, key)
 
     def event(
         self,

@@ -1,9 +1,18 @@
-"""Bringing versions from stage to stage: the gates, the steps, and what becomes of requests."""
+"""Moves versions from stage to stage: the gates, the steps, and what becomes of requests.
+
+The database keeps the history and the approvals by itself, so no statement for them stands here. Its function
+audit_append, which `Transaction.append` calls (`storage/audit.py`), reads each event that it appends:
+
+- one with a `step` adds the row of stage_transitions, and sets the stage and the position of the version;
+- one with an `approval` adds the row of approvals.
+
+The role of the server may not write these rows or columns in any other way (`storage/grants.sql`), so that history and
+approvals cannot differ from the audit log. The rules here decide what the event says; the database's constraints, such
+as one production version of a model, then accept or refuse it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import update
 
 from resolvers.errors import ApprovalRequired, Conflict, GateFailed, NotFound
 from resolvers.rollouts import make_step
@@ -15,7 +24,7 @@ from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import locked_version
 from storage import policies, rollouts, versions
-from storage.approvals import TransitionRequest, load_promotion
+from storage.approvals import load_promotion, set_request_status
 from storage.audit import NewEvent
 from storage.ids import new_id
 from storage.versions import FormerProduction, LockedVersion, OpenRequest
@@ -250,8 +259,7 @@ async def close_request(
     tx: Transaction, project_id: str, request_id: str, status: TransitionRequestStatus, notes: str | None = None
 ) -> NewEvent:
     """Close an open request; the event that says so."""
-    those = update(TransitionRequest).where(TransitionRequest.id == request_id)  # type: ignore[arg-type]
-    await tx.session.execute(those.values(status=status))
+    await set_request_status(tx.session, request_id, status)
     before, after = {"status": TransitionRequestStatus.OPEN}, {"status": status}
     return tx.event(f"transition.{status.lower()}", request_id, project_id, before=before, after=after, notes=notes)
 

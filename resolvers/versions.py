@@ -1,8 +1,6 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import delete, func, update
-
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.models import lock_or_make_models
 from resolvers.rules.limits import TAGS
@@ -13,7 +11,7 @@ from resolvers.version_creation import NewVersion, register, vocabulary_of
 from storage import experiments, versions
 from storage.models import LockedModel
 from storage.tags import registration_rules
-from storage.versions import LockedVersion, Tag, Version
+from storage.versions import LockedVersion, Tag
 
 
 async def create_version(tx: Transaction, **new: Unpack[NewVersion]) -> dict[str, Any]:
@@ -55,9 +53,8 @@ async def update_version(tx: Transaction, *, model_id: str, version: Number, des
 
 
 async def touch(tx: Transaction, version_id: str, **changes: Any) -> None:
-    """Change a version, or only say that somebody works with it, which keeps it from retention."""
-    changes["touched_at"] = func.clock_timestamp()
-    await tx.session.execute(update(Version).where(Version.id == version_id).values(changes))  # type: ignore[arg-type]
+    """Change a version, or only record that somebody works with it, which keeps it from retention."""
+    await versions.touch_version(tx.session, version_id, changes)
 
 
 async def add_tags(tx: Transaction, *, model_id: str, version: Number, tags: Sequence[str]) -> dict[str, Any]:
@@ -78,8 +75,7 @@ async def remove_tags(tx: Transaction, *, model_id: str, version: Number, tags: 
     aliases = (await registration_rules(tx.session, row.project_id)).aliases
     removed = [tag for tag in row.tags if tag in tags or tag in [aliases.get(each) for each in tags]]
     if removed:
-        those = (Tag.version_id == row.id, Tag.tag.in_(removed))  # type: ignore[attr-defined]
-        await tx.session.execute(delete(Tag).where(*those))  # type: ignore[arg-type]
+        await versions.delete_tags(tx.session, row.id, removed)
         await _record_tags(tx, "version.untagged", row, [tag for tag in row.tags if tag not in removed])
     return {"version_id": row.id, "warnings": []}
 

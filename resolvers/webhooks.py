@@ -1,10 +1,9 @@
 """Webhooks: where a project's events are sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.callers import Caller
@@ -14,13 +13,14 @@ from resolvers.rules.actions import known_actions
 from resolvers.rules.addresses import may_be_public
 from resolvers.rules.cleaning import quoted
 from resolvers.transaction import Transaction
-from storage import feed, webhooks
+from storage import feed, webhook_deliveries, webhooks
 from storage.ids import new_id
 from storage.rows import now
 from storage.sealing import Sealing, SealingUnusable
 from storage.secrets import new_signing_secret
 from storage.vocabulary import DeliveryStatus
-from storage.webhooks import DISABLE, REPLAY, REPLAY_ALL, LockedWebhook, Webhook
+from storage.webhook_deliveries import Delivery
+from storage.webhooks import LockedWebhook, Webhook
 
 # How many deliveries one mutation sends again.
 MOST_REPLAYED = 1_000
@@ -80,8 +80,10 @@ def bound_to(webhook_id: str) -> str:
     return f"webhooks.secret {webhook_id}"
 
 
-def secret_of(sealing: Sealing, row: Mapping[str, Any], name: str) -> str | None:
-    return sealing.open(row[name], bound_to(row["webhook_id"])) if row[name] is not None else None
+def secrets_of(sealing: Sealing, delivery: Delivery) -> list[str]:
+    """What a delivery is signed with: the webhook's secret, and the previous one while it still counts."""
+    stored = filter(None, (delivery.secret, delivery.previous_secret))
+    return [sealing.open(secret, bound_to(delivery.webhook_id)) for secret in stored]
 
 
 async def update_webhook(
@@ -102,14 +104,10 @@ async def update_webhook(
     changed = {name: value for name, value in wanted.items() if value is not None and value != getattr(webhook, name)}
     if changed:
         begins_anew = {"failing_since": None, "disabled_at": None, "disabled_reason": None} if active else {}
-        await tx.session.execute(_change(webhook_id, changed | begins_anew))
+        await webhooks.change(tx.session, webhook_id, changed | begins_anew)
         change = {"before": {name: getattr(webhook, name) for name in changed}, "after": changed}
         await tx.record("webhook.updated", webhook_id, webhook.project_id, chain=webhook.project_id, **change)
     return {"webhook_id": webhook_id}
-
-
-def _change(webhook_id: str, values: Mapping[str, Any]) -> Any:
-    return update(Webhook).where(Webhook.id == webhook_id).values(**values)  # type: ignore[arg-type]
 
 
 async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hours: float = 24.0) -> dict[str, Any]:
@@ -124,7 +122,7 @@ async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hou
     }
     if overlap_hours:
         values |= {"previous_secret": webhook.secret, "previous_until": until}
-    await tx.session.execute(_change(webhook_id, values))
+    await webhooks.change(tx.session, webhook_id, values)
     await tx.record("webhook.secretRotated", webhook_id, webhook.project_id, chain=webhook.project_id,
                     after={"previousSecretUntil": until.isoformat() if overlap_hours else None})  # fmt: skip
     return {"webhook_id": webhook_id, "secret": secret}
@@ -134,7 +132,7 @@ async def replay_delivery(tx: Transaction, *, delivery_id: str) -> dict[str, str
     """Send an event again, with as many attempts as a new one has."""
     delivery, webhook = await tx.delivery(delivery_id)
     _require_active(webhook)
-    await tx.session.execute(text(REPLAY), {"id": delivery_id})
+    await webhook_deliveries.replay(tx.session, delivery_id)
     await tx.record("webhook.replayed", webhook.id, webhook.project_id, chain=webhook.project_id,
                     after={"deliveryId": delivery_id, "eventId": delivery.event_id})  # fmt: skip
     return {"delivery_id": delivery_id}
@@ -150,8 +148,7 @@ async def replay_deliveries(
     """Send the oldest of these deliveries again, in the order of their events."""
     webhook = await tx.webhook(webhook_id)
     _require_active(webhook)
-    values = {"webhook": webhook_id, "since": since, "status": list(status), "most": MOST_REPLAYED}
-    replayed, left = (await tx.session.execute(text(REPLAY_ALL), values)).one()
+    replayed, left = await webhook_deliveries.replay_oldest(tx.session, webhook_id, status, since, MOST_REPLAYED)
     if replayed:
         asked = {"since": since.isoformat() if since else None, "status": list(status), "deliveries": replayed}
         await tx.record("webhook.replayed", webhook_id, webhook.project_id, chain=webhook.project_id, after=asked)
@@ -169,7 +166,7 @@ def _require_active(webhook: LockedWebhook) -> None:
 async def disable_dead(session: AsyncSession, webhook_id: str, project_id: str, days: float) -> None:
     """Switch a webhook off whose receiver has failed for too long; whoever calls this has locked it."""
     reason = f"Every attempt has failed for more than {days:g} days. Set active: true with updateWebhook to try again."
-    await session.execute(text(DISABLE), {"webhook": webhook_id, "reason": reason})
+    await webhooks.disable(session, webhook_id, reason)
     tx = Transaction(session, SENDING, Need.OPEN)
     await tx.record(
         "webhook.disabled", webhook_id, project_id, chain=project_id, before={"active": True},

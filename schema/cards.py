@@ -16,9 +16,10 @@ from schema.fields import TEXT, column, computed, given, many, one, optional
 from schema.scalars import BigInt, SemVer
 from storage.cards import CARD_FACTS, VersionCard
 from storage.cards import ModelCardRevision as RevisionRow
+from storage.sql import fill_sql
 
 CARD = {"card": "to_json({t})"}
-FACTS = {"facts": f"(SELECT {CARD_FACTS.format(v='v')} FROM versions v WHERE v.id = {{t}}.version_id)"}
+FACTS = {"facts": f"(SELECT {fill_sql(CARD_FACTS, v='v')} FROM versions v WHERE v.id = {{t}}.version_id)"}
 BOTH = CARD | FACTS
 
 

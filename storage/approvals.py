@@ -1,23 +1,18 @@
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, text
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.policies import reviewer_left
 from storage.rows import one
+from storage.sql import fill_sql, load_sql
 from storage.versions import VERSION_FACTS
 from storage.visibility import Viewer, VisibleRow, visible
 from storage.vocabulary import Decision, Stage, TransitionRequestStatus
-
-HERE = Path(__file__).parent
-REVIEWED = (HERE / "reviewed.sql").read_text()
-REVIEW = (HERE / "review.sql").read_text()
-PROMOTION = (HERE / "promotion.sql").read_text()
 
 
 class TransitionRequest(Recorded, table=True):
@@ -89,27 +84,32 @@ def request_status(request: str) -> str:
 
 def reviewed(version: str) -> str:
     """All that a review of the version of this name shows, as JSON."""
-    return REVIEWED.format(v=version)
+    return load_sql("reviewed", v=version)
 
 
 def review(approval: str) -> str:
     """A recorded decision beside what holds now, as JSON, for the row of this name."""
-    return REVIEW.format(
-        a=approval, reviewed_now=reviewed("v"), request_status=request_status("r"), reviewer_left=reviewer_left("y")
+    return load_sql(
+        "review",
+        a=approval,
+        reviewed_now=reviewed("v"),
+        request_status=request_status("r"),
+        reviewer_left=reviewer_left("y"),
     )
 
 
 def promotion_facts(version: str, target: str) -> str:
     """All that the gates look at, as JSON, for the version of this name and an expression for the target stage."""
-    parent = f"(SELECT {VERSION_FACTS.format(v='f')} FROM versions f WHERE f.id = {version}.parent_id)"
-    return PROMOTION.format(
+    parent = f"(SELECT {fill_sql(VERSION_FACTS, v='f')} FROM versions f WHERE f.id = {version}.parent_id)"
+    return load_sql(
+        "promotion",
         v=version,
         target=target,
         review=review("a"),
         reviewed=reviewed(version),
         reviewer_left=reviewer_left("y"),
         parent=parent,
-        child=VERSION_FACTS.format(v=version),
+        child=fill_sql(VERSION_FACTS, v=version),
     )
 
 
@@ -153,3 +153,7 @@ LOCKED_REQUEST = f"""
 SELECT q.id, q.project_id, v.model_id, v.number, q.target_stage, {request_status("q")} AS status, q.notes, q.created_by
 FROM transition_requests q JOIN versions v ON v.id = q.version_id WHERE q.id = :id
 """
+
+
+async def set_request_status(session: AsyncSession, id_: str, status: TransitionRequestStatus) -> None:
+    await session.execute(update(TransitionRequest).where(col(TransitionRequest.id) == id_).values(status=status))

@@ -1,4 +1,5 @@
--- All that was stated of a version, as its model card tells it. Names are the API's own.
+-- One JSON object: everything stated about a version, with the API's names, for the exports and the completeness of its
+-- model card. `v` is the alias of the version's row.
 json_build_object(
     'version', array_to_string({v}.number, '.'),
     'versionId', {v}.id,

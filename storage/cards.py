@@ -1,19 +1,20 @@
 """Model cards: what people wrote of a version. A version that nobody wrote of has no row, and revision 0."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from storage.base import within_project
 from storage.rows import columns, one
+from storage.sql import load_sql
 
-CARD_FACTS = (Path(__file__).parent / "card.sql").read_text()
+CARD_FACTS = load_sql("card")
 
 
 class ModelCard(SQLModel, table=True):
@@ -71,3 +72,26 @@ async def card(session: AsyncSession, version_id: str) -> CardRow:
     """The card of a version whose model is locked."""
     statement = f"SELECT {columns(CardRow, 'c')} FROM version_cards c WHERE c.version_id = :id"
     return await one(session, CardRow, statement, id=version_id)
+
+
+@dataclass(frozen=True)
+class CardEdit:
+    """One edit of a version's card: the revision that it makes, all sections after it, and which of them it changed."""
+
+    project_id: str
+    version_id: str
+    revision: int
+    by: str
+    sections: Mapping[str, Any]
+    changed: Sequence[str]
+
+
+async def keep_edit(session: AsyncSession, edit: CardEdit) -> None:
+    """Replace the card, and add the revision to its history."""
+    of_version = {"project_id": edit.project_id, "version_id": edit.version_id, "revision": edit.revision}
+    card = dict(edit.sections) | {"updated_at": func.clock_timestamp(), "updated_by": edit.by}
+    added = insert(ModelCard).values(of_version | card)
+    replaced = card | {"revision": edit.revision}
+    await session.execute(added.on_conflict_do_update(index_elements=["version_id"], set_=replaced))
+    revision = {"at": func.clock_timestamp(), "by": edit.by, "changed": edit.changed, "sections": dict(edit.sections)}
+    await session.execute(insert(ModelCardRevision).values(of_version | revision))

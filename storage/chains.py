@@ -1,13 +1,44 @@
 """The audit log read as what it is: chains of events in one snapshot, streamed, whatever their number."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 AT_ONCE = 1000  # rows fetched in one go
+
+
+class EventRow(NamedTuple):
+    """One event with the exact text that was hashed, `entry`."""
+
+    chain: str
+    seq: int
+    id: str
+    at: str
+    project_id: str | None
+    actor: str
+    action: str
+    subject_id: str
+    entry: str
+    previous_hash: bytes
+    hash: bytes
+
+
+class HeadRow(NamedTuple):
+    chain: str
+    seq: int
+    hash: bytes
+
+
+class LaterEvent(NamedTuple):
+    """What of an event its hash is made from, besides the one before it and its number."""
+
+    chain: str
+    at: str
+    entry: str
+
 
 # As it was hashed. What has no such form (infinity) is no time of ours.
 MOMENT = """coalesce(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '')"""
@@ -27,7 +58,7 @@ HEADS = "SELECT chain, seq, hash FROM audit_chains"
 
 CHOSEN_HEADS = f"{HEADS} WHERE {CHOSEN} ORDER BY chain"
 
-# What was appended to these chains after these numbers. OFFSET 0 has it read along the index, chain by chain: the
+# OFFSET 0 has it read along the index, chain by chain: the
 # planner takes "after" for a third of the table.
 EVENTS_SINCE = f"""
 SELECT chain, {MOMENT} AS at, entry
@@ -56,16 +87,27 @@ async def stream(connection: AsyncConnection, statement: str, **values: Any) -> 
                 yield row
 
 
-def events(
+async def events(
     connection: AsyncConnection, project: str | None = None, chain: str | None = None
-) -> AsyncIterator[Row[Any]]:
-    return stream(connection, EVENTS, project=project, chain=chain)
+) -> AsyncIterator[EventRow]:
+    async for row in stream(connection, EVENTS, project=project, chain=chain):
+        yield EventRow._make(row)
 
 
-def heads(connection: AsyncConnection, project: str | None = None, chain: str | None = None) -> AsyncIterator[Row[Any]]:
-    return stream(connection, CHOSEN_HEADS, project=project, chain=chain)
+async def heads(
+    connection: AsyncConnection, project: str | None = None, chain: str | None = None
+) -> AsyncIterator[HeadRow]:
+    async for row in stream(connection, CHOSEN_HEADS, project=project, chain=chain):
+        yield HeadRow._make(row)
 
 
-def events_since(connection: AsyncConnection, known: Mapping[str, int]) -> AsyncIterator[Row[Any]]:
-    chains: Sequence[str] = list(known)
-    return stream(connection, EVENTS_SINCE, chains=chains, seqs=list(known.values()))
+async def all_heads(connection: AsyncConnection) -> AsyncIterator[HeadRow]:
+    """The heads of all chains, in no order."""
+    async for row in stream(connection, HEADS):
+        yield HeadRow._make(row)
+
+
+async def events_since(connection: AsyncConnection, known: Mapping[str, int]) -> AsyncIterator[LaterEvent]:
+    """What was appended to these chains after these numbers."""
+    async for row in stream(connection, EVENTS_SINCE, chains=list(known), seqs=list(known.values())):
+        yield LaterEvent._make(row)

@@ -1,5 +1,6 @@
--- One row: the last checkpoint that the audit log tells of, the events since then, and the oldest problem that a server
--- reports. The number of events is the sum of the heads' places: chains begin at 1 and have no gaps.
+-- One row for Query.auditStatus: the last checkpoint that the audit log records, the number of events since then, and
+-- the oldest problem that a server reports. The number of events is the sum of the heads' places: chains begin at 1 and
+-- have no gaps. No parameters.
 SELECT (told.details ->> 'number')::bigint AS number, (told.details ->> 'at')::timestamptz AS at,
     told.details ->> 'key' AS key, greatest(heads.events - coalesce((told.details ->> 'events')::bigint, 0), 0) AS behind,
     reported.problem, reported.since

@@ -6,8 +6,7 @@ so that a file that was moved, emptied or cut off is noticed.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import DateTime, text
@@ -16,12 +15,21 @@ from sqlmodel import Field, SQLModel
 
 from storage import ids
 from storage.audit import APPEND, canonical
+from storage.engine import Database
+from storage.sql import load_sql
 
 CHAIN = "checkpoints"
 WRITTEN, ROTATED, LOST = "checkpoint.written", "signingKey.rotated", "signingKey.lost"
 ACTOR = "lineal"
 # Reports of data folders that no server uses any more are dropped after this time.
 REPORT_HOURS = 24
+
+
+class Pulse(NamedTuple):
+    """When the last checkpoint was written (None: never), and whether any server cannot write one."""
+
+    last_at: str | None
+    failing: bool
 
 
 class CheckpointReport(SQLModel, table=True):
@@ -54,13 +62,11 @@ ORDER BY at DESC, id DESC LIMIT 200
 EVENTS = text("SELECT coalesce(sum(seq), 0) FROM audit_chains WHERE chain <> :chain")
 # As in STATUS, without what takes reading every chain.
 PULSE = f"""
-SELECT json_build_object(
-    'at', (SELECT entry::json -> 'details' ->> 'at' FROM audit_events
-        WHERE chain = '{CHAIN}' ORDER BY seq DESC LIMIT 1),
-    'failing', EXISTS (SELECT FROM checkpoint_reports WHERE problem IS NOT NULL
-        AND reported_at > clock_timestamp() - interval '{REPORT_HOURS} hours'))::text
+SELECT (SELECT entry::json -> 'details' ->> 'at' FROM audit_events WHERE chain = '{CHAIN}' ORDER BY seq DESC LIMIT 1),
+    EXISTS (SELECT FROM checkpoint_reports WHERE problem IS NOT NULL
+        AND reported_at > clock_timestamp() - interval '{REPORT_HOURS} hours')
 """
-STATUS = (Path(__file__).parent / "checkpoint_status.sql").read_text()
+STATUS = load_sql("checkpoint_status")
 
 
 def subject(key: str) -> str:
@@ -90,3 +96,9 @@ async def tell(connection: AsyncConnection, action: str, details: Mapping[str, A
 async def report(connection: AsyncConnection, place: str, problem: str | None) -> None:
     await connection.execute(REPORT, {"place": place, "problem": problem, "hours": REPORT_HOURS})
     await connection.commit()
+
+
+async def pulse(database: Database, within: float) -> Pulse:
+    """Whether the audit log is being checkpointed, for probes that cannot wait long."""
+    (row,) = await database.fetch(PULSE, within=within)
+    return Pulse(*row)

@@ -1,11 +1,12 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.visibility import Viewer, VisibleRow, visible
@@ -91,3 +92,8 @@ async def dataset_ids(session: AsyncSession, project_id: str, version_ids: Seque
     )
     rows = await session.execute(statement, {"project_id": project_id, "ids": list(version_ids)})
     return {row.id: row.dataset_id for row in rows}
+
+
+async def change_version(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    """Change columns of a data set version."""
+    await session.execute(update(DatasetVersion).where(col(DatasetVersion.id) == id_).values(**values))

@@ -42,6 +42,7 @@ from storage.data_folder import (
     socket_folder,
     urls_of_running,
 )
+from storage.sql import load_sql
 
 __all__ = ["EmbeddedPostgres", "EmbeddedUnavailable", "FolderInUse", "urls_of_running"]
 
@@ -62,7 +63,7 @@ GRANTS = f"""
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
     GRANT USAGE ON SCHEMA public TO {APP};
 """
-OUTSIDE = (Path(__file__).parent / "outside.sql").read_text()
+OUTSIDE = load_sql("outside")
 
 
 class EmbeddedPostgres:

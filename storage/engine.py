@@ -87,8 +87,8 @@ class Database:
         """The one value that a read answers; `within` is for who cannot wait as long as others (seconds)."""
         return await self._reads.ask(Connection.fetchval, statement, arguments, within)
 
-    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        rows: list[asyncpg.Record] = await self._reads.ask(Connection.fetch, statement, arguments)
+    async def fetch(self, statement: str, *arguments: Any, within: float | None = None) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._reads.ask(Connection.fetch, statement, arguments, within)
         return rows
 
     @asynccontextmanager

@@ -1,10 +1,11 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field
+from sqlmodel import Field, col
 
 from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.rows import at_most_one
@@ -70,3 +71,9 @@ async def share_experiment(session: AsyncSession, project_id: str, id_: str) -> 
 async def training_source(session: AsyncSession, project_id: str, id_: str) -> TrainingSource | None:
     statement = "SELECT algorithm, dataset_version_id FROM experiments WHERE project_id = :project_id AND id = :id"
     return await at_most_one(session, TrainingSource, statement, project_id=project_id, id=id_)
+
+
+async def complete(session: AsyncSession, id_: str, ending: Mapping[str, Any]) -> None:
+    """End an experiment now, with these columns."""
+    ended = {"completed_at": func.clock_timestamp(), **ending}
+    await session.execute(update(Experiment).where(col(Experiment.id) == id_).values(**ended))

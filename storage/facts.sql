@@ -1,3 +1,5 @@
+-- One JSON object: the training facts of a version, for the rules that compare it with its parent. `v` is the alias of
+-- the version's row.
 json_build_object(
     'algorithm', {v}.algorithm,
     'target', {v}.target,

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.engine import Database
+from storage.sql import fill_sql
 
 BATCH = 500
 # What tells that a feed may have grown.
@@ -19,7 +20,7 @@ FROM (
 """
 HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = {project}"
 FIRST = "SELECT coalesce(min(position), 1) FROM audit_feed WHERE project_id = $1"
-# The project of what can be listened to, by its id.
+# By what can be listened to.
 PROJECT_OF = {
     "project": "SELECT id FROM projects WHERE id = $1",
     "deployment": "SELECT project_id FROM deployments WHERE id = $1",
@@ -40,11 +41,11 @@ async def give_places(session: AsyncSession) -> None:
 
 async def head_in(session: AsyncSession, project_id: str) -> int:
     """How far a project's feed goes, for who writes."""
-    return int(await session.scalar(text(HEAD.format(project=":project")), {"project": project_id}) or 0)
+    return int(await session.scalar(text(fill_sql(HEAD, project=":project")), {"project": project_id}) or 0)
 
 
 async def head(database: Database, project_id: str) -> int:
-    return int(await database.fetchval(HEAD.format(project="$1"), project_id))
+    return int(await database.fetchval(fill_sql(HEAD, project="$1"), project_id))
 
 
 async def first(database: Database, project_id: str) -> int:
@@ -55,3 +56,9 @@ async def first(database: Database, project_id: str) -> int:
 async def read(database: Database, project_id: str, after: int) -> list[Event]:
     """The next events of a feed."""
     return [Event(*row) for row in orjson.loads(await database.fetchval(READ, project_id, after))]
+
+
+async def project_of(database: Database, noun: str, id_: str) -> str | None:
+    """The project of a project or deployment that somebody wants to listen to; None where there is none."""
+    project_id: str | None = await database.fetchval(PROJECT_OF[noun], id_)
+    return project_id

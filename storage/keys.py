@@ -1,9 +1,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, UniqueConstraint, text
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field
+from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, UniqueConstraint, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlmodel import Field, col
 
 from storage.base import Recorded, readable_id
 from storage.rows import at_most_one, columns
@@ -62,3 +62,39 @@ async def lock_key(session: AsyncSession, id_: str, viewer: Viewer) -> LockedKey
     """A key that the caller may end: an administrator any, others their own. A caller whose key is bound to a project
     may end only keys that are bound to the same one."""
     return await at_most_one(session, LockedKey, LOCK_KEY, id=id_, **viewer.parameters)
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """A key as `lineal keys list` shows it, with its owner. `project_id` is the only project that it reaches."""
+
+    id: str
+    name: str
+    email: str
+    kind: str
+    administers: bool
+    project_id: str | None
+    may_attest: bool
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    expired: bool
+
+
+ALL_KEYS = text("""
+SELECT k.id, k.name, p.email, p.kind, p.administers, k.project_id, k.may_attest, k.created_at, k.last_used_at,
+    k.revoked_at, coalesce(k.expires_at <= clock_timestamp(), false) AS expired
+FROM api_keys k JOIN principals p ON p.id = k.principal_id ORDER BY k.created_at, k.id
+""")
+
+
+async def all_keys(connection: AsyncConnection) -> list[ListedKey]:
+    return [ListedKey(**row) for row in (await connection.execute(ALL_KEYS)).mappings()]
+
+
+async def revoke(session: AsyncSession, id_: str, at: datetime) -> None:
+    await session.execute(update(ApiKey).where(col(ApiKey.id) == id_).values(revoked_at=at))
+
+
+async def expire(session: AsyncSession, id_: str, at: datetime) -> None:
+    await session.execute(update(ApiKey).where(col(ApiKey.id) == id_).values(expires_at=at))

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -10,11 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.engine import short_engine
+from storage.engine import Database, short_engine
+from storage.sql import load_sql
 
 LOCK = 0x4C494E45414C  # "LINEAL" in ASCII
-GRANTS = (Path(__file__).parent / "grants.sql").read_text()
-OUTSIDE = (Path(__file__).parent / "outside.sql").read_text()
+OUTSIDE = load_sql("outside")
 
 
 class SchemaTooNew(Exception):
@@ -36,6 +37,15 @@ async def revision(engine: AsyncEngine) -> str | None:
     """The revision that the database is at; None when it is empty."""
     async with engine.connect() as connection:
         return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+
+
+async def revision_seen(database: Database, within: float) -> str | None:
+    """The revision that the database is at, as the server's role sees it; None where nothing was migrated for it."""
+    try:
+        revision: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=within)
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        return None
+    return revision
 
 
 async def _is_current(connection: AsyncConnection) -> bool:
@@ -77,8 +87,8 @@ async def _migrate_locked(connection: AsyncConnection, app_url: str | None) -> b
 
 def _grant(connection: Connection, role: str | None) -> None:
     if role and role != connection.scalar(text("SELECT current_user")):
-        quoted = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
-        run_script(connection, GRANTS.replace(":app", quoted))
+        quoted: str = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
+        run_script(connection, load_sql("grants", app=quoted))
         run_script(connection, OUTSIDE)
 
 

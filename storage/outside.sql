@@ -1,6 +1,7 @@
--- Closes the ways to keep something in this database outside its tables: large objects, messages in the write-ahead log,
--- temporary tables, objects of one's own. Revokes what the role that runs it owns: the functions belong to the superuser,
--- so on an external database they stay open unless a superuser runs this too.
+-- Returns nothing. For `storage/migrate.py` and the embedded database: closes the ways to keep something in this
+-- database outside its tables, which are large objects, messages in the write-ahead log, temporary tables and objects
+-- of one's own. It revokes what the role that runs it owns. The functions belong to the superuser, so on an external
+-- database they stay open unless a superuser runs this too. No parameters.
 DO $$
 DECLARE
     statement text;

@@ -1,10 +1,11 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, one_of, readable_id
 from storage.rows import at_most_one, columns, every, one
@@ -192,3 +193,11 @@ async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> Non
     """Note that somebody who could review in this project no longer can."""
     statement = "UPDATE project_policies SET reviewer_left_at = clock_timestamp() WHERE project_id = :project"
     await session.execute(text(statement), {"project": project_id})
+
+
+async def update_policy(session: AsyncSession, project_id: str, values: Mapping[str, Any]) -> None:
+    await session.execute(update(ProjectPolicy).where(col(ProjectPolicy.project_id) == project_id).values(**values))
+
+
+async def update_change(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    await session.execute(update(PolicyChange).where(col(PolicyChange.id) == id_).values(**values))

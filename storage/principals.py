@@ -1,9 +1,12 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, DateTime, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, DateTime, Index, UniqueConstraint, delete, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field
+from sqlmodel import Field, col
 
 from storage.base import Recorded, one_of, readable_id
 from storage.rows import at_most_one, columns
@@ -64,3 +67,19 @@ async def lock_administrators(session: AsyncSession) -> int:
     """How many administer the instance; their rows are locked."""
     statement = "SELECT id FROM principals WHERE administers ORDER BY id FOR NO KEY UPDATE"
     return len((await session.execute(text(statement))).all())
+
+
+async def keep_member(session: AsyncSession, row: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Add a member with these changes, or make them to the member that there is."""
+    added = insert(Member).values({**row, **changes})
+    key = ["project_id", "principal_id"]
+    await session.execute(added.on_conflict_do_update(index_elements=key, set_=dict(changes)))
+
+
+async def delete_member(session: AsyncSession, project_id: str, principal_id: str) -> None:
+    those = (col(Member.project_id) == project_id, col(Member.principal_id) == principal_id)
+    await session.execute(delete(Member).where(*those))
+
+
+async def set_administers(session: AsyncSession, principal_id: str, administers: bool) -> None:
+    await session.execute(update(Principal).where(col(Principal.id) == principal_id).values(administers=administers))

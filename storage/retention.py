@@ -2,13 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
 
 import orjson
-from sqlalchemy import TextClause, text
+from sqlalchemy import DateTime, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel
 
 from storage.audit import NewEvent, canonical
+from storage.sql import fill_sql, load_sql
+
+
+class DailyRun(SQLModel, table=True):
+    """When a task that any one process does once a day was last done to its end."""
+
+    __tablename__ = "daily_runs"
+
+    task: str = Field(primary_key=True)
+    finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
 
 # Of a version, in the row of this name.
 IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
@@ -17,13 +29,12 @@ LONGEST_LOOK = 600
 
 
 def _statement(is_old: str) -> TextClause:
-    asked = (Path(__file__).parent / "retention.sql").read_text()
-    return text(asked.format(is_old_v=is_old.format(v="v"), is_old_c=is_old.format(v="c")))
+    return text(load_sql("retention", is_old_v=fill_sql(is_old, v="v"), is_old_c=fill_sql(is_old, v="c")))
 
 
 OLD = _statement(IS_OLD)
 # A statement of its own: one that may do without `only` cannot be planned for its few rows.
-OLD_AMONG = _statement(f"{IS_OLD} AND {{v}}.id = ANY (CAST(:only AS text[]))")
+OLD_AMONG = _statement(IS_OLD + " AND {v}.id = ANY (CAST(:only AS text[]))")
 
 
 @dataclass(frozen=True)
@@ -79,9 +90,22 @@ async def take_turn(session: AsyncSession) -> bool:
     return bool(await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('lineal retention'))")))
 
 
-# The projects with a retention policy; with whether the daily run is due.
 IS_DUE = text("""
 SELECT coalesce(finished_at < clock_timestamp() - interval '1 day', true) FROM daily_runs WHERE task = 'retention'
 """)
 PROJECTS = text("SELECT project_id FROM project_policies WHERE retention_days IS NOT NULL ORDER BY project_id")
 FINISHED = text("UPDATE daily_runs SET finished_at = clock_timestamp() WHERE task = 'retention'")
+
+
+async def is_due(session: AsyncSession) -> bool:
+    """Whether the daily run has not been done to its end within a day."""
+    return bool(await session.scalar(IS_DUE))
+
+
+async def projects(session: AsyncSession) -> list[str]:
+    """The ids of the projects whose policy has retention."""
+    return list(await session.scalars(PROJECTS))
+
+
+async def note_finished(session: AsyncSession) -> None:
+    await session.execute(FINISHED)

@@ -1,7 +1,9 @@
--- The development versions of a project that nobody touched for longer than its policy says, the newest first, each
--- with the reason why it is kept, null where nothing keeps it. A version that is kept is living, and so keeps its
--- parents: `living` walks from each up the line of the old ones. What is old is asked of each row, not looked up in
--- `old`, so that the time grows with the number of versions alone.
+-- One row for each development version of a project that nobody touched for longer than its policy allows, the newest
+-- first, for the daily run and for applyRetention: with the reason why it is kept, null where nothing keeps it. A
+-- version that is kept is living, and so keeps its parents: `living` walks from each up the line of the old ones.
+-- Whether a version is old is asked of each row, not looked up in `old`, so that the time grows with the number of
+-- versions alone. `project` is the project's id, `kept` selects the kept (true) or the others (false; null: all),
+-- `limit` is the most rows. `is_old_v` and `is_old_c` are conditions on the rows `v` and `c`.
 WITH RECURSIVE policy AS MATERIALIZED (
     SELECT statement_timestamp() - make_interval(days => retention_days) AS oldest
     FROM project_policies WHERE project_id = :project

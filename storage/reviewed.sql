@@ -1,3 +1,5 @@
+-- One JSON object: everything that a review of a version shows, kept with each approval and compared with later states.
+-- `v` is the alias of the version's row.
 json_build_object(
     'description', {v}.description,
     'experiment', (SELECT json_build_object('id', x.id, 'status', x.status, 'notes', x.notes,

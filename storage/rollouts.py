@@ -135,15 +135,6 @@ async def change_deployment(session: AsyncSession, row: DeploymentRow, **values:
         raise RuntimeError(f"{row.id} changed while its model was locked.")
 
 
-ROUTES = """
-SELECT d.project_id, d.model_id, array_to_string(v.number, '.') AS version, d.id, d.name,
-    d.traffic_percentage AS weight, d.strategy = 'SHADOW' AS shadow
-FROM deployments d JOIN versions v ON v.id = d.version_id
-WHERE d.environment = $1 AND (d.traffic_percentage > 0 OR d.strategy = 'SHADOW' AND d.status = 'ACTIVE')
-    AND ($2::text[] IS NULL OR d.project_id = ANY ($2::text[]))
-ORDER BY d.model_id, d.strategy = 'SHADOW', d.traffic_percentage DESC, d.id
-"""
-
 # The rollout that has been due for longest and whose model nobody else works on; one whose version may be rolled out no
 # further is due at once. What is to be done is decided from the row as it is read under that lock: whoever held the
 # model before may have done it.

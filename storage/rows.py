@@ -1,11 +1,14 @@
-"""How mutations read: the rows of a statement as values of one type, declared beside the statement."""
+"""How mutations read and add rows: what a statement returns is of one type, declared beside the statement."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
 
 R = TypeVar("R")
 
@@ -33,3 +36,17 @@ async def now(session: AsyncSession) -> datetime:
     """The database's clock."""
     moment: datetime = await session.scalar(text("SELECT clock_timestamp()"))
     return moment
+
+
+async def insert_rows(session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    await session.execute(insert(table.__table__), list(rows))  # type: ignore[attr-defined]
+
+
+async def insert_unless_there(
+    session: AsyncSession, table: type[SQLModel], row: Mapping[str, Any], key: Sequence[str]
+) -> bool:
+    """Add a row unless its key, by default any unique columns, is in use; whether it was added. Waits for whoever is
+    adding it now."""
+    added = insert(table.__table__).values(row)  # type: ignore[attr-defined]
+    made = await session.execute(added.on_conflict_do_nothing(index_elements=key or None))
+    return bool(made.rowcount)  # type: ignore[attr-defined]

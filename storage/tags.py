@@ -1,9 +1,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ForeignKeyConstraint
+from sqlalchemy import ForeignKeyConstraint, delete
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field
+from sqlmodel import Field, col
 
 from storage.base import Recorded
 from storage.rows import at_most_one, one
@@ -74,3 +75,17 @@ SELECT y.semver, y.tags,
     (SELECT coalesce(json_object_agg(a.alias, a.name), '{}') FROM tag_aliases a WHERE a.project_id = :id) AS aliases
 FROM project_policies y WHERE y.project_id = :id
 """
+
+
+async def keep_definition(
+    session: AsyncSession, project_id: str, name: str, description: str | None, deprecated: bool, by: str
+) -> None:
+    """Define a tag, or replace what is stated of it."""
+    stated = {"description": description, "deprecated": deprecated}
+    added = insert(TagDefinition).values({"project_id": project_id, "name": name, "created_by": by} | stated)
+    await session.execute(added.on_conflict_do_update(index_elements=["project_id", "name"], set_=stated))
+
+
+async def delete_aliases(session: AsyncSession, project_id: str, name: str) -> None:
+    """Delete all aliases of a tag, before the current ones are added."""
+    await session.execute(delete(TagAlias).where(col(TagAlias.project_id) == project_id, col(TagAlias.name) == name))

@@ -1,7 +1,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypedDict
 
 from sqlalchemy import (
@@ -15,18 +14,22 @@ from sqlalchemy import (
     Integer,
     Text,
     UniqueConstraint,
+    delete,
+    func,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, one_of, readable_id, tenant, within_project
 from storage.rows import at_most_one, every
+from storage.sql import fill_sql, load_sql
 from storage.vocabulary import DatasetRole, Stage
 
 # A version's training facts as JSON, and the same with its model and number; for the row named in the braces.
-FACTS = (Path(__file__).parent / "facts.sql").read_text()
+FACTS = load_sql("facts")
 VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 
 
@@ -280,7 +283,7 @@ class ParentRow:
     facts: Mapping[str, Any]
 
 
-PARENTS = f"SELECT v.id, v.model_id, v.number, {FACTS.format(v='v')} AS facts FROM versions v"
+PARENTS = f"SELECT v.id, v.model_id, v.number, {fill_sql(FACTS, v='v')} AS facts FROM versions v"
 
 
 async def parent_by_number(session: AsyncSession, model_id: str, number: Sequence[int]) -> ParentRow | None:
@@ -312,3 +315,13 @@ async def highest_between(
     values = {"model_id": model_id, "low": list(low), "high": list(high)}
     number: list[int] | None = await session.scalar(text(statement), values)
     return number
+
+
+async def touch_version(session: AsyncSession, version_id: str, changes: Mapping[str, Any]) -> None:
+    """Change these columns of a version, and record that somebody works with it."""
+    values = {**changes, "touched_at": func.clock_timestamp()}
+    await session.execute(update(Version).where(col(Version.id) == version_id).values(values))
+
+
+async def delete_tags(session: AsyncSession, version_id: str, tags: Sequence[str]) -> None:
+    await session.execute(delete(Tag).where(col(Tag.version_id) == version_id, col(Tag.tag).in_(tags)))

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.rows import at_most_one
+from storage.sql import fill_sql
 
 
 class Viewer(NamedTuple):
@@ -46,7 +47,7 @@ ADMINISTERS = """(CAST(:everything AS boolean) OR CAST(:only AS text) IS NULL
 
 def role_in(table: str, column: str = "project_id") -> str:
     """The caller's role in the project of a row. Qualified: an inner table has columns of these names too."""
-    return ROLE.format(project=f"{table}.{column}")
+    return fill_sql(ROLE, project=f"{table}.{column}")
 
 
 async def visible(

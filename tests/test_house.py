@@ -483,3 +483,94 @@ def test_a_long_file_is_found_beside_a_short_one_of_the_same_name(tmp_path: Path
         (tmp_path / room).mkdir(parents=True)
         (tmp_path / room / "webhooks.py").write_text("\n" * lines)
     assert long_files(tmp_path) == {"server/events/webhooks.py": MOST_LINES + 1}
+
+
+# ------------------------------------------------------------------------------------- where SQL lives
+
+# A string is a statement, or a part of one, when it reads like this.
+STATEMENT = re.compile(
+    r"\b(SELECT\b[\s\S]+\bFROM\b|SELECT (pg_\w+|EXISTS|clock_timestamp)\b|INSERT INTO \w|UPDATE [a-z_]+( \w+)? SET\b"
+    r"|DELETE FROM \w|WITH( RECURSIVE)? \w+ AS \(|VACUUM \(|SET (LOCAL )?lock_timeout)|^\s*(SELECT|JOIN|LATERAL)\s"
+)
+BUILDERS = {"text", "select", "insert", "update", "delete", "func", "literal_column"}
+
+
+def statements_in(source: str) -> set[str]:
+    """The SQL of a module outside its docstrings: strings that are statements, and what it imports to build them."""
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    sql = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            sql |= {node.value} if STATEMENT.search(node.value) else set()
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("sqlalchemy", "sqlmodel")):
+            sql |= {alias.name for alias in node.names} & BUILDERS
+    return sql
+
+
+def homes_of_sql(files: list[Path]) -> dict[str, set[str]]:
+    return {str(file.relative_to(ROOT)): sql for file in files if (sql := statements_in(file.read_text()))}
+
+
+def test_sql_lives_in_storage_and_the_compiler_of_reads() -> None:
+    elsewhere = [file for file in sources("server") + sources("resolvers") if "reads" not in file.parts]
+    assert not homes_of_sql(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        'await session.execute("SELECT id FROM versions WHERE id = :id")',
+        "KEYS = 'INSERT INTO api_keys (id) VALUES (1)'",
+        "await session.scalar(\"SELECT pg_advisory_xact_lock(hashtext('lineal'))\")",
+        "change = f\"UPDATE webhooks SET active = false WHERE id = '{id_}'\"",
+        "forget = 'DELETE FROM audit_feed'",
+        "walk = 'WITH RECURSIVE line AS (VALUES (1)) TABLE line'",
+        "from sqlalchemy import text",
+        "from sqlalchemy.dialects.postgresql import insert as upsert",
+    ],
+)
+def test_sql_elsewhere_is_found(breach: str) -> None:
+    assert statements_in(f"async def work():\n    {breach}\n")
+
+
+def test_sentences_about_selecting_are_no_sql() -> None:
+    assert not statements_in(
+        'def work():\n    """SELECT id FROM versions, said in a docstring."""\n    return "Select a stage."\n'
+    )
+
+
+SQL_FILES = [*sorted((ROOT / "storage").glob("*.sql")), *sorted((ROOT / "resolvers" / "reads").glob("*.sql"))]
+# Filled in by the compiler of reads from what a request tells.
+OF_THE_COMPILER = {"args", "visible", "caller", "read", "payload"}
+
+
+def unsaid_in(script: str) -> set[str]:
+    """What the header of a SQL file lacks: the header itself, or parameters that it does not name."""
+    lines = script.splitlines()
+    end = next(place for place, line in enumerate(lines) if not line.startswith("--"))
+    header, body = "\n".join(lines[:end]), "\n".join(lines[end:])
+    if len(header) < 40:
+        return {"header"}
+    code = re.sub(r"--.*|'[^']*'", "", body)
+    parameters = set(re.findall(r"\{(\w+)", body)) | set(re.findall(r"(?<![:\w]):([a-z_]+)", code))
+    return {name for name in parameters - OF_THE_COMPILER if f"`{name}`" not in header}
+
+
+@pytest.mark.parametrize("file", SQL_FILES, ids=lambda file: file.name)
+def test_each_sql_file_says_what_it_returns_and_its_parameters(file: Path) -> None:
+    assert not unsaid_in(file.read_text())
+
+
+def test_a_sql_file_that_says_too_little_is_found() -> None:
+    assert unsaid_in("SELECT 1\n") == {"header"}
+    said = "-- One row for the page of keys: the key's name and its owner. `id` is the key's."
+    assert unsaid_in(f"{said}\nSELECT name, {{owner}} FROM api_keys WHERE id = :id AND at > :since::date\n") == {
+        "owner",
+        "since",
+    }

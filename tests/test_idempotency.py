@@ -16,9 +16,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from resolvers.idempotency import FORGET
 from resolvers.settings import MutationSettings
 from storage.engine import short_engine
+from storage.idempotency import forget
 from tests.conftest import Cluster, Registry, connect, make_key, make_project
 from tests.support.documents import creating_version
 from tests.support.kills import (
@@ -298,7 +298,7 @@ async def test_answers_older_than_a_day_are_forgotten_and_no_others(model: Model
     await model.age(keys[0], KEPT_HOURS + 0.1)
     await model.age(keys[1], KEPT_HOURS - 0.1)
     async with short_engine(model.database.app_url) as engine, engine.begin() as connection:
-        await connection.execute(FORGET, {"hours": KEPT_HOURS, "most": 1000})
+        await forget(connection, KEPT_HOURS, 1000)
     kept = await model.sql("SELECT key FROM idempotent_answers WHERE key = ANY ($1)", keys)
     assert {row["key"] for row in kept} == set(keys[1:])
 

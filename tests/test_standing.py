@@ -41,8 +41,8 @@ class Member:
 
     async def revoke(self) -> None:
         for row in await all_keys(self.database.app_url):
-            if row["email"] == self.email:
-                await end_key(self.database.app_url, row["id"])
+            if row.email == self.email:
+                await end_key(self.database.app_url, row.id)
 
     def scope(self, path: str = "/graphql", method: str = "POST", accept: str = "application/json") -> Scope:
         headers = {

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from graphql import get_named_type
 
-import storage
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.lineage import by_prefix
 from resolvers.reads.paging import Key, Order, moment
 from resolvers.reads.types import BoundType
 from storage.checkpoints import STATUS as CHECKPOINT_STATUS
+from storage.sql import fill_sql, load_sql
 
 CONDITIONS = {
     "projectId": "{c}.project_id = {value}",
@@ -29,7 +28,7 @@ def audit_conditions(compilation: Compilation, selected: Selected, name: str) ->
     asked: Mapping[str, Any] = selected.arguments.values.get("filter") or {}
     given = [field for field, value in asked.items() if value is not None]
     values = {field: compilation.parameter(selected.arguments.reader(_part(field))) for field in given}
-    return [CONDITIONS[field].format(c=name, value=value) for field, value in values.items()], None
+    return [fill_sql(CONDITIONS[field], c=name, value=value) for field, value in values.items()], None
 
 
 def _part(field: str) -> Any:
@@ -49,7 +48,7 @@ class AuditSubject:
 
 
 # Returns one row, `integrity`, or none if the caller sees no event of the chain.
-INTEGRITY = f"(SELECT {{answer}} FROM ({(Path(storage.__file__).parent / 'integrity.sql').read_text()}) integrity)"
+INTEGRITY = f"(SELECT {{answer}} FROM ({load_sql('integrity')}) integrity)"
 
 # Returns one row, `status`, or none for a caller who does not administer the instance.
 STATUS = f"(SELECT {{answer}} FROM ({CHECKPOINT_STATUS}) status WHERE {{visible[status checkpoint_reports]}})"

@@ -15,6 +15,7 @@ from resolvers.reads.arguments import Values
 from resolvers.reads.compilation import TYPENAME, Compilation, Selected, bounded
 from resolvers.reads.scopes import kept_in_project
 from resolvers.reads.types import BoundType
+from storage.sql import fill_sql
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Embedded:
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child = compilation.types[compilation.types.of(selected.definition).name]
         answer = compilation.object(child, selected, alias)
-        return answer if self.when == "true" else f"CASE WHEN {self.when.format(t=alias)} THEN {answer} END"
+        return answer if self.when == "true" else f"CASE WHEN {fill_sql(self.when, t=alias)} THEN {answer} END"
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,23 @@
 """The query that compares versions, and its arguments."""
 
-from functools import reduce
 from pathlib import Path
 
 from resolvers.errors import BadUserInput
 from resolvers.reads.arguments import Values
 from resolvers.rules.cleaning import check_count_between
 from resolvers.rules.comparison import MOST
+from storage.sql import fill_sql, load_sql
 from storage.versions import VERSION_FACTS
 
 HERE = Path(__file__).parent
-COMPARED = (HERE / "compared.sql").read_text()
-ANCESTOR = (HERE / "ancestor.sql").read_text().format(ids="{t}.ids")
+ANCESTOR = load_sql("ancestor", HERE, ids="{t}.ids")
 VERSIONS = {"versions": "{t}.versions"}
 PARAMETERS = VERSIONS | {"only_changed": "{t}.only_changed"}
 
 
 def comparison(asked: str, field: str) -> str:
     """The query that compares the versions that `asked` lists by place, model and number. `field` is their argument."""
-    filled = {"{change}": VERSION_FACTS.format(v="v"), "{asked}": asked, "{field}": field}
-    return reduce(lambda text, name: text.replace(name, filled[name]), filled, COMPARED)
+    return load_sql("compared", HERE, change=fill_sql(VERSION_FACTS, v="v"), asked=asked, field=field)
 
 
 OF_MODEL = comparison(

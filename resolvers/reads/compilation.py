@@ -18,6 +18,7 @@ from resolvers.reads.finishing import Fill, Inputs, Repeat
 from resolvers.reads.objects import ROW, build_object, build_plain_object, columns, fit_a_row
 from resolvers.reads.scopes import scope_of
 from resolvers.reads.types import BoundType, Types
+from storage.sql import fill_sql
 
 TYPENAME = "__typename"
 # Under which a field of the schema holds its binding.
@@ -112,7 +113,7 @@ class Compilation:
         """
         if not self.restricted:
             return "true"
-        return scope_of(table).format(row=alias, **SEEN)
+        return fill_sql(scope_of(table), row=alias, **SEEN)
 
     def object(self, of: BoundType, parent: Selected, alias: str) -> str:
         """The JSON object for a selection on one row."""

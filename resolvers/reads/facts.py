@@ -3,11 +3,12 @@
 from typing import Any
 
 from resolvers.rules.bumps import NumberedFacts, declared_change
+from storage.sql import fill_sql
 from storage.versions import VERSION_FACTS
 
 CHANGE_INPUTS = {
-    "parent": f"(SELECT {VERSION_FACTS.format(v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
-    "child": VERSION_FACTS.format(v="{t}"),
+    "parent": f"(SELECT {fill_sql(VERSION_FACTS, v='p')} FROM versions p WHERE p.id = {{t}}.parent_id)",
+    "child": fill_sql(VERSION_FACTS, v="{t}"),
 }
 
 

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+from storage.sql import fill_sql, load_sql
+
 HERE = Path(__file__).parent
 DEFAULT_PATHS, MAX_PATHS = 100, 1000
 
 # The versions that depend on the start directly, as CTEs that end in `origin` and `direct`.
-OF_DATA = (HERE / "impact_of_data.sql").read_text()
-OF_EXPERIMENT = """origin (id, distance, parent_id) AS (
+OF_DATA = load_sql("impact_of_data", HERE)
+OF_ROW = """origin (id, distance, parent_id) AS (
     SELECT id, 0, NULL::text FROM start
 ), direct (id, from_id, length) AS (
-    SELECT v.id::text, start.id, 2 FROM start JOIN versions v ON v.experiment_id = start.id
+    SELECT v.id::text, start.id, 2 FROM start JOIN versions v ON v.{column} = start.id
 )"""
-OF_VERSION = OF_EXPERIMENT.replace("experiment_id", "parent_id")
+OF_EXPERIMENT, OF_VERSION = fill_sql(OF_ROW, column="experiment_id"), fill_sql(OF_ROW, column="parent_id")
 
 AFFECTED = "{c}.id = ANY (ARRAY(SELECT id FROM affected))"
 # The paths of the nearest versions only. All of them are walked back to the start together.
@@ -29,4 +31,4 @@ PATHS = """(
 
 def impact(start: str, direct: str) -> str:
     """The query that lists what the object with this ID affects, given its direct versions."""
-    return (HERE / "impact.sql").read_text().replace("{start}", start).replace("{direct}", direct)
+    return load_sql("impact", HERE, start=start, direct=direct)

@@ -1,7 +1,8 @@
--- Returns what depends on one object, one row for each version: the object that it was reached from, and the length of its
--- path. `origin` holds the objects between the start and the versions, `direct` the versions that depend on the start
--- directly, `affected` these and all their descendants. A direct version is not reached through its parent as well,
--- because its direct path is shorter.
+-- One row for each version that depends on one thing, for the fields `impact`: the thing that it was reached from, and
+-- the number of things on its path. `start` is an expression for the id of the thing. `direct` are CTEs that end in
+-- `origin`, which holds what lies between the start and versions, and in `direct`, the versions that the start is a
+-- reason for by itself. `affected` are these and all their descendants. A version that is direct is not reached through
+-- its parent too: its own reason is the nearer one. `answer` is the object that answers the selection.
 (WITH RECURSIVE start (id) AS (
     SELECT {start}::text
 ), {direct}, affected (id, from_id, length) AS (

@@ -7,8 +7,10 @@ from graphql import get_named_type
 
 from resolvers.reads.compilation import Compilation, Selected, bounded
 from resolvers.reads.types import BoundType
+from storage.sql import fill_sql, load_sql
 from storage.vocabulary import LineageDirection
 
+GRAPH = load_sql("lineage", Path(__file__).parent)
 DEFAULT_CHAIN, MAX_CHAIN = 100, 1000
 DEFAULT_DEPTH, MAX_DEPTH = 10, 100
 MAX_NODES = 500
@@ -27,8 +29,6 @@ MERMAID_INPUTS = {
     " ORDER BY found.distance, found.id) FROM found)",
     "edges": "(SELECT coalesce(json_agg(edge ORDER BY edge.from_id, edge.kind, edge.to_id), '[]'::json) FROM edge)",
 }
-
-GRAPH = (Path(__file__).parent / "lineage.sql").read_text()
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,13 @@ class Lineage:
         depth = bounded(selected.arguments.values, "depth", DEFAULT_DEPTH, MAX_DEPTH)
         direction = selected.arguments.values.get("direction") or LineageDirection.UPSTREAM
         graph = compilation.types[compilation.types.of(selected.definition).name]
-        return GRAPH.format(
+        return fill_sql(
+            GRAPH,
             start=f"{alias}.id",
-            depth=depth,
-            nodes=MAX_NODES,
-            upstream=direction is not LineageDirection.DOWNSTREAM,
-            downstream=direction is not LineageDirection.UPSTREAM,
+            depth=str(depth),
+            nodes=str(MAX_NODES),
+            upstream=str(direction is not LineageDirection.DOWNSTREAM),
+            downstream=str(direction is not LineageDirection.UPSTREAM),
             visible=compilation.visible("e", "lineage_edges"),
             answer=compilation.object(graph, selected, "reached"),
         )

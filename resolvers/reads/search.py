@@ -8,6 +8,7 @@ from resolvers.reads.arguments import Arguments
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.paging import CREATED_AT, NUMBER, Key, Order, not_nan
 from resolvers.rules.search import tsquery
+from storage.sql import fill_sql
 from storage.vocabulary import OrderDirection, VersionOrderField
 
 # Each condition on one column, by the filter's field.
@@ -69,7 +70,7 @@ class _Search:
         return [self._one(CONDITIONS[field], lambda now: now[field])]
 
     def _one(self, condition: str, read: Callable[[Any], Any]) -> str:
-        return condition.format(c=self.name, value=self._value(read))
+        return fill_sql(condition, c=self.name, value=self._value(read))
 
     def _metric(self, i: int, condition: dict[str, Any]) -> str:
         bounds = ""
@@ -78,7 +79,7 @@ class _Search:
                 value = self._value(_metric_part(i, bound))
                 bounds += f" AND m.value {comparison} {value}::float8"
         name = self._value(_metric_part(i, "name"))
-        return HAS_METRIC.format(c=self.name, name=name, bounds=bounds)
+        return fill_sql(HAS_METRIC, c=self.name, name=name, bounds=bounds)
 
     def _order(self, asked: dict[str, Any] | None, has_query: bool) -> Order | None:
         if asked is None:
@@ -95,7 +96,7 @@ class _Search:
 
     def _by_relevance(self, descending: bool) -> Order:
         query = self._value(lambda now: tsquery(now["query"], "filter.query"))
-        key = Key(RELEVANCE.replace("{query}", query), "float8", not_nan)
+        key = Key(fill_sql(RELEVANCE, query=query), "float8", not_nan)
         return Order(VersionOrderField.RELEVANCE.value, key, descending, by="filter.query")
 
     def _by_metric(self, asked: dict[str, Any], descending: bool) -> Order:

@@ -276,7 +276,7 @@ async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict
     Without this, somebody could rewrite a chain and have the next checkpoint sign it.
     """
     async with chains.snapshot(opening()) as connection:
-        heads = {row.chain: Head(row.seq, row.hash) async for row in chains.stream(connection, chains.HEADS)}
+        heads = {row.chain: Head(row.seq, row.hash) async for row in chains.all_heads(connection)}
         grown = {chain: head for chain, head in known.items() if chain in heads and heads[chain] != head}
         followed = dict(grown)
         async for row in chains.events_since(connection, {chain: head.seq for chain, head in grown.items()}):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Row
 
 from resolvers.rules.chains import TAMPERED, Event, Head, Verdict, Verification
 from server.audit.recorded_checkpoints import Tellings
@@ -62,10 +61,10 @@ async def export(url: str, write: Callable[[bytes], object], project: str | None
             line(exported(event := event_of(row)))
             tellings.take(event)
             counts[1] += 1
-        async for row in chains.heads(connection, **chosen):
+        async for head in chains.heads(connection, **chosen):
             if not counts[1]:
                 break
-            line({"head": row.chain, "seq": row.seq, "hash": row.hash.hex()})
+            line({"head": head.chain, "seq": head.seq, "hash": head.hash.hex()})
             counts[0] += 1
     return Exported(counts[0], counts[1], tellings)
 
@@ -102,9 +101,8 @@ def keep_beside(export: Path, data_dir: Path, before: int, tellings: Tellings) -
     return [checkpoints_beside(export), keys_beside(export)]
 
 
-def event_of(row: Row[Any]) -> Event:
-    columns: tuple[Any, ...] = tuple(row)  # in the order of the event's own
-    return Event(*columns)
+def event_of(row: chains.EventRow) -> Event:
+    return Event(*row)  # both have their fields in the same order
 
 
 def exported(event: Event) -> dict[str, Any]:

@@ -113,8 +113,8 @@ async def database_outcome(url: str, held: Witnesses | None = None) -> Outcome:
             event = event_of(row)
             verification.event(event)
             tellings.take(event)
-        async for row in chains.heads(connection):
-            verification.head(row.chain, Head(row.seq, row.hash))
+        async for head in chains.heads(connection):
+            verification.head(head.chain, Head(head.seq, head.hash))
         verdict = verification.verdict()
         if verdict.code != TAMPERED and (found := await disagreement(connection)):
             verdict = _with(verdict, found)

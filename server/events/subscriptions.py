@@ -22,8 +22,9 @@ from server.http.documents import Prepared, RequestError
 from server.http.operations import Operations, Request
 from server.http.rates import Bill
 from server.identity.callers import CHECK_SECONDS, Standing
+from storage import feed
 from storage.engine import Database
-from storage.feed import PROJECT_OF, Event
+from storage.feed import Event
 
 log = structlog.get_logger("lineal")
 
@@ -122,7 +123,7 @@ class Subscriptions:
         noun, argument = NOUNS[field.name]
         asked = field.arguments.values[argument]
         with refused():
-            project_id = await self.database.fetchval(PROJECT_OF[noun], asked)
+            project_id = await feed.project_of(self.database, noun, asked)
         if project_id is None or not sees(caller, project_id):
             raise NotFound(noun, asked, argument)
         return Subscribed(prepared, variables, field, project_id)

@@ -9,28 +9,27 @@ again after a growing interval. Redirects are not followed.
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any
 
 import httpx
 import orjson
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from standardwebhooks import Webhook
 
 from resolvers.rules.webhooks import AttemptResult, result_of
-from resolvers.webhooks import disable_dead, secret_of
+from resolvers.webhooks import disable_dead, secrets_of
 from server.events.receivers import NoPublicAddress
+from storage import webhook_deliveries
 from storage.engine import Database
 from storage.feed import give_places
 from storage.outages import DatabaseAway
 from storage.sealing import Sealing, SealingUnusable
-from storage.webhooks import EXPAND, FAILED, FINISH, LOCK, SUCCEEDED, TAKE, TAKING
+from storage.webhook_deliveries import Delivery, Places
 
 log = structlog.get_logger("lineal")
 
@@ -41,8 +40,6 @@ TIMEOUT_SECONDS = 15.0
 LEASE_SECONDS = 60.0
 # Between two looks at what is due; what this process frees is used at once.
 LOOK_SECONDS = 0.5
-
-Row = Mapping[str, Any]
 
 
 @dataclass(eq=False)
@@ -73,11 +70,11 @@ class Sender:
             self._looked = time.monotonic()
             async with self.database.transaction() as session:
                 await give_places(session)
-                await session.execute(text(EXPAND))
+                await webhook_deliveries.expand(session)
         taken = await self._take(keys)
         for delivery in taken:
             task = asyncio.create_task(self._send(delivery))
-            self.sending[task] = delivery["webhook_id"]
+            self.sending[task] = delivery.webhook_id
             task.add_done_callback(self._free)
         return len(taken)
 
@@ -92,56 +89,50 @@ class Sender:
         del self.sending[task]
         self._freed.set()
 
-    async def _take(self, keys: list[str]) -> list[Row]:
+    async def _take(self, keys: list[str]) -> list[Delivery]:
         most = PER_PROCESS - len(self.sending)
         if most <= 0:
             return []
-        values = {"most": most, "per_project": PER_PROJECT, "per_failing": PER_FAILING, "seconds": LEASE_SECONDS}
+        places = Places(most, PER_PROJECT, PER_FAILING, LEASE_SECONDS)
         async with self.database.transaction() as session:
-            await session.execute(text(TAKING))
-            rows = await session.execute(text(TAKE), values | {"keys": keys, "busy": list(self.sending.values())})
-            return [dict(row) for row in rows.mappings()]
+            return await webhook_deliveries.take(session, places, keys, list(self.sending.values()))
 
-    async def _send(self, delivery: Row) -> None:
+    async def _send(self, delivery: Delivery) -> None:
         try:
             status, error = await self._post(delivery)
-            await self._finish(delivery, result_of(status, error, delivery["attempts"]))
+            await self._finish(delivery, result_of(status, error, delivery.attempts))
         except DatabaseAway:
             pass  # that is in the log already; the lease runs out
         except Exception:
-            log.exception("webhook delivery failed", delivery=delivery["id"])
+            log.exception("webhook delivery failed", delivery=delivery.id)
 
-    async def _post(self, delivery: Row) -> tuple[int | None, str | None]:
+    async def _post(self, delivery: Delivery) -> tuple[int | None, str | None]:
         """The status of the answer, or what went wrong before one."""
         body = body_of(delivery)
         try:
-            secrets = [secret_of(self.sealing, delivery, name) for name in ("secret", "previous_secret")]
-            headers = signed(filter(None, secrets), delivery["event_id"], int(time.time()), body)
+            secrets = secrets_of(self.sealing, delivery)
+            headers = signed(secrets, delivery.event_id, int(time.time()), body)
             async with (
                 asyncio.timeout(TIMEOUT_SECONDS),
-                self.client.stream("POST", delivery["url"], content=body, headers=headers) as response,
+                self.client.stream("POST", delivery.url, content=body, headers=headers) as response,
             ):
                 return response.status_code, None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, SealingUnusable) as error:
             return None, sentence_for(error)
 
-    async def _finish(self, delivery: Row, result: AttemptResult) -> None:
+    async def _finish(self, delivery: Delivery, result: AttemptResult) -> None:
         """Keep the outcome, unless the delivery is no longer this attempt's: its lease ran out, or it is replayed."""
-        values = result._asdict() | {"id": delivery["id"], "lease": delivery["lease"]}
-        webhook = {"webhook": delivery["webhook_id"]}
         async with self.database.transaction() as session:
-            await session.execute(text(LOCK), webhook)
-            kept = await session.execute(text(FINISH), values)
-            if kept.rowcount:  # type: ignore[attr-defined]
-                await self._judge(session, webhook, result.is_success)
+            if await webhook_deliveries.finish(session, delivery, result._asdict()):
+                await self._judge(session, delivery.webhook_id, result.is_success)
 
-    async def _judge(self, session: AsyncSession, webhook: Mapping[str, str], is_success: bool) -> None:
+    async def _judge(self, session: AsyncSession, webhook_id: str, is_success: bool) -> None:
         if is_success:
-            await session.execute(text(SUCCEEDED), webhook)
+            await webhook_deliveries.note_success(session, webhook_id)
             return
-        project_id = await session.scalar(text(FAILED), {**webhook, "dead": self.dead_seconds})
+        project_id = await webhook_deliveries.note_failure(session, webhook_id, self.dead_seconds)
         if project_id is not None:
-            await disable_dead(session, webhook["webhook"], project_id, self.dead_seconds / 86_400)
+            await disable_dead(session, webhook_id, project_id, self.dead_seconds / 86_400)
 
     async def close(self) -> None:
         """What is in flight is given up, and sent again when its lease has run out."""
@@ -179,12 +170,12 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def body_of(delivery: Row) -> bytes:
+def body_of(delivery: Delivery) -> bytes:
     """What is sent: the event as the audit log has it."""
-    entry = orjson.loads(delivery["entry"])
+    entry = orjson.loads(delivery.entry)
     data = {name: entry[name] for name in ("id", "actor", "action", "subjectId", "projectId", "notes", "details")}
-    data |= {"at": delivery["at"], "chain": delivery["chain"], "seq": delivery["seq"]}
-    return orjson.dumps({"type": delivery["action"], "timestamp": delivery["at"], "data": data})
+    data |= {"at": delivery.at, "chain": delivery.chain, "seq": delivery.seq}
+    return orjson.dumps({"type": delivery.action, "timestamp": delivery.at, "data": data})
 
 
 def signed(secrets: Iterable[str], id_: str, timestamp: int, body: bytes) -> dict[str, str]:

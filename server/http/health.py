@@ -1,20 +1,18 @@
 """Whether the process is up, and whether it can serve."""
 
 import asyncio
-import json
 from functools import cache
 from typing import Any
 
-import asyncpg
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from resolvers.errors import Refusal
 from resolvers.refusals import refused
 from server.ops.sealed_secrets import problem_now
-from storage.checkpoints import PULSE
+from storage.checkpoints import pulse
 from storage.engine import Database
-from storage.migrate import newest_revision
+from storage.migrate import newest_revision, revision_seen
 from storage.sealing import Sealing
 
 # Probes ask every few seconds and give up soon.
@@ -41,12 +39,12 @@ async def readyz(request: Request) -> Response:
 async def _look(database: Database, sealing: Sealing) -> Response:
     try:
         with refused():
-            found = await _revision(database)
-            details = await _details(database, sealing) if found == needed_revision() else {}
+            revision = await revision_seen(database, ANSWER_SECONDS)
+            details = await _details(database, sealing) if revision == needed_revision() else {}
     except Refusal as refusal:
         return JSONResponse({"status": "not ready", "reason": str(refusal)}, status_code=503)
-    if found != needed_revision():
-        at = f"at schema revision {found}" if found else "empty"
+    if revision != needed_revision():
+        at = f"at schema revision {revision}" if revision else "empty"
         reason = f"The database is {at}; this server needs {needed_revision()}. Run lineal migrate."
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
     return JSONResponse({"status": "ready", "details": details})
@@ -67,16 +65,7 @@ async def _checkpoints(database: Database) -> dict[str, Any]:
     """
     try:
         with refused():
-            told = json.loads(await database.fetchval(PULSE, within=ANSWER_SECONDS))
+            last = await pulse(database, ANSWER_SECONDS)
     except Refusal:
         return {"status": "unknown"}
-    return {"status": "failing" if told["failing"] else "ok", "lastCheckpointAt": told["at"]}
-
-
-async def _revision(database: Database) -> str | None:
-    """None where nothing was migrated for us."""
-    try:
-        found: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=ANSWER_SECONDS)
-    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
-        return None
-    return found
+    return {"status": "failing" if last.failing else "ok", "lastCheckpointAt": last.last_at}

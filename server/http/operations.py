@@ -24,6 +24,7 @@ from server.http.introspection import DEPOSIT, POINTS_PER_FIELD, Kept, introspec
 from server.http.query_limits import MAX_CHARACTERS, check_variables
 from server.http.rates import Bill, Buckets
 from storage.engine import Database
+from storage.idempotency import AnswerKey
 
 log = structlog.get_logger("lineal")
 
@@ -208,7 +209,7 @@ class Operations:
             if field.name == "__typename":
                 answers.append(b'"%b":"Mutation"' % field.key.encode())
                 continue
-            repeatable = repeat and Repeatable(_scope(asked.caller), repeat[0], place, repeat[1], extensions)
+            repeatable = repeat and Repeatable(AnswerKey(_scope(asked.caller), repeat[0], place), repeat[1], extensions)
             try:
                 answers.append((await self._write_one(asked, field, repeatable, ends)).strip()[1:-1])
                 if repeatable and not kept:

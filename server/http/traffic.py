@@ -17,7 +17,7 @@ from server.http.admission import Admission
 from server.http.endpoint import Refused
 from server.http.rates import Buckets
 from storage.engine import Database
-from storage.rollouts import ROUTES
+from storage.traffic import ServingDeployment, serving
 
 # What one look costs its caller.
 POINTS = 10
@@ -42,7 +42,7 @@ class Routes:
         self.buckets.take(caller.actor, POINTS)
         async with self.admission.read(caller.actor, POINTS):
             with refused():
-                rows = await self.database.fetch(ROUTES, environment, caller.visible)
+                rows = await serving(self.database, environment, caller.visible)
         body = orjson.dumps({"environment": environment, "models": by_model(rows)})
         headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "private, no-cache"}
         if headers["etag"] in request.headers.get("if-none-match", ""):
@@ -50,21 +50,21 @@ class Routes:
         return Response(body, headers=headers, media_type="application/json")
 
 
-def by_model(rows: Sequence[Any]) -> list[dict[str, Any]]:
+def by_model(rows: Sequence[ServingDeployment]) -> list[dict[str, Any]]:
     """Of each model what serves it, with weights that `unmanaged` makes 100, and what gets a copy of the traffic."""
     models = []
-    for (project_id, model_id), of_model in groupby(rows, key=lambda row: (row["project_id"], row["model_id"])):
+    for (project_id, model_id), of_model in groupby(rows, key=lambda row: (row.project_id, row.model_id)):
         deployed = list(of_model)
-        routes = [named(row) | {"weight": row["weight"]} for row in deployed if not row["shadow"]]
+        routes = [named(row) | {"weight": row.weight} for row in deployed if not row.shadow]
         models.append({
             "projectId": project_id,
             "modelId": model_id,
             "routes": routes,
             "unmanaged": 100 - sum(route["weight"] for route in routes) if routes else 0,
-            "shadows": [named(row) for row in deployed if row["shadow"]],
+            "shadows": [named(row) for row in deployed if row.shadow],
         })  # fmt: skip
     return models
 
 
-def named(row: Any) -> dict[str, Any]:
-    return {"deploymentId": row["id"], "name": row["name"], "version": row["version"]}
+def named(row: ServingDeployment) -> dict[str, Any]:
+    return {"deploymentId": row.id, "name": row.name, "version": row.version}

@@ -5,15 +5,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from cachetools import LRUCache
-from sqlalchemy import Row, text
 
 from resolvers.callers import Caller
 from resolvers.errors import Unavailable
 from server.identity.rejections import Reason, Rejected
+from storage import key_owners
 from storage.engine import Database
+from storage.key_owners import Owner
 from storage.secrets import hash_of, is_well_formed
 from storage.vocabulary import PrincipalKind
 
@@ -79,23 +79,6 @@ class _Memory:
         return known
 
 
-PRINCIPAL = """p.id AS principal_id, p.email, p.kind, p.administers,
-    (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
-    AS projects"""
-# The seconds left by the database's own clock: ours may differ.
-FIND_KEYS = text(f"""
-SELECT {PRINCIPAL}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
-    extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
-    coalesce(k.last_used_at < clock_timestamp() - interval '1 minute', true) AS use_is_news
-FROM api_keys k JOIN principals p ON p.id = k.principal_id
-WHERE k.secret_hash = ANY (:hashes) AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
-""")
-FIND_PRINCIPAL = text(
-    f"SELECT {PRINCIPAL}, NULL AS project_id, false AS may_attest FROM principals p WHERE email = :email"
-)
-USED = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = ANY (:ids)")
-
-
 class Keyring:
     """Who a key belongs to. Forgets after some seconds, so that every process learns of a change by itself."""
 
@@ -130,8 +113,8 @@ class Keyring:
     async def _find_person(self, email: str) -> _Known:
         asked = time.monotonic()
         async with self.database.session(LOOKUP_SECONDS) as session:
-            row = (await session.execute(FIND_PRINCIPAL, {"email": email})).one_or_none()
-        caller = Caller(email, ()) if row is None else _caller(row)
+            owner = await key_owners.owner_with_email(session, email)
+        caller = Caller(email, ()) if owner is None else _caller(owner)
         return _Known(caller, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
@@ -164,30 +147,30 @@ class Keyring:
         began = time.monotonic()
         # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
         async with self.database.session(LOOKUP_SECONDS) as session:
-            rows = (await session.execute(FIND_KEYS, {"hashes": list(digests)})).all()
-            if used := [row.key_id for row in rows if row.use_is_news]:
-                await session.execute(USED, {"ids": used})
+            keys = await key_owners.valid_keys(session, digests)
+            if used := [key.key_id for key in keys if key.is_use_news]:
+                await key_owners.note_use(session, used)
                 await session.commit()
         known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
-        for row in rows:
-            trusted = TRUSTED_SECONDS if row.seconds_left is None else min(TRUSTED_SECONDS, row.seconds_left)
-            known[bytes(row.secret_hash)] = _Known(_caller(row), began + trusted)
+        for key in keys:
+            trusted = TRUSTED_SECONDS if key.seconds_left is None else min(TRUSTED_SECONDS, key.seconds_left)
+            known[bytes(key.secret_hash)] = _Known(_caller(key, key.project_id, key.may_attest), began + trusted)
         return known
 
 
-def _caller(row: Row[Any]) -> Caller:
+def _caller(owner: Owner, only: str | None = None, may_attest: bool = False) -> Caller:
     return Caller(
-        actor=row.email,
-        visible=_visible(row),
-        principal_id=row.principal_id,
-        kind=PrincipalKind(row.kind),
-        may_attest=row.may_attest,
-        only=row.project_id,
+        actor=owner.email,
+        visible=_visible(owner, only),
+        principal_id=owner.principal_id,
+        kind=PrincipalKind(owner.kind),
+        may_attest=may_attest,
+        only=only,
     )
 
 
-def _visible(row: Row[Any]) -> Sequence[str] | None:
-    """Who administers the instance sees all; a key that is bound to a project reaches no other."""
-    if row.administers:
-        return None if row.project_id is None else (row.project_id,)
-    return tuple(project for project in row.projects if row.project_id in (None, project))
+def _visible(owner: Owner, only: str | None) -> Sequence[str] | None:
+    """An administrator of the instance sees all projects; a key that is bound to a project reaches no other."""
+    if owner.administers:
+        return None if only is None else (only,)
+    return tuple(project for project in owner.projects if only in (None, project))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import asyncpg
 import structlog
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +18,7 @@ from resolvers.rules.access import Need
 from resolvers.transaction import Transaction
 from server.ops.sealed_secrets import seal_at_start
 from server.settings import Settings, sealing_of
+from storage import first_start
 from storage.data_folder import make_private
 from storage.embedded import EmbeddedPostgres, FolderInUse, urls_of_running
 from storage.engine import short_engine
@@ -107,7 +108,6 @@ def _usable(settings: Settings) -> Iterator[None]:
         raise DatabaseUnusable(f"The database {where} cannot be used: {error.__cause__ or error}") from error
 
 
-OWNS = text("SELECT pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'audit_events'::regclass")
 OWNER_SERVES = """The role of LINEAL_DATABASE_URL owns the tables, so an attacker in a server process can rewrite the \
 history. Set LINEAL_OWNER_URL to the role that owns them, and LINEAL_DATABASE_URL to another role."""
 
@@ -115,7 +115,7 @@ history. Set LINEAL_OWNER_URL to the role that owns them, and LINEAL_DATABASE_UR
 async def warn_of_owner(settings: Settings) -> None:
     """Log where requests are answered with the rights of the owner, whom no trigger stops."""
     async with short_engine(settings.database_url) as engine, engine.connect() as connection:
-        if await connection.scalar(OWNS):
+        if await first_start.owns_tables(connection):
             log.warning(OWNER_SERVES)
 
 
@@ -125,9 +125,7 @@ def key_file(data_dir: Path) -> Path:
 
 async def _first_key(session: AsyncSession, data_dir: Path) -> None:
     """The first principal administers the instance: projects, principals and keys are its to make and to hand on."""
-    # Two processes that start together must not both make one.
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal first key'))"))
-    if await session.scalar(text("SELECT EXISTS (SELECT FROM api_keys)")):
+    if await first_start.has_keys(session):
         return
     tx = Transaction(session, Caller("lineal", None, "first start"), Need.INSTANCE)
     made = await create_api_key(tx, name="first key", email=ADMIN, kind=PrincipalKind.USER)

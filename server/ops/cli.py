@@ -210,20 +210,20 @@ def _refusals() -> Iterator[None]:
 def list_keys(**given: Any) -> None:
     """List all API keys, without their secrets."""
     with _looked_at(given) as settings:
-        for row in asyncio.run(all_keys(settings.database_url)):
-            state = "revoked" if row["revoked_at"] else "expired" if row["expired"] else "valid"
-            reach = row["project_id"] or ("all projects" if row["administers"] else "its owner's projects")
-            used = f"used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
-            marks = ["may attest"] if row["may_attest"] else []
+        for key in asyncio.run(all_keys(settings.database_url)):
+            state = "revoked" if key.revoked_at else "expired" if key.expired else "valid"
+            reach = key.project_id or ("all projects" if key.administers else "its owner's projects")
+            used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+            marks = ["may attest"] if key.may_attest else []
             parts = [
-                row["email"],
-                row["kind"].lower(),
-                row["name"],
+                key.email,
+                key.kind.lower(),
+                key.name,
                 reach,
                 *marks,
-                f"created {row['created_at']:%Y-%m-%d}",
+                f"created {key.created_at:%Y-%m-%d}",
             ]
-            click.echo("  ".join([row["id"], f"{state:8}", *parts, used]))
+            click.echo("  ".join([key.id, f"{state:8}", *parts, used]))
 
 
 @keys.command("rotate")

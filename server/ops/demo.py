@@ -5,7 +5,6 @@ Everything is written through the same mutations that clients use, each step by 
 
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.callers import Caller
@@ -23,6 +22,7 @@ from resolvers.transitions import transition_stage
 from server.ops.bootstrap import ADMIN
 from server.settings import Settings
 from storage.engine import short_engine
+from storage.first_start import has_projects
 from storage.vocabulary import DatasetRole, ExperimentStatus, PrincipalKind, Role, Stage
 
 PROJECT, CHURN, DEMAND = "proj_abc123", "model_xgb_churn", "model_nn_demand"
@@ -47,9 +47,7 @@ def metrics(*values: float) -> dict[str, float]:
 async def fill(settings: Settings) -> bool:
     """Fill an empty registry, all at once; false, and nothing done, where there are projects already."""
     async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
-        # Two processes that start together must not both fill it.
-        await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('lineal demo'))"))
-        if await session.scalar(text("SELECT EXISTS (SELECT FROM projects)")):
+        if await has_projects(session):
             return False
         await _Sample(session).write()
     return True

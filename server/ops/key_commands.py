@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.callers import Caller
@@ -13,16 +12,13 @@ from resolvers.principals import set_administrator, set_member
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from resolvers.transaction import Transaction
+from storage import keys
 from storage.engine import short_engine
+from storage.keys import ListedKey
 from storage.rows import now
 from storage.vocabulary import PrincipalKind, Role
 
 COMMAND = Caller("lineal keys", None, "command")
-ALL_KEYS = """
-SELECT k.id, k.name, p.email, p.kind, p.administers, k.project_id, k.may_attest, k.created_at, k.last_used_at,
-    k.revoked_at, coalesce(k.expires_at <= clock_timestamp(), false) AS expired
-FROM api_keys k JOIN principals p ON p.id = k.principal_id ORDER BY k.created_at, k.id
-"""
 
 
 async def run(url: str, write: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
@@ -60,9 +56,9 @@ async def make_key(
     return secret
 
 
-async def all_keys(url: str) -> Sequence[RowMapping]:
+async def all_keys(url: str) -> Sequence[ListedKey]:
     async with short_engine(url) as engine, engine.connect() as connection:
-        return (await connection.execute(text(ALL_KEYS))).mappings().all()
+        return await keys.all_keys(connection)
 
 
 async def end_key(url: str, id_: str) -> None:

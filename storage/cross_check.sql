@@ -1,5 +1,7 @@
--- The first place where the history of stages and the audit log disagree, or a version's stage with its history: chain,
--- seq, id of the step, what is wrong.
+-- At most one row for `lineal audit verify`: the first place where the history of stages or the approvals disagree with
+-- the audit log, or a version's stage with its history. Its columns are the chain, seq, the id of the step, approval or
+-- version, and what is wrong. No parameters.
+--
 -- Each row of stage_transitions has one event whose entry holds it as its "step", and the other way round. Events from
 -- before entries held steps are only counted: as many as there are steps that no other event tells.
 WITH told AS (
