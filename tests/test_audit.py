@@ -230,7 +230,7 @@ def test_what_keeps_it_from_a_verdict_is_no_verdict(kept: Kept, tmp_path: Path) 
     code, said = kept.verify()
     assert (code, "is not a public key in PEM" in said) == (NO_VERDICT, True)
     (kept.data_dir / "audit-public-key.pem").unlink()
-    assert "name the public keys with --public-key" in kept.verify()[1]
+    assert "Name the public keys with --public-key" in kept.verify()[1]
 
 
 async def test_the_log_is_streamed_and_never_held_as_a_whole(sample: Cluster) -> None:
