@@ -266,7 +266,7 @@ def test_an_export_of_a_part_is_held_against_what_it_has(kept: Kept) -> None:
     part = kept.export("--chain", PROJECT)
     said = kept.verify_offline(part)[1]
     assert said.count(" in 1 chain,") == 1
-    assert "a part says nothing about those that are not in it." in said
+    assert "about chains that are not in it." in said
     assert "missing checkpoints would not be noticed." in said
     kept.tamper(CUT_THREE, REWRITE.format(chain=PROJECT))
     assert kept.verify_offline(kept.export("--chain", PROJECT))[0] == BEHIND

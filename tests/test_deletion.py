@@ -138,7 +138,7 @@ async def test_places_in_a_feed_go_by_age_once_every_webhook_has_passed_them(
     (refusal,) = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: {")]
     error = refusal["errors"][0]
     assert (error["extensions"]["code"], error["extensions"]["first"]) == ("BAD_USER_INPUT", before)
-    assert f"kept from position {before} on" in error["message"]
+    assert f"begins at position {before}." in error["message"]
     await happen(registry, project, 9)
     await run_sql(database.owner_url, "SELECT audit_feed_events()")
     assert await count(database, "audit_feed", project, f"position > {before}") == 1
