@@ -432,7 +432,7 @@ async def test_a_defect_in_one_mutation_leaves_the_others(
 async def test_a_defect_in_finding_the_caller_is_masked(
     registry: Registry, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.identity.keyring.Keyring.principal", broken)
+    monkeypatch.setattr("server.identity.keyring.Keyring.by_key", broken)
     reply = await call(registry, asked(READ))
     assert (reply.status, reply.error()["code"]) == (500, "INTERNAL")
     assert reply.error()["requestId"] == reply.headers["x-request-id"] == log.events[0]["request_id"]
@@ -537,5 +537,5 @@ async def test_a_database_without_our_schema_is_not_ready(
     told = json.loads(reply.body)
     assert (reply.status, told["status"]) == (503, "not ready")
     assert told["reason"].startswith(reason)
-    assert told["reason"].endswith("; run lineal migrate.")
+    assert told["reason"].endswith(". Run lineal migrate.")
     assert (await call(registry, method="GET", path="/healthz")).status == 200
