@@ -14,6 +14,7 @@ from schema import schema
 from server.http.costs import cost_of
 from server.http.query_limits import COUNTED, check_document, check_text, check_variables
 from tests.conftest import Registry
+from tests.support.asgi import PROMISE, yardstick
 
 SCHEMA = schema._schema
 LEVELS = "depth"
@@ -156,7 +157,7 @@ def test_fragments_are_measured_once_in_whichever_order_they_stand(order: int, f
     began = time.process_time()
     with pytest.raises(QueryTooComplex) as refused:
         check_document(document)
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < PROMISE * yardstick()
     assert refused.value.facts["found"] == found
 
 
@@ -344,7 +345,7 @@ def test_the_estimate_of_the_largest_document_is_quick() -> None:
     assert isinstance(spread, FragmentDefinitionNode)
     began = time.process_time()
     cost_of(SCHEMA, operation, {"m": spread}).total({"n": 100})
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < PROMISE * yardstick()
 
 
 # ---------------------------------------------------------------- what costs most

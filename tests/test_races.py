@@ -297,7 +297,7 @@ async def test_many_first_registrations_of_a_model_make_it_once(
     print(f"\n{turns} times {CALLERS} first registrations with {more or 'no number'}: one model, {expected}")
 
 
-ONE_NUMBER = "{model} has a version 1.0.0 already; numbers are never reused."
+ONE_NUMBER = "{model} already has a version 1.0.0; numbers are never reused."
 
 
 # --------------------------------------------------------------------------------------------- experiments

@@ -87,7 +87,7 @@ async def test_you_cannot_register_two_versions_with_the_same_number(sample: Reg
     new = {"projectId": "proj_abc123", "modelId": MODEL, "version": "2.1.0"}
     refusal = await sample.refusal(REGISTER, input=new)
     assert refusal["code"] == "ALREADY_EXISTS"
-    assert refusal["message"] == "model_xgb_churn has a version 2.1.0 already; numbers are never reused."
+    assert refusal["message"] == "model_xgb_churn already has a version 2.1.0; numbers are never reused."
 
 
 TRANSITION = """
