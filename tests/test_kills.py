@@ -345,6 +345,27 @@ async def test_a_first_start_that_is_killed_at_any_moment_is_made_good_by_the_ne
     )
 
 
+async def test_a_worker_that_loads_slowly_is_left_its_time_and_one_that_hangs_is_replaced() -> None:
+    async with lineal() as live:
+        kept, killed = live.workers
+        os.kill(killed, signal.SIGKILL)
+
+        def added() -> list[int]:
+            return [worker for worker in live.workers if worker not in (kept, killed)]
+
+        [slow] = await eventually(added)
+        os.kill(slow, signal.SIGSTOP)
+        # uvicorn's health check gives a worker five seconds.
+        await asyncio.sleep(8)
+        assert added() == [slow]
+        os.kill(slow, signal.SIGCONT)
+        await live.warm_up(16)
+        assert set(live.workers) == {kept, slow}
+        os.kill(slow, signal.SIGSTOP)
+        await eventually(lambda: slow not in live.workers)
+        await eventually(lambda: live.is_whole)
+
+
 # ------------------------------------------------------------------------------------------------------- ends
 
 

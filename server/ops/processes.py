@@ -6,12 +6,16 @@ import signal
 import socket
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from server.http.connections import Connections
 from server.http.protocols import protocols
@@ -33,6 +37,8 @@ PR_SET_PDEATHSIG = 1
 # After a signal: what requests in flight may take, how long workers live in all, and so when they are killed. What the
 # embedded database takes to stop comes on top.
 REQUESTS_SECONDS, WORKERS_SECONDS = 10, 14
+# How long a new worker may load the program before it is taken for one that hangs.
+START_SECONDS = 120
 
 
 class PortTaken(Exception):
@@ -72,17 +78,52 @@ def ended_by_signals() -> Iterator[None]:
 
 
 class Workers(Multiprocess):
-    """Ends in time after a signal, whatever a worker hangs on, and whether the parent waits for its answer just now."""
+    """Ends in time after a signal, whatever a worker hangs on, and whether the parent waits for its answer just now.
+    A worker that still loads the program is given more time for its first answer than uvicorn's health check gives."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]):
         super().__init__(config, sockets)
         self._grace: threading.Timer | None = None
+        self._starting = weakref.WeakKeyDictionary[Process, float]()
+        self._started = weakref.WeakSet[Process]()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._leave)
 
     def _leave(self, number: int, frame: object) -> None:
         self.should_exit.set()
         self._begin_grace()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replaces workers that have ended or hang, as uvicorn does, but not one that is still loading the program."""
+        for place, worker in enumerate(self.processes):
+            if self._is_starting(worker) or worker.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            worker.kill()
+            worker.join()
+            if worker.exitcode == STARTUP_FAILURE:
+                log.error(f"Worker {worker.pid} cannot start; the server stops.")
+                self.should_exit.set()
+            if self.should_exit.is_set():
+                return
+            log.warning(f"Worker {worker.pid} died or hung; another one takes its place.")
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _is_starting(self, worker: Process) -> bool:
+        """Whether a worker runs, has not yet answered its first health check, and still has time to. It is asked once,
+        because the answers to several questions would later pass for signs of life."""
+        if worker in self._started or not worker.process.is_alive():
+            return False
+        try:
+            if worker not in self._starting:
+                self._starting[worker] = time.monotonic()
+                worker.parent_conn.send(b"ping")
+            if worker.parent_conn.poll():
+                worker.parent_conn.recv()
+                self._started.add(worker)
+        except (OSError, EOFError):
+            return False
+        return worker not in self._started and time.monotonic() - self._starting[worker] < START_SECONDS
 
     def terminate_all(self) -> None:
         self._begin_grace()
