@@ -17,7 +17,7 @@ from resolvers.reads.declarations import DEFINITION
 from resolvers.reads.plans import Operation
 from resolvers.reads.types import BoundType
 from resolvers.reads.variables import MAX_OBJECTS
-from resolvers.refusals import perhaps_kept, refused
+from resolvers.refusals import driver_errors_as_refusals, perhaps_kept
 from resolvers.rules.cleaning import check_count
 from resolvers.rules.limits import LIMIT
 from resolvers.settings import MutationSettings
@@ -78,7 +78,7 @@ async def run_mutation(
         raise BadUserInput(
             "Idempotency-Key", f"cannot be combined with {field.name}, which returns a secret that is not stored."
         )
-    with refused():
+    with driver_errors_as_refusals():
         async with database.session(reading.within) as session:
             tx = Transaction(session, caller, operation.types.need("Mutation", field.name), settings)
             await tx.require_instance()

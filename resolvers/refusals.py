@@ -43,7 +43,7 @@ DRIVER_ERRORS = (
 )
 
 
-class refused:  # noqa: N801 - read as a statement; a class, because it stands around every read
+class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, because it stands around every read
     """Turns a driver's error into the refusal it means; what means none goes on as it is."""
 
     def __enter__(self) -> None:

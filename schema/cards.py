@@ -12,7 +12,7 @@ from resolvers.rules import limits, objects
 from resolvers.rules.access import Need
 from resolvers.rules.cards import completeness, generated, missing, segments, training_data_summary, worst_segments
 from schema import links
-from schema.fields import TEXT, column, computed, given, many, one, optional
+from schema.fields import TEXT, column, computed, many, one, optional, required
 from schema.scalars import BigInt, SemVer
 from storage.cards import CARD_FACTS, VersionCard
 from storage.cards import ModelCardRevision as RevisionRow
@@ -196,9 +196,9 @@ class ModelCardInput:
 
 @strawberry.input(description="An edit of a version's model card.")
 class UpdateModelCardInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    model_card: ModelCardInput = given("The sections to replace.")
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
+    model_card: ModelCardInput = required("The sections to replace.")
     expected_revision: int | None = optional(
         "The card revision that the edit is based on. CONFLICT if the card has been edited since.",
         limits.Whole(2**31 - 1),

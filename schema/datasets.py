@@ -9,7 +9,7 @@ from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
-from schema.fields import TEXT, column, connection, expression, given, many, one, optional
+from schema.fields import TEXT, column, connection, expression, many, one, optional, required
 from schema.impact import Impact, impact_of_data
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
@@ -71,8 +71,8 @@ class DatasetVersion(Node):
 @strawberry.input(description="A data set to register.")
 class CreateDatasetInput:
     id: strawberry.ID | None = optional("The data set's ID. Generated if omitted.", limits.NewId("ds"))
-    project_id: strawberry.ID = given("The ID of the project that the data set belongs to.", limits.Id("proj"))
-    name: str = given("The data set's name. Unique in its project.", limits.NAME)
+    project_id: strawberry.ID = required("The ID of the project that the data set belongs to.", limits.Id("proj"))
+    name: str = required("The data set's name. Unique in its project.", limits.NAME)
     description: str | None = optional("What the data set contains and where it comes from.", limits.NOTES)
 
 
@@ -84,8 +84,8 @@ class CreateDatasetPayload:
 @strawberry.input(description="A data set version to register.")
 class CreateDatasetVersionInput:
     id: strawberry.ID | None = optional("The data set version's ID. Generated if omitted.", limits.NewId("dsv"))
-    dataset_id: strawberry.ID = given("The ID of the data set that this is a version of.", limits.Id("ds"))
-    label: str = given("The label of the version, such as a quarter. Unique in its data set.", limits.NAME)
+    dataset_id: strawberry.ID = required("The ID of the data set that this is a version of.", limits.Id("ds"))
+    label: str = required("The label of the version, such as a quarter. Unique in its data set.", limits.NAME)
     row_count: BigInt | None = optional("The number of rows.", limits.Whole())
     uri: str | None = optional("The location of the data.", limits.URI)
     digest: str | None = optional("A digest of the contents, such as `sha256:...`.", limits.DIGEST)
@@ -103,9 +103,9 @@ class CreateDatasetVersionPayload:
 
 @strawberry.input(description="A new status for a data set version.")
 class SetDatasetVersionStatusInput:
-    dataset_version_id: strawberry.ID = given("The data set version's ID.", limits.Id("dsv"))
-    status: enums.DatasetVersionStatus = given("The new status.")
-    reason: str = given(
+    dataset_version_id: strawberry.ID = required("The data set version's ID.", limits.Id("dsv"))
+    status: enums.DatasetVersionStatus = required("The new status.")
+    reason: str = required(
         "The reason for the change. Kept in the history, and as `statusReason` unless the new status is ACTIVE.",
         limits.NOTES,
     )

@@ -12,7 +12,19 @@ from resolvers.reads.paging import NEWEST_FIRST
 from resolvers.rules import canary, limits, objects
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import OBJECT, TEXT, argument, bound, column, connection, embedded, expression, given, one, optional
+from schema.fields import (
+    OBJECT,
+    TEXT,
+    argument,
+    bound,
+    column,
+    connection,
+    embedded,
+    expression,
+    one,
+    optional,
+    required,
+)
 from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.deployments import Deployment as DeploymentRow
@@ -169,25 +181,25 @@ FILTER = argument(
 
 @strawberry.input(description="A reference to a registered version.")
 class RegistryVersionInput:
-    model_id: strawberry.ID = given("The ID of the model, which must be in the same project.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
+    model_id: strawberry.ID = required("The ID of the model, which must be in the same project.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
 
 
 @strawberry.input(description="One stage of a canary rollout.")
 class CanaryStageInput:
-    traffic_percentage: int = given(
+    traffic_percentage: int = required(
         "The percentage of traffic to serve: 1 to 100. It must increase from stage to stage, and only the"
         " last stage can be 100.",
         limits.CheckedLater(),
     )
-    duration_minutes: float = given(
+    duration_minutes: float = required(
         "The minimum duration of the stage. It must be more than 0, except in the last stage.", limits.Minutes(least=0)
     )
 
 
 @strawberry.input(description="The plan of a canary rollout.")
 class CanaryConfigInput:
-    stages: list[CanaryStageInput] = given("The stages, in order: 1 to 20.")
+    stages: list[CanaryStageInput] = required("The stages, in order: 1 to 20.")
     auto_advance: bool | None = optional("Whether the rollout advances automatically. Default: true.")
     auto_rollback: bool | None = optional(
         "Whether the rollout rolls back after `failureThreshold` unhealthy reports. If false, it pauses. Default: true."
@@ -206,11 +218,11 @@ class CanaryConfigInput:
 
 @strawberry.input(description="A version to deploy.")
 class CreateDeploymentInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
-    registry_version: RegistryVersionInput = given("The version to deploy.")
-    name: str = given("The deployment's name.", limits.NAME)
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    registry_version: RegistryVersionInput = required("The version to deploy.")
+    name: str = required("The deployment's name.", limits.NAME)
     environment: str | None = optional("The environment. Default: `production`.", limits.ENVIRONMENT)
-    strategy: enums.DeploymentStrategy = given("How the deployment takes over traffic.")
+    strategy: enums.DeploymentStrategy = required("How the deployment takes over traffic.")
     canary_config: CanaryConfigInput | None = optional(
         "The canary plan. Required for CANARY, and not allowed for other strategies."
     )
@@ -223,7 +235,7 @@ class CreateDeploymentPayload:
 
 @strawberry.input(description="An action on a deployment.")
 class DeploymentActionInput:
-    deployment_id: strawberry.ID = given("The deployment's ID.", limits.Id("dep"))
+    deployment_id: strawberry.ID = required("The deployment's ID.", limits.Id("dep"))
     reason: str | None = optional("The reason for the action. Kept in the history.", limits.NOTES)
 
 
@@ -234,8 +246,8 @@ class DeploymentActionPayload:
 
 @strawberry.input(description="A report of a deployment's health.")
 class ReportDeploymentHealthInput:
-    deployment_id: strawberry.ID = given("The ID of a deployment that has not ended.", limits.Id("dep"))
-    healthy: bool = given("Whether the deployment is healthy.")
+    deployment_id: strawberry.ID = required("The ID of a deployment that has not ended.", limits.Id("dep"))
+    healthy: bool = required("Whether the deployment is healthy.")
     metrics: JSON | None = optional("The metrics that were measured.", objects.JsonObject())
     observed_at: datetime | None = optional("When the health was observed. Default: now.")
 

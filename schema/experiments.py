@@ -9,7 +9,7 @@ from resolvers.rules import limits, objects
 from resolvers.rules.access import Need
 from schema import enums, links
 from schema.facets import VersionConnection
-from schema.fields import OBJECT, TEXT, column, connection, given, many, one, optional
+from schema.fields import OBJECT, TEXT, column, connection, many, one, optional, required
 from schema.impact import Impact, impact_of_experiment
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Node
@@ -46,8 +46,8 @@ class Experiment(Node):
 @strawberry.input(description="An experiment to register, whether it is running or has ended.")
 class CreateExperimentInput:
     id: strawberry.ID | None = optional("The experiment's ID. Generated if omitted.", limits.NewId("exp"))
-    project_id: strawberry.ID = given("The ID of the project that the experiment belongs to.", limits.Id("proj"))
-    name: str = given("The experiment's name.", limits.NAME)
+    project_id: strawberry.ID = required("The ID of the project that the experiment belongs to.", limits.Id("proj"))
+    name: str = required("The experiment's name.", limits.NAME)
     algorithm: str | None = optional("The name of the algorithm.", limits.NAME)
     max_models: int | None = optional("The maximum number of candidate models to evaluate.", limits.Whole(2**31 - 1))
     parameters: JSON | None = optional("The settings of the run.", objects.JsonObject())
@@ -64,8 +64,8 @@ class CreateExperimentPayload:
 
 @strawberry.input(description="The end of an experiment, with the versions that it produced.")
 class CompleteExperimentInput:
-    experiment_id: strawberry.ID = given("The ID of a RUNNING experiment.", limits.Id("exp"))
-    status: enums.ExperimentStatus = given("The final status: COMPLETED or FAILED.")
+    experiment_id: strawberry.ID = required("The ID of a RUNNING experiment.", limits.Id("exp"))
+    status: enums.ExperimentStatus = required("The final status: COMPLETED or FAILED.")
     training_duration_secs: float | None = optional("The training time.", limits.Seconds())
     notes: str | None = optional("What was tried and what was learned.", limits.NOTES)
     versions: list[CreateVersionInput] | None = optional(

@@ -139,7 +139,7 @@ def describe_enum(vocabulary: type[E], description: str, **meanings: str) -> Non
         value.description = meanings[value.name]
 
 
-def given(description: str, limit: Limit | None = None, **options: Any) -> Any:
+def required(description: str, limit: Limit | None = None, **options: Any) -> Any:
     """A field of an input, with the limit of its values. In an optional field null means the same as omitting it."""
     if limit is not None:
         description = f"{description} {limit.describe}".rstrip()
@@ -150,7 +150,7 @@ def optional(description: str, limit: Limit | None = None, *, null: str | None =
     """A field that may be omitted; `null` says what null does, where it does not mean the same."""
     if null is not None:
         description = f"{description} Null {null}."
-    field = given(description, limit, default=strawberry.UNSET)
+    field = required(description, limit, default=strawberry.UNSET)
     field.metadata = {**field.metadata, NULL_MEANS: null}
     return field
 

@@ -6,7 +6,7 @@ import strawberry
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import column, expression, given, one, optional, payload
+from schema.fields import column, expression, one, optional, payload, required
 from schema.nodes import Node
 from schema.principals import Principal
 from storage.keys import ApiKey as ApiKeyRow
@@ -41,11 +41,11 @@ class ApiKey(Node):
 
 @strawberry.input(description="An API key to create.")
 class CreateApiKeyInput:
-    name: str = given("What the key is for, such as the pipeline that uses it.", limits.NAME)
-    email: str = given(
+    name: str = required("What the key is for, such as the pipeline that uses it.", limits.NAME)
+    email: str = required(
         "The email address of the key's owner. A new principal is registered if the address is not known.", limits.EMAIL
     )
-    kind: enums.PrincipalKind | None = given(
+    kind: enums.PrincipalKind | None = required(
         "Whether the owner is a person or a service. It must match the kind of a principal that is already known.",
         default=enums.PrincipalKind.SERVICE,
     )
@@ -54,7 +54,7 @@ class CreateApiKeyInput:
         "The ID of the only project that the key can access. If omitted, it can access all projects of its owner.",
         limits.Id("proj"),
     )
-    may_attest: bool | None = given(
+    may_attest: bool | None = required(
         "Whether the key can attest, with `approvedBy` of a transition, that a reviewer has approved"
         " elsewhere. The history records both the attester and the reviewer. Default: false.",
         default=False,
@@ -69,7 +69,7 @@ class CreateApiKeyPayload:
 
 @strawberry.input(description="An API key to revoke.")
 class RevokeApiKeyInput:
-    id: strawberry.ID = given("The key's ID.", limits.Id("key"))
+    id: strawberry.ID = required("The key's ID.", limits.Id("key"))
 
 
 @strawberry.type(description="The result of `revokeApiKey`.")
@@ -79,7 +79,7 @@ class RevokeApiKeyPayload:
 
 @strawberry.input(description="An API key to rotate.")
 class RotateApiKeyInput:
-    id: strawberry.ID = given("The key's ID.", limits.Id("key"))
+    id: strawberry.ID = required("The key's ID.", limits.Id("key"))
     grace_seconds: int | None = optional(
         "How long the old key still works, in seconds, so that its users can switch over. Default: 0.",
         limits.Whole(30 * 86_400),

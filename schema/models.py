@@ -10,7 +10,7 @@ from resolvers.rules.metrics import metric_path
 from schema import links
 from schema.deployments import ServingShare, serving
 from schema.facets import VersionConnection
-from schema.fields import TEXT, argument, column, computed, given, one, optional, search
+from schema.fields import TEXT, argument, column, computed, one, optional, required, search
 from schema.nodes import Node
 from schema.scalars import SemVer
 from schema.search import FILTER, ORDER_BY
@@ -71,8 +71,8 @@ class Model(Node):
 @strawberry.input(description="A model to create.")
 class CreateModelInput:
     id: strawberry.ID | None = optional("The model's ID. Generated if omitted.", limits.NewId("model"))
-    project_id: strawberry.ID = given("The ID of the project that the model belongs to.", limits.Id("proj"))
-    name: str = given("The model's name. Unique in its project.", limits.NAME)
+    project_id: strawberry.ID = required("The ID of the project that the model belongs to.", limits.Id("proj"))
+    name: str = required("The model's name. Unique in its project.", limits.NAME)
     description: str | None = optional("What the model predicts, and for whom.", limits.NOTES)
 
 

@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 from resolvers.rules import limits, objects
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import OBJECT, column, computed, given, many, one, optional
+from schema.fields import OBJECT, column, computed, many, one, optional, required
 from schema.nodes import Node
 from schema.search import MetricCondition
 from storage.policies import PolicyChange as ChangeRow
@@ -104,7 +104,7 @@ class ProjectPolicy:
 
 @strawberry.input(description="Changes to a project's policy. Fields that are omitted stay unchanged.")
 class UpdateProjectPolicyInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
     required_approvals: int | None = optional("The number of reviewers who must approve.", limits.Whole(10, 1))
     allow_self_approval: bool | None = optional("Whether the person who registered a version can approve it.")
     allow_requester_approval: bool | None = optional("Whether the person who requested a transition can approve it.")
@@ -141,7 +141,7 @@ class UpdateProjectPolicyPayload:
 
 @strawberry.input(description="A policy change to confirm.")
 class ConfirmPolicyChangeInput:
-    change_id: strawberry.ID = given("The ID of a PENDING change that another person requested.", limits.Id("pch"))
+    change_id: strawberry.ID = required("The ID of a PENDING change that another person requested.", limits.Id("pch"))
 
 
 @strawberry.type(description="The result of `confirmPolicyChange`.")

@@ -6,7 +6,7 @@ import strawberry
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import column, expression, given, many, one
+from schema.fields import column, expression, many, one, required
 from schema.nodes import Node
 from storage.principals import Member as MemberRow
 from storage.principals import Principal as PrincipalRow
@@ -84,11 +84,11 @@ class Member:
 
 @strawberry.input(description="A role to assign in a project.")
 class SetMemberInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
-    email: str = given(
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    email: str = required(
         "The member's email address. A new person is registered if the address is not known.", limits.EMAIL
     )
-    role: enums.Role = given("The role to assign. It replaces the member's current role.")
+    role: enums.Role = required("The role to assign. It replaces the member's current role.")
 
 
 @strawberry.type(description="The result of `setMember`.")
@@ -98,8 +98,8 @@ class SetMemberPayload:
 
 @strawberry.input(description="A member to remove from a project.")
 class RemoveMemberInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
-    email: str = given("The member's email address.", limits.EMAIL)
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    email: str = required("The member's email address.", limits.EMAIL)
 
 
 @strawberry.type(description="The result of `removeMember`.")
@@ -109,8 +109,8 @@ class RemoveMemberPayload:
 
 @strawberry.input(description="Whether a principal can administer the instance.")
 class SetAdministratorInput:
-    email: str = given("The principal's email address, which must be known to the registry.", limits.EMAIL)
-    administers: bool = given("True to grant the right, false to revoke it.")
+    email: str = required("The principal's email address, which must be known to the registry.", limits.EMAIL)
+    administers: bool = required("True to grant the right, false to revoke it.")
 
 
 @strawberry.type(description="The result of `setAdministrator`.")

@@ -7,7 +7,7 @@ from resolvers.reads.paging import BY_NAME, NEWEST_FIRST
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import TEXT, argument, column, connection, given, many, one, optional
+from schema.fields import TEXT, argument, column, connection, many, one, optional, required
 from schema.nodes import Connection, Node
 from schema.policies import ProjectPolicy
 from schema.principals import Member
@@ -62,7 +62,7 @@ class Project(Node):
 @strawberry.input(description="A project to create.")
 class CreateProjectInput:
     id: strawberry.ID | None = optional("The project's ID. Generated if omitted.", limits.NewId("proj"))
-    name: str = given("The project's name.", limits.NAME)
+    name: str = required("The project's name.", limits.NAME)
     description: str | None = optional("What the project is about.", limits.NOTES)
 
 

@@ -5,7 +5,7 @@ import strawberry
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import links
-from schema.fields import expression, given, many, one, payload
+from schema.fields import expression, many, one, payload, required
 from storage.versions import Version as VersionRow
 
 IN_ORDER = "array_position({payload[%s]}::text[], {c}.id::text)"
@@ -23,10 +23,10 @@ class RetentionExemption:
 
 @strawberry.input(description="A project whose old DEVELOPMENT versions to archive.")
 class ApplyRetentionInput:
-    project_id: strawberry.ID = given(
+    project_id: strawberry.ID = required(
         "The project's ID. The number of days is set by `retentionDays` of its policy.", limits.Id("proj")
     )
-    dry_run: bool | None = given("Whether to only report what would be archived. Default: true.", default=True)
+    dry_run: bool | None = required("Whether to only report what would be archived. Default: true.", default=True)
 
 
 @strawberry.type(description="The result of `applyRetention`.")

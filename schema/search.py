@@ -6,12 +6,12 @@ import strawberry
 
 from resolvers.rules import limits
 from schema import enums
-from schema.fields import argument, given, optional
+from schema.fields import argument, optional, required
 
 
 @strawberry.input(description="A range of a metric. Versions without the metric do not match.")
 class MetricCondition:
-    name: str = given("The metric's name.")
+    name: str = required("The metric's name.")
     min: float | None = optional("The minimum value, inclusive.")
     max: float | None = optional("The maximum value, inclusive.")
 
@@ -43,9 +43,9 @@ class VersionFilter:
 
 @strawberry.input(description="The order of a list of versions. Versions with equal values are ordered by ID.")
 class VersionOrder:
-    by: enums.VersionOrderField = given("The sort key.")
+    by: enums.VersionOrderField = required("The sort key.")
     metric: str | None = optional("The metric's name. Required for METRIC.")
-    direction: enums.OrderDirection | None = given(
+    direction: enums.OrderDirection | None = required(
         "The sort direction. Default: DESC.", default=enums.OrderDirection.DESC
     )
 

@@ -5,7 +5,7 @@ import strawberry
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import links
-from schema.fields import TEXT, column, expression, given, one, optional
+from schema.fields import TEXT, column, expression, one, optional, required
 from storage.tags import TagDefinition as TagRow
 
 
@@ -26,8 +26,8 @@ class TagDefinition:
 
 @strawberry.input(description="A tag to define or redefine. Fields that are omitted stay unchanged.")
 class DefineTagInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
-    name: str = given("The tag's name.", limits.TAG)
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    name: str = required("The tag's name.", limits.TAG)
     description: str | None = optional("What the tag means.", limits.NOTES)
     aliases: list[str] | None = optional(
         "Other spellings of the tag, which are replaced by its name. The list replaces the current aliases.",

@@ -22,7 +22,7 @@ from resolvers.reads.reviews import (
 from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
-from schema.fields import TEXT, column, computed, expression, given, many, one, optional
+from schema.fields import TEXT, column, computed, expression, many, one, optional, required
 from schema.nodes import Node
 from schema.scalars import SemVer
 from storage.approvals import Approval as ApprovalRow
@@ -202,9 +202,9 @@ EXPECTED_DIGEST = (
 
 @strawberry.input(description="A version and the stage to move it to.")
 class TransitionStageInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    target_stage: enums.Stage = given("The stage to move to. `allowedTransitions` lists the possible stages.")
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
+    target_stage: enums.Stage = required("The stage to move to. `allowedTransitions` lists the possible stages.")
     notes: str | None = optional("The reason for the transition. Kept in the history.", limits.NOTES)
     approved_by: str | None = optional(
         "The email address of the person who approved the transition: the caller, a reviewer whose approval"
@@ -235,9 +235,9 @@ class TransitionStagePayload:
 
 @strawberry.input(description="A transition to request.")
 class RequestTransitionInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    target_stage: enums.Stage = given("The stage to move to. `allowedTransitions` lists the possible stages.")
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
+    target_stage: enums.Stage = required("The stage to move to. `allowedTransitions` lists the possible stages.")
     notes: str | None = optional(
         "The reason for the request. Kept in the history if the transition is made.", limits.NOTES
     )
@@ -250,8 +250,8 @@ class RequestTransitionPayload:
 
 @strawberry.input(description="A decision on a transition request.")
 class ReviewTransitionInput:
-    request_id: strawberry.ID = given("The ID of an OPEN request.", limits.Id("req"))
-    decision: enums.Decision = given("The decision.")
+    request_id: strawberry.ID = required("The ID of an OPEN request.", limits.Id("req"))
+    decision: enums.Decision = required("The decision.")
     notes: str | None = optional("The reviewer's notes. Kept with the decision.", limits.NOTES)
     expected_revision: int | None = optional(EXPECTED_REVISION, limits.Whole(2**31 - 1))
     expected_review_digest: str | None = optional(EXPECTED_DIGEST, limits.Text(64))
@@ -269,7 +269,7 @@ class ReviewTransitionPayload:
 
 @strawberry.input(description="A transition request to cancel.")
 class CancelTransitionInput:
-    request_id: strawberry.ID = given("The ID of an OPEN request.", limits.Id("req"))
+    request_id: strawberry.ID = required("The ID of an OPEN request.", limits.Id("req"))
     notes: str | None = optional("The reason for the cancellation.", limits.NOTES)
 
 
@@ -280,11 +280,11 @@ class CancelTransitionPayload:
 
 @strawberry.input(description="A model whose production version to roll back.")
 class RollbackProductionInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
     to_version: SemVer | None = optional(
         "The number of a version that was in production before. Default: the last one before the current version."
     )
-    notes: str = given("The reason for the rollback. Kept in the history of each transition.", limits.NOTES)
+    notes: str = required("The reason for the rollback. Kept in the history of each transition.", limits.NOTES)
 
 
 @strawberry.type(description="The result of `rollbackProduction`.")

@@ -29,11 +29,11 @@ from schema.fields import (
     connection,
     embedded,
     expression,
-    given,
     many,
     one,
     optional,
     payload,
+    required,
 )
 from schema.impact import Impact, impact_of_version
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
@@ -211,15 +211,15 @@ class ModelVersion(Node):
 
 @strawberry.input(description="A data set version that the version used, and its role.")
 class DatasetUseInput:
-    role: enums.DatasetRole = given("The role of the data.")
-    dataset_version_id: strawberry.ID = given(
+    role: enums.DatasetRole = required("The role of the data.")
+    dataset_version_id: strawberry.ID = required(
         "The ID of the data set version, which must be in the same project.", limits.Id("dsv")
     )
 
 
 @strawberry.input(description="The file or folder that holds the trained model.")
 class ArtifactInput:
-    uri: str = given("The location of the artifact.", limits.URI)
+    uri: str = required("The location of the artifact.", limits.URI)
     digest: str | None = optional("A digest of the contents, such as `sha256:...`.", limits.DIGEST)
     size_bytes: BigInt | None = optional("The size in bytes.", limits.Whole())
     format: str | None = optional("The file format, such as `onnx` or `pickle`.", limits.NAME)
@@ -227,8 +227,8 @@ class ArtifactInput:
 
 @strawberry.input(description="A version to register, with the facts of how it was made.")
 class CreateVersionInput:
-    project_id: strawberry.ID = given("The ID of the model's project.", limits.Id("proj"))
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
+    project_id: strawberry.ID = required("The ID of the model's project.", limits.Id("proj"))
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
     version: SemVer | None = optional(
         "The version number to assign. If omitted, it is the parent's number increased by `bump`, or else by"
         " the bump that the changes require. A model's first version is 1.0.0."
@@ -264,7 +264,7 @@ class CreateVersionInput:
     target: str | None = optional("What the version predicts.", limits.NAME)
     artifact: ArtifactInput | None = optional("The artifact of the trained model.")
     tags: list[str] | None = optional("The version's tags.", limits.TAGS)
-    create_model: bool | None = given(
+    create_model: bool | None = required(
         "Whether to create the model, named by its ID, if it does not exist. Default: false.", default=False
     )
 
@@ -279,9 +279,9 @@ class CreateVersionPayload:
 
 @strawberry.input(description="A new description for a version. Training facts cannot be changed.")
 class UpdateVersionInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    description: str = given("What is new in the version.", limits.NOTES)
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
+    description: str = required("What is new in the version.", limits.NOTES)
 
 
 @strawberry.type(description="The result of `updateVersion`.")
@@ -291,9 +291,9 @@ class UpdateVersionPayload:
 
 @strawberry.input(description="Tags to add to or remove from a version.")
 class TagsInput:
-    model_id: strawberry.ID = given("The model's ID.", limits.Id("model"))
-    version: SemVer = given("The version's number.")
-    tags: list[str] = given(
+    model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
+    version: SemVer = required("The version's number.")
+    tags: list[str] = required(
         "The tags. Adding a tag that the version already has, or removing one that it does not have, has no effect.",
         limits.TAGS,
     )

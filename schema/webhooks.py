@@ -8,7 +8,7 @@ from resolvers.rules import limits
 from resolvers.rules.access import Need
 from schema import enums, links
 from schema.audit import AuditEvent
-from schema.fields import TEXT, argument, column, connection, expression, given, one, optional, payload
+from schema.fields import TEXT, argument, column, connection, expression, one, optional, payload, required
 from schema.nodes import Connection
 from storage.webhooks import Webhook as WebhookRow
 from storage.webhooks import WebhookDelivery as DeliveryRow
@@ -87,8 +87,8 @@ ACTIONS = limits.ListOf(limits.Text(100), 50)
 
 @strawberry.input(description="A webhook to create.")
 class CreateWebhookInput:
-    project_id: strawberry.ID = given("The project's ID.", limits.Id("proj"))
-    url: str = given(
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    url: str = required(
         "The URL to send events to, with a public host. Members can see it, so it must not contain a secret."
         " BAD_USER_INPUT if the host is an address that is not public, in any notation.",
         limits.HTTP,
@@ -107,7 +107,7 @@ class CreateWebhookPayload:
 
 @strawberry.input(description="Changes to a webhook. Fields that are omitted stay unchanged.")
 class UpdateWebhookInput:
-    webhook_id: strawberry.ID = given("The webhook's ID.", limits.Id("whk"))
+    webhook_id: strawberry.ID = required("The webhook's ID.", limits.Id("whk"))
     url: str | None = optional("The URL to send events to.", limits.HTTP)
     actions: list[str] | None = optional("The actions of the events to send. An empty list sends all events.", ACTIONS)
     description: str | None = optional("What the webhook is for.", limits.NOTES)
@@ -121,7 +121,7 @@ class UpdateWebhookPayload:
 
 @strawberry.input(description="A delivery to send again.")
 class ReplayDeliveryInput:
-    delivery_id: strawberry.ID = given("The delivery's ID.", limits.Id("dlv"))
+    delivery_id: strawberry.ID = required("The delivery's ID.", limits.Id("dlv"))
 
 
 @strawberry.type(description="The result of `replayDelivery`.")
@@ -131,7 +131,7 @@ class ReplayDeliveryPayload:
 
 @strawberry.input(description="The deliveries of a webhook to send again.")
 class ReplayDeliveriesInput:
-    webhook_id: strawberry.ID = given("The webhook's ID.", limits.Id("whk"))
+    webhook_id: strawberry.ID = required("The webhook's ID.", limits.Id("whk"))
     since: datetime | None = optional("Only deliveries that were first due at this time or later. Default: all.")
     status: list[enums.DeliveryStatus] | None = optional(
         "Only deliveries with one of these statuses. Default: FAILED.", limits.Several(3)
@@ -150,7 +150,7 @@ class ReplayDeliveriesPayload:
 
 @strawberry.input(description="A webhook whose secret to replace.")
 class RotateWebhookSecretInput:
-    webhook_id: strawberry.ID = given("The webhook's ID.", limits.Id("whk"))
+    webhook_id: strawberry.ID = required("The webhook's ID.", limits.Id("whk"))
     overlap_hours: float | None = optional(
         "How long events are signed with both secrets. With 0, the old secret is dropped at once. Default: 24.",
         limits.Hours(30 * 24.0),

@@ -16,15 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from resolvers.errors import Refusal
 from schema import schema
 from server.events.feed import Feed
-from server.events.sse import Streams, wants_events
+from server.events.sse import Streams
 from server.events.subscriptions import Subscriptions
 from server.events.websockets import Sockets
 from server.http import graphiql
 from server.http.admission import Admission
 from server.http.deadlines import Deadlines
 from server.http.documents import Documents
-from server.http.endpoint import JSON, GraphQLEndpoint, Refused, defect, over_http
-from server.http.gate import Gate, wants_page
+from server.http.endpoint import JSON, GraphQLEndpoint, HTTPRefusal, defect, http_refusal
+from server.http.gate import Gate
 from server.http.health import healthz, readyz
 from server.http.operations import Operations
 from server.http.pictures import Pictures
@@ -34,7 +34,7 @@ from server.identity.callers import Callers
 from server.identity.keyring import Keyring
 from server.identity.oidc import Tokens
 from server.logs import configure_logs
-from server.ops.background import housekeeping
+from server.ops.background import running_jobs
 from server.ops.environment import SettingsInvalid, read_settings
 from server.ops.processes import die_with_parent
 from server.settings import Settings, mutation_settings_of
@@ -53,11 +53,11 @@ def application() -> ASGIApp:
     except SettingsInvalid as invalid:
         raise SystemExit(str(invalid)) from None
     configure_logs(settings.log_level, settings.log_format)
-    return make_app(settings, keeps_house=True)
+    return make_app(settings, background_jobs=True)
 
 
-def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
-    """The application; `keeps_house` where it also does what server processes do beside answering."""
+def make_app(settings: Settings, background_jobs: bool = False) -> Gate:
+    """The application; `background_jobs` where it also does what server processes do beside answering."""
     database = Database(settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout)
     keyring = Keyring(database)
 
@@ -69,7 +69,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
         # And what a request makes goes with it, by counting references: looking for circles can wait.
         gc.set_threshold(20_000, 20, 20)
         try:
-            async with housekeeping(settings, database) if keeps_house else nullcontext():
+            async with running_jobs(settings, database) if background_jobs else nullcontext():
                 yield
         finally:
             await database.close()
@@ -93,7 +93,7 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
             *Routes(database, admission, buckets).routes,
             *Pictures(operations, settings.request_timeout).routes,
         ],
-        exception_handlers={404: not_found, 405: wrong_method, Refused: told, Refusal: told},
+        exception_handlers={404: not_found, 405: wrong_method, HTTPRefusal: respond_refused, Refusal: respond_refused},
         # Not as a handler of the app's, which raises again what it has answered.
         middleware=[Middleware(ExceptionMiddleware, handlers={Exception: masked})],
         lifespan=lifespan,
@@ -104,22 +104,11 @@ def make_app(settings: Settings, keeps_house: bool = False) -> Gate:
     streams = Streams(endpoint, subscriptions)
     sockets = Sockets(subscriptions, admission)
     callers = Callers(keyring, tokens, settings.open)
-    return Gate(Explorable(endpoint, streams), app, sockets, settings, callers, admission)
+    return Gate(endpoint, streams, explorer, app, sockets, settings, callers, admission)
 
 
-class Explorable:
-    """The API, which shows GraphiQL to a browser that opens its address, and answers subscriptions as streams."""
-
-    def __init__(self, endpoint: GraphQLEndpoint, streams: Streams):
-        self.endpoint, self.streams = endpoint, streams
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if wants_page(scope["method"], scope["state"]["headers"], scope["query_string"]):
-            await graphiql.page(Request(scope, receive))(scope, receive, send)
-        elif wants_events(scope["state"]["headers"].get(b"accept", b"")):
-            await self.streams(scope, receive, send)
-        else:
-            await self.endpoint(scope, receive, send)
+async def explorer(scope: Scope, receive: Receive, send: Send) -> None:
+    await graphiql.page(Request(scope, receive))(scope, receive, send)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
@@ -135,13 +124,13 @@ async def wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def masked(request: Request, error: Exception) -> Response:
-    return await told(request, defect(error, request.state.request_id))
+    return await respond_refused(request, defect(error, request.state.request_id))
 
 
-async def told(request: Request, error: Exception) -> Response:
+async def respond_refused(request: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
-        error = over_http(error)
-    assert isinstance(error, Refused)
+        error = http_refusal(error)
+    assert isinstance(error, HTTPRefusal)
     headers = {name.decode(): value.decode() for name, value in error.headers}
     headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     return Response(error.body(), error.status, headers, JSON)

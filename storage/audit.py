@@ -56,7 +56,7 @@ class AuditEvent(SQLModel, table=True):
     hash: bytes = Field(sa_type=LargeBinary)
 
 
-class AuditUnfed(SQLModel, table=True):
+class UnplacedEvent(SQLModel, table=True):
     """An event that has no place in its project's feed yet."""
 
     __tablename__ = "audit_unfed"
@@ -66,7 +66,7 @@ class AuditUnfed(SQLModel, table=True):
     seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
 
 
-class AuditFed(SQLModel, table=True):
+class FeedEvent(SQLModel, table=True):
     """An event's place in its project's feed, given after it was committed and by one at a time: never before another
     that a reader has passed."""
 

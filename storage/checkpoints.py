@@ -55,7 +55,7 @@ VALUES (:place, CAST(:problem AS text), CASE WHEN CAST(:problem AS text) IS NOT 
 ON CONFLICT (place) DO UPDATE SET problem = excluded.problem, reported_at = excluded.reported_at,
     since = CASE WHEN excluded.problem IS NOT NULL THEN coalesce(r.since, excluded.since) END
 """)
-TOLD = text("""
+RECORDED = text("""
 SELECT entry FROM audit_events WHERE chain = :chain AND subject_id = ANY (CAST(:subjects AS text[]))
 ORDER BY at DESC, id DESC LIMIT 200
 """)
@@ -74,14 +74,14 @@ def subject(key: str) -> str:
     return f"signer_{key}"
 
 
-async def told(connection: AsyncConnection, keys: Iterable[str]) -> list[dict[str, Any]]:
-    """What the audit log tells of checkpoints that these keys signed, the latest first. Not verified."""
+async def recorded(connection: AsyncConnection, keys: Iterable[str]) -> list[dict[str, Any]]:
+    """The audit log's records of checkpoints that these keys signed, the latest first. Not verified."""
     subjects = [subject(key) for key in keys]
-    rows = await connection.execute(TOLD, {"chain": CHAIN, "subjects": subjects})
+    rows = await connection.execute(RECORDED, {"chain": CHAIN, "subjects": subjects})
     return [orjson.loads(entry)["details"] for (entry,) in rows]
 
 
-async def tell(connection: AsyncConnection, action: str, details: Mapping[str, Any]) -> None:
+async def record(connection: AsyncConnection, action: str, details: Mapping[str, Any]) -> None:
     entry: dict[str, Any] = {
         "id": ids.new_id("evt"),
         "action": action,

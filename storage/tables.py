@@ -1,7 +1,7 @@
 """Every table, so that the metadata is whole wherever it is needed."""
 
 from storage.approvals import Approval, TransitionRequest
-from storage.audit import AuditChain, AuditEvent, AuditFed, AuditUnfed
+from storage.audit import AuditChain, AuditEvent, FeedEvent, UnplacedEvent
 from storage.base import metadata
 from storage.cards import ModelCard, ModelCardRevision
 from storage.checkpoints import CheckpointReport
@@ -25,8 +25,6 @@ __all__ = [
     "Approval",
     "AuditChain",
     "AuditEvent",
-    "AuditFed",
-    "AuditUnfed",
     "CheckpointReport",
     "DailyRun",
     "Dataset",
@@ -35,6 +33,7 @@ __all__ = [
     "DatasetVersion",
     "Deployment",
     "Experiment",
+    "FeedEvent",
     "HealthReport",
     "IdempotentAnswer",
     "Member",
@@ -51,6 +50,7 @@ __all__ = [
     "TagAlias",
     "TagDefinition",
     "TransitionRequest",
+    "UnplacedEvent",
     "Version",
     "VersionText",
     "Webhook",

@@ -10,9 +10,10 @@ from starlette.routing import Route
 from resolvers.reads.declarations import Undeclared, gather_needs
 from resolvers.reads.scopes import IN_PROJECT, SCOPES, scope_of
 from resolvers.reads.types import Types
-from resolvers.rules.access import ROUTES, Need
+from resolvers.rules.access import Need
 from schema import schema
 from schema.fields import column
+from server.http.kinds import PATHS
 from tests.conftest import Cluster, Registry, connect
 from tests.support.asgi import app_of
 from tests.support.filled import INPUTS
@@ -148,7 +149,7 @@ def test_writing_needs_at_least_a_contributor() -> None:
 def test_every_route_is_in_the_table_and_nothing_else_is(registry: Registry) -> None:
     routes = app_of(registry).app.routes
     assert all(type(route) is Route for route in routes)
-    assert sorted(ROUTES) == sorted([*(route.path for route in routes), "/graphql"])
+    assert sorted(PATHS) == sorted([*(route.path for route in routes), "/graphql"])
 
 
 def test_every_mutation_is_tried_on_every_caller() -> None:
@@ -216,7 +217,7 @@ ASKED_OF = {
 @pytest.fixture
 def needs(registry: Registry) -> Any:
     """What the server gathered, from which a test may take a field."""
-    return app_of(registry).api.endpoint.operations.documents.types.needs
+    return app_of(registry).endpoint.operations.documents.types.needs
 
 
 @pytest.mark.parametrize(("of", "field"), ASKED_OF)

@@ -103,7 +103,7 @@ async def test_the_payload_of_a_mutation_is_charged_as_a_query_is_and_a_dear_one
     registry = await make_registry(database, rate_per_second=0.001, rate_burst=500_000)
     project = await make_project(registry)
     monkeypatch.setattr("server.http.operations.FREE_SECONDS", 0.0)
-    bucket = app_of(registry).api.endpoint.operations.buckets
+    bucket = app_of(registry).endpoint.operations.buckets
     spent: list[int] = []
     monkeypatch.setattr(bucket, "spend", lambda who, cost: spent.append(cost))
     page = "models(first: 100) { nodes { versions(first: 10) { nodes { id } } } }"

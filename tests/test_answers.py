@@ -107,7 +107,7 @@ async def test_what_was_refused_leaves_nothing_behind_for_the_next(wide: Registr
 
 
 async def test_what_is_asked_for_under_several_keys_is_asked_of_the_database_once(registry: Registry) -> None:
-    documents = app_of(registry).api.endpoint.operations.documents
+    documents = app_of(registry).endpoint.operations.documents
 
     def statement(query: str) -> str:
         operation = documents.prepare(query, None).operation
@@ -142,7 +142,7 @@ async def test_a_card_asked_for_under_several_keys_is_written_once(
 
 def counting(monkeypatch: pytest.MonkeyPatch, registry: Registry, field: str) -> list[str]:
     """The threads in which a card's field is computed."""
-    binding: Any = binding_of(app_of(registry).api.endpoint.operations.documents.types["ModelCard"], field)
+    binding: Any = binding_of(app_of(registry).endpoint.operations.documents.types["ModelCard"], field)
     threads: list[str] = []
 
     def compute(**needed: Any) -> Any:
@@ -179,7 +179,7 @@ async def test_cards_are_written_beside_the_event_loop(
 
 async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, may_end = threading.Event(), threading.Event()
-    binding: Any = binding_of(app_of(wide).api.endpoint.operations.documents.types["VersionComparison"], "markdown")
+    binding: Any = binding_of(app_of(wide).endpoint.operations.documents.types["VersionComparison"], "markdown")
 
     def slow(**needed: Any) -> str:
         begun.set()
@@ -198,7 +198,7 @@ async def test_the_loop_goes_on_while_a_comparison_is_written(wide: Registry, mo
 
 
 async def test_one_principal_renders_one_answer_at_a_time(wide: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    binding: Any = binding_of(app_of(wide).api.endpoint.operations.documents.types["ModelCard"], "markdown")
+    binding: Any = binding_of(app_of(wide).endpoint.operations.documents.types["ModelCard"], "markdown")
     now, most, lock, original = 0, 0, threading.Lock(), binding.compute
 
     def slow(**needed: Any) -> str:

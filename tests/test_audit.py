@@ -21,7 +21,7 @@ from server.audit import checkpointing
 from server.audit.checkpointing import AuditContradiction, Checkpoints
 from server.audit.checkpoints import Checkpoint, CheckpointsBroken, Trust, read_checkpoints
 from server.audit.signing import KeyUnusable, public_key, signing_key
-from server.audit.verify import database_outcome
+from server.audit.verify import report_on_database
 from server.ops.demo import CHURN, DEMAND, PROJECT, fill
 from server.settings import Settings
 from storage import chains
@@ -596,7 +596,7 @@ async def test_large_numbers_are_written_as_given_and_leave_the_log_sound(
     )
     told = log["auditEvents"]["nodes"][0]["details"]["after"]
     assert (told["parameters"], told["metrics"]) == ({"seed": str(2**64 - 1)}, {"loss": 1e20})
-    assert (await database_outcome(cluster.app_url)).code == SOUND
+    assert (await report_on_database(cluster.app_url)).code == SOUND
 
 
 async def test_to_ask_whether_chains_are_sound_costs_more_than_other_objects(registry: Registry, project: str) -> None:

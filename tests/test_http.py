@@ -263,7 +263,7 @@ async def test_documents_that_are_refused_cost_points_and_are_read_beside_the_ev
 ) -> None:
     registry = await make_registry(database, rate_per_second=0.001, rate_burst=22_000)
     threads: list[str] = []
-    documents = app_of(registry).api.endpoint.operations.documents
+    documents = app_of(registry).endpoint.operations.documents
     read = documents.read
 
     def reading(*arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resolvers.rules import limits
 from resolvers.rules.locations import credential_in, without_credentials
-from server.audit.verify import database_outcome
+from server.audit.verify import report_on_database
 from tests.conftest import Cluster, Registry, connect, make_project, run_sql
 from tests.support.documents import CREATE_VERSION
 from tests.support.receivers import fine, listen, receiving, send_due, sending
@@ -202,7 +202,7 @@ async def test_credentials_that_were_stored_are_shown_nowhere(
         shown = await registry.client.get(url, headers={"Authorization": f"Bearer {registry.key}"})
         assert shown.status_code == 200
         assert HIDDEN not in shown.text
-    assert (await database_outcome(database.app_url, None)).code == 0, "the log is as it was written"
+    assert (await report_on_database(database.app_url, None)).code == 0, "the log is as it was written"
 
 
 async def test_credentials_that_were_stored_are_not_sent_to_webhooks_or_subscribers(

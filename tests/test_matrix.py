@@ -15,8 +15,9 @@ import pytest_asyncio
 from graphql import get_named_type, get_nullable_type, is_input_object_type, is_list_type, is_required_argument
 
 from resolvers.reads.scopes import SCOPES
-from resolvers.rules.access import ROUTES, Need
+from resolvers.rules.access import Need
 from schema import schema
+from server.http.kinds import PATHS
 from server.identity.keyring import Keyring
 from server.identity.rejections import Rejected
 from storage.engine import Database
@@ -350,10 +351,10 @@ async def test_a_principal_and_its_keys_are_seen_by_itself_and_by_who_administer
 # ---------------------------------------------------------------- every route
 
 
-@pytest.mark.parametrize("path", [*ROUTES, "/nothing", "/graphql/"])
+@pytest.mark.parametrize("path", [*PATHS, "/nothing", "/graphql/"])
 async def test_a_route_answers_as_the_table_says(matrix: Matrix, path: str) -> None:
     address = re.sub(r"{.*?}", "none", path)
-    need = ROUTES.get(path, Need.ANYONE)
+    need = PATHS.get(path, Need.ANYONE)
     assert need in (Need.OPEN, Need.ANYONE)
     client = matrix.filled.root.client
     for method in ("GET", "POST", "HEAD", "DELETE"):

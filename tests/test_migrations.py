@@ -8,7 +8,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import make_url
 
-from server.audit.verify import database_outcome
+from server.audit.verify import report_on_database
 from storage.engine import short_engine
 from storage.migrate import _config, migrate
 from tests.conftest import EXTERNAL, Cluster, Registry, connect, make_key, run_sql
@@ -98,7 +98,7 @@ async def test_what_was_kept_before_governance_is_governed_and_still_sound(
     assert found["searchVersions"]["nodes"] == [{"version": "1.0.0"}], "its words were gathered"
     move = 'modelId: "model_m", version: "1.0.0", targetStage: ARCHIVED'
     await registry.ask(f"mutation {{ transitionStage(input: {{{move}}}) {{ version {{ stage }} }} }}")
-    outcome = await database_outcome(old.app_url, None)
+    outcome = await report_on_database(old.app_url, None)
     assert outcome.code == 0, outcome
     name = make_url(old.owner_url).database
     await registry.client._transport.app.app.state.database.close()  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ from server.app import make_app
 from server.events import websockets
 from server.events.receivers import new_client
 from server.events.webhooks import Sender
-from server.ops.background import LAST_SECONDS, every, housekeeping
+from server.ops.background import LAST_SECONDS, every, running_jobs
 from server.settings import Settings
 from storage.data_folder import urls_of_running
 from storage.engine import Database
@@ -421,7 +421,7 @@ async def test_a_process_that_ends_does_not_wait_for_a_database_that_is_silent(
     settings = Settings(database_url=relay.cluster().app_url, data_dir=tmp_path, statement_timeout=60)
     opened = Database(settings.database_url, size=2, statement_timeout=60)
     await opened.open()
-    async with housekeeping(settings, opened):
+    async with running_jobs(settings, opened):
         await opened.fetchval("SELECT 1")
         relay.fall_silent()
         reading = asyncio.create_task(opened.fetchval("SELECT 1"))

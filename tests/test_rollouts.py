@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from server.audit.verify import database_outcome
+from server.audit.verify import report_on_database
 from storage.data_folder import urls_of_running
 from tests.support.documents import CREATE_MODEL, CREATE_PROJECT, CREATE_VERSION, DEPLOY, REPORT
 from tests.support.live import OK, UNREACHABLE, Live, at_full_length, eventually, has_ended, lineal, spread
@@ -135,7 +135,7 @@ async def test_each_step_is_made_once_whatever_becomes_of_the_processes(pytestco
         events = await live.sql(EVENTS, ids)
         sums = await live.sql(SUMS)
         app_url = urls_of_running(live.data_dir)[1]
-        outcome = await database_outcome(app_url, None)
+        outcome = await report_on_database(app_url, None)
     assert outcome.code == 0, outcome
     late = []
     for id_ in ids:

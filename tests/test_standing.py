@@ -199,7 +199,7 @@ async def test_while_a_message_is_sent_the_next_one_is_not_made_yet(member: Memb
             await asyncio.sleep(0.3)
 
     made: list[str] = []
-    answers = app_of(member.root).api.streams.subscriptions
+    answers = app_of(member.root).streams.subscriptions
     answer = answers._answer
 
     async def counted(subscribed: Any, caller: Any, event: Any) -> Any:

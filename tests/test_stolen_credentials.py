@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from server.audit.verify import database_outcome
+from server.audit.verify import report_on_database
 from server.ops.demo import MARIA, PROJECT, fill
 from server.settings import Settings
 from storage.migrate import OUTSIDE
@@ -282,7 +282,7 @@ async def test_it_can_approve_and_promote_in_anothers_name_and_the_log_keeps_it(
         event("version.transitioned", *about, actor=MARIA, step=step)]  # fmt: skip
     for told in forged:
         await thief.execute(APPEND, version["model_id"], told)
-    outcome = await database_outcome(stolen.cluster.app_url, None)
+    outcome = await report_on_database(stolen.cluster.app_url, None)
     assert outcome.code == 0, "verify does not tell a forged event from another"
     seen = await registry.ask(
         "query($id: ID!) { auditEvents(filter: {subjectId: $id}, first: 2) { nodes { actor action } } }",
@@ -298,7 +298,7 @@ async def test_it_can_approve_and_promote_in_anothers_name_and_the_log_keeps_it(
 
 async def test_what_it_writes_without_an_event_is_not_shown_by_verify(stolen: Stolen) -> None:
     await stolen.thief.execute("UPDATE model_cards SET intended_use = 'forged'")
-    assert (await database_outcome(stolen.cluster.app_url, None)).code == 0
+    assert (await report_on_database(stolen.cluster.app_url, None)).code == 0
 
 
 def rows(heading: str) -> list[str]:

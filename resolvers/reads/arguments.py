@@ -18,7 +18,7 @@ from resolvers.reads.cleaning import CleanAll
 Values = Mapping[str, Any]
 
 
-class Given(NamedTuple):
+class Execution(NamedTuple):
     """The sources of a statement's parameters. `known` caches what several parameters share."""
 
     variables: VariableValues
@@ -27,7 +27,7 @@ class Given(NamedTuple):
     known: dict[Any, Values]
 
 
-Parameter = Callable[[Given], Any]
+Parameter = Callable[[Execution], Any]
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,29 @@ class Arguments:
         """Reads one value of the arguments anew for each execution."""
         if not variables_in(*self.node.arguments or ()):
             constant = read(self.values)
-            return lambda given: constant
+            return lambda execution: constant
         later = self._later
-        return lambda given: read(later(given))
+        return lambda execution: read(later(execution))
 
     @cached_property
-    def _later(self) -> Callable[[Given], Values]:
+    def _later(self) -> Callable[[Execution], Values]:
         """The values at an execution, coerced and cleaned once for all that read them."""
         coerce, clean = self._coercion(), self.clean
 
-        def later(given: Given) -> Values:
-            values = given.known.get(later)
+        def later(execution: Execution) -> Values:
+            values = execution.known.get(later)
             if values is None:
-                values = given.known[later] = clean(coerce(given))
+                values = execution.known[later] = clean(coerce(execution))
             return values
 
         return later
 
-    def _coercion(self) -> Callable[[Given], dict[str, Any]]:
+    def _coercion(self) -> Callable[[Execution], dict[str, Any]]:
         arguments = self.node.arguments or ()
         direct = {a.name.value: a.value.name.value for a in arguments if isinstance(a.value, VariableNode)}
         if variables_in(*(argument for argument in arguments if argument.name.value not in direct)):
             definition, node = self.definition, self.node
-            return lambda given: get_argument_values(definition, node, given.variables)
+            return lambda execution: get_argument_values(definition, node, execution.variables)
         constants = {name: value for name, value in self.values.items() if name not in direct}
         defaults = {name: coerce_default_value(self.definition.args[name]) for name in direct}
         return _Direct(constants, direct, {n: d for n, d in defaults.items() if d is not Undefined})
@@ -79,8 +79,8 @@ class _Direct:
     direct: dict[str, str]
     defaults: Values
 
-    def __call__(self, given: Given) -> dict[str, Any]:
-        coerced = given.variables.coerced
+    def __call__(self, execution: Execution) -> dict[str, Any]:
+        coerced = execution.variables.coerced
         values = dict(self.constants)
         for argument, variable in self.direct.items():
             if variable in coerced:

@@ -178,7 +178,9 @@ class Payload:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         name = self.name or of.python_names[selected.name]
-        return f"({compilation.parameter(lambda given: orjson.dumps(given.payload[name]).decode())}::text)::json"
+        return (
+            f"({compilation.parameter(lambda execution: orjson.dumps(execution.payload[name]).decode())}::text)::json"
+        )
 
 
 def projection(compilation: Compilation, selected: Selected) -> Callable[[Any], Any]:

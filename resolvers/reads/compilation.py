@@ -56,9 +56,9 @@ class Compilation:
     counting: bool = False
     parameters: list[Parameter] = field(
         default_factory=lambda: [
-            lambda given: given.caller.visible,
-            lambda given: given.caller.principal_id,
-            lambda given: given.caller.only,
+            lambda execution: execution.caller.visible,
+            lambda execution: execution.caller.principal_id,
+            lambda execution: execution.caller.only,
         ]
     )
     fills: list[Fill] = field(default_factory=list)
@@ -179,8 +179,8 @@ class Compilation:
         """Fill in aliases, as parameters `{args[name]}`, `{args[a.b]}`, `{payload[name]}`, `{caller[name]}`, and
         `{visible[row table]}` for whether the caller may see a row of a table."""
         arguments = self.parameters_of(lambda name: selected.arguments.reader(lambda values: part_of(values, name)))
-        payload = self.parameters_of(lambda name: lambda given: given.payload[name])
-        caller = self.parameters_of(lambda name: lambda given: getattr(given.caller, name))
+        payload = self.parameters_of(lambda name: lambda execution: execution.payload[name])
+        caller = self.parameters_of(lambda name: lambda execution: getattr(execution.caller, name))
         return template.format(args=arguments, payload=payload, caller=caller, visible=_Visible(self), **names)
 
     def parameters_of(self, reader: Callable[[str], Parameter]) -> "_Parameters":

@@ -27,7 +27,7 @@ from graphql.execution.values import VariableValues
 
 from resolvers.callers import Caller
 from resolvers.errors import AnswerTooLarge
-from resolvers.reads.arguments import Given, Parameter, Values, variables_in
+from resolvers.reads.arguments import Execution, Parameter, Values, variables_in
 from resolvers.reads.compilation import Compilation, Selected
 from resolvers.reads.finishing import Finishing
 from resolvers.reads.objects import build_object
@@ -71,8 +71,8 @@ class Plan:
     cost: int = 0
 
     def arguments(self, variables: VariableValues, caller: Caller, payload: Values = {}) -> list[Any]:
-        given = Given(variables, caller, payload, {})
-        return [parameter(given) for parameter in self.parameters]
+        execution = Execution(variables, caller, payload, {})
+        return [parameter(execution) for parameter in self.parameters]
 
     async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any]) -> bytes:
         """The response, written in a turn if that takes long. Raises AnswerTooLarge above the limit."""

@@ -28,19 +28,6 @@ class Need(StrEnum):
         return Role(self.value) if self.value in Role.__members__ else None
 
 
-ROUTES = {
-    "/": Need.OPEN,
-    "/favicon.ico": Need.OPEN,
-    "/graphiql/{version}/{path:path}": Need.OPEN,
-    "/graphql": Need.ANYONE,
-    "/healthz": Need.OPEN,
-    "/lineage/{id}.svg": Need.ANYONE,
-    "/models/{id}/metrics/{name:path}.svg": Need.ANYONE,
-    "/readyz": Need.OPEN,
-    "/routes/{environment}": Need.ANYONE,
-}
-
-
 def at_least(role: str, needed: Role) -> bool:
     ranks = list(Role)
     return ranks.index(Role(role)) >= ranks.index(needed)

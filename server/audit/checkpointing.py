@@ -1,6 +1,6 @@
 """Writing checkpoints: several processes in turn, each only after what was checkpointed before it still holds.
 
-Each line is also told to the audit log, signed: after it was written, so that the log never tells of a line that is
+Each line is also recorded in the audit log, signed: after it was written, so that the log never records a line that is
 not in the file. If the file loses lines, the next one continues what the log tells, and says which lines are missing.
 """
 
@@ -28,7 +28,7 @@ from server.audit.checkpoints import (
     signed_line,
     succession_line,
 )
-from server.audit.recorded_checkpoints import is_proven, proof, telling
+from server.audit.recorded_checkpoints import is_proven, proof, record_in
 from server.audit.signing import (
     KeyUnusable,
     checkpoint_file,
@@ -44,7 +44,7 @@ from server.audit.signing import (
     signing_key,
 )
 from storage import chains
-from storage.checkpoints import LOST, ROTATED, WRITTEN, report, tell, told
+from storage.checkpoints import LOST, ROTATED, WRITTEN, record, recorded, report
 from storage.data_folder import keep_names
 
 log = structlog.get_logger("lineal")
@@ -190,8 +190,8 @@ class Checkpoints:
         """Learn what the audit log tells of the last checkpoint; whether the file is ahead of it."""
         keys = self._history.trust.keys | self._history.keys
         async with opening() as connection:
-            rows = await told(connection, keys)
-        heard = [each for row in rows if (each := telling(0, row)) and is_proven(each, keys)]
+            rows = await recorded(connection, keys)
+        heard = [each for row in rows if (each := record_in(0, row)) and is_proven(each, keys)]
         for each in heard:
             self._remember(each.number, each.digest)
         return self._history.number > max((each.number for each in heard), default=0)
@@ -246,7 +246,7 @@ class Checkpoints:
         if last and last.line == history.number:
             action, more = (ROTATED if last.endorsed else LOST), {"replaces": last.old}
         async with opening() as connection:
-            await tell(connection, action, shown | signed | more)
+            await record(connection, action, shown | signed | more)
 
 
 async def checkpoint(opening: Opening, checkpoints: Checkpoints) -> None:

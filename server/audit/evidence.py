@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resolvers.rules.chains import TAMPERED, Finding, Head
 from server.audit.checkpoints import CheckpointsBroken, History, Succession, Trust, lines
-from server.audit.recorded_checkpoints import Telling, is_proven
+from server.audit.recorded_checkpoints import CheckpointRecord, is_proven
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Series:
     files: list[Path] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     digests: dict[int, str] = field(default_factory=dict)
-    # The numbers that the log tells of, which the files must hold.
-    told: set[int] = field(default_factory=set)
+    # The numbers that the log records, which the files must hold.
+    recorded: set[int] = field(default_factory=set)
     at: str = ""
 
     def is_continued_by(self, history: History) -> bool:
@@ -27,7 +27,7 @@ class Series:
         follows = history.before is not None and self.digests.get(first - 1) == history.before
         return follows or bool(self.keys & history.keys.keys())
 
-    def take(self, history: History) -> str | None:
+    def add(self, history: History) -> str | None:
         """What is wrong, where a file holds another line than the others."""
         self.files.append(history.file)
         self.keys |= history.keys.keys()
@@ -39,7 +39,7 @@ class Series:
 
     @property
     def missing(self) -> list[tuple[int, int]]:
-        last = max(self.told | self.digests.keys(), default=0)
+        last = max(self.recorded | self.digests.keys(), default=0)
         return _ranges(number for number in range(1, last + 1) if number not in self.digests)
 
 
@@ -56,7 +56,7 @@ class Evidence:
     # Lost lines are reported, and do not stand against a verdict.
     accept_missing: bool = False
 
-    def take(self, history: History, broken: CheckpointsBroken | None) -> None:
+    def add(self, history: History, broken: CheckpointsBroken | None) -> None:
         if broken:
             self.problems.append(f"The checkpoint file is broken, which says nothing about the audit log. {broken}")
         elif not history.lines:
@@ -67,7 +67,7 @@ class Evidence:
         series = next((each for each in self.series if each.is_continued_by(history)), None)
         if series is None:
             self.series.append(series := Series())
-        if conflict := series.take(history) or self._learn(history):
+        if conflict := series.add(history) or self._learn(history):
             self.problems.append(conflict)
         self.count += history.lines
         self.trust.keys |= history.keys
@@ -96,10 +96,10 @@ class Evidence:
         else:
             self.problems.append(f"{unsigned} If you trust the new key, name all public keys with --public-key.")
 
-    def hear(self, told: Iterable[Telling]) -> Finding | None:
-        """Hold the files against what the log tells of checkpoints; a finding where those contradict each other."""
-        finding, unknown = None, dict[str, Telling]()
-        for each in told:
+    def compare_with(self, records: Iterable[CheckpointRecord]) -> Finding | None:
+        """Compare the files with the log's records of checkpoints; a finding if they contradict each other."""
+        finding, unknown = None, dict[str, CheckpointRecord]()
+        for each in records:
             series = next((one for one in self.series if each.key in one.keys), None)
             if series is None:
                 unknown[each.key] = max(unknown.get(each.key, each), each, key=lambda one: one.number)
@@ -108,7 +108,7 @@ class Evidence:
             elif series.digests.get(each.number, each.digest) != each.digest:
                 finding = finding or _wrong(each, f"with another digest than in {series.files[0]}")
             else:
-                series.told.add(each.number)
+                series.recorded.add(each.number)
         (self.notes if self.accept_missing else self.problems).extend(map(_not_given, unknown.values()))
         for series in self.series:
             if series.missing:
@@ -116,14 +116,14 @@ class Evidence:
         return finding
 
     def _missing(self, series: Series) -> None:
-        said = f"{lines(series.missing)} missing from {', '.join(map(str, series.files))}"
+        sentence = f"{lines(series.missing)} missing from {', '.join(map(str, series.files))}"
         if self.accept_missing:
             self.notes.append(
-                f"{said}, and accepted as lost: a change before the next checkpoint would not be noticed."
+                f"{sentence}, and accepted as lost: a change before the next checkpoint would not be noticed."
             )
             return
         remedy = "Name the files that hold them with --checkpoints, or use --accept-missing if they are lost."
-        self.problems.append(f"{said}. {remedy}")
+        self.problems.append(f"{sentence}. {remedy}")
 
     def catch_up(self, histories: Iterable[History]) -> None:
         """Learn of the lines that were written since a file was first read, for what the log tells; not their heads."""
@@ -141,12 +141,12 @@ UNPROVEN = (
 )
 
 
-def _wrong(each: Telling, what: str) -> Finding:
+def _wrong(each: CheckpointRecord, what: str) -> Finding:
     sentence = f"Event {each.seq} of checkpoints tells of a checkpoint {each.number} {what}."
     return Finding(TAMPERED, sentence, "checkpoints", each.seq)
 
 
-def _not_given(each: Telling) -> str:
+def _not_given(each: CheckpointRecord) -> str:
     return (
         f"The audit log also tells of checkpoints that the key {each.key} signed, the last of them number {each.number}"
         f" at {each.at}, and that are in none of the files. Name their file with --checkpoints and the key with"
@@ -155,13 +155,13 @@ def _not_given(each: Telling) -> str:
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for number in numbers:
-        if found and found[-1][1] == number - 1:
-            found[-1] = (found[-1][0], number)
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
         else:
-            found.append((number, number))
-    return found
+            ranges.append((number, number))
+    return ranges
 
 
 def read(files: Iterable[Path], trust: Trust, *, accept_missing: bool = False) -> tuple[Evidence, list[History]]:
@@ -174,7 +174,7 @@ def read(files: Iterable[Path], trust: Trust, *, accept_missing: bool = False) -
                 history.follow(opened)
         except CheckpointsBroken as error:
             broken = error
-        evidence.take(history, broken)
+        evidence.add(history, broken)
         histories.append(history)
     return evidence, histories
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from resolvers.rules.chains import TAMPERED, Event, Head, Verdict, Verification
-from server.audit.recorded_checkpoints import Tellings
+from server.audit.recorded_checkpoints import CheckpointRecords
 from server.audit.signing import checkpoint_file, public_key_files
 from storage import chains
 from storage.engine import short_engine
@@ -38,11 +38,11 @@ KEYS = {
 
 
 class Exported(NamedTuple):
-    """How many chains and events an export holds, and what it tells of checkpoints."""
+    """How many chains and events an export holds, and its records of checkpoints."""
 
     chains: int
     events: int
-    tellings: Tellings
+    records: CheckpointRecords
 
 
 async def export(url: str, write: Callable[[bytes], object], project: str | None, chain: str | None) -> Exported:
@@ -52,21 +52,21 @@ async def export(url: str, write: Callable[[bytes], object], project: str | None
         write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
 
     chosen = {"project": project, "chain": chain}
-    counts, tellings = [0, 0], Tellings()
+    counts, records = [0, 0], CheckpointRecords()
     async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         async for row in chains.events(connection, **chosen):
             if not counts[1]:
                 line({"lineal": KIND, "whole": not project and not chain, "at": at, **chosen})
             line(exported(event := event_of(row)))
-            tellings.take(event)
+            records.add_from(event)
             counts[1] += 1
         async for head in chains.heads(connection, **chosen):
             if not counts[1]:
                 break
             line({"head": head.chain, "seq": head.seq, "hash": head.hash.hex()})
             counts[0] += 1
-    return Exported(counts[0], counts[1], tellings)
+    return Exported(counts[0], counts[1], records)
 
 
 def checkpoints_beside(export: Path) -> Path:
@@ -84,18 +84,18 @@ def last_line(file: Path) -> int:
     return 0
 
 
-def keep_beside(export: Path, data_dir: Path, before: int, tellings: Tellings) -> list[Path]:
+def keep_beside(export: Path, data_dir: Path, before: int, records: CheckpointRecords) -> list[Path]:
     """Copy the checkpoints that an export covers, and the public keys; the files made.
 
-    Covered are the lines that were there before the export began, `before`, and those that it tells of: an export
+    Covered are the lines that were there before the export began, `before`, and those that it records: an export
     under writes is never behind a checkpoint that lies beside it.
     """
     file, keys = checkpoint_file(data_dir), public_key_files(data_dir)
     if not file.is_file() or not keys:
         return []
-    told = {each.digest for each in tellings.told}
+    recorded = {each.digest for each in records.all}
     lines = [line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    covered = max([before, *(place for place, line in enumerate(lines, 1) if sha256(line).hexdigest() in told)])
+    covered = max([before, *(place for place, line in enumerate(lines, 1) if sha256(line).hexdigest() in recorded)])
     checkpoints_beside(export).write_bytes(b"".join(lines[:covered]))
     keys_beside(export).write_bytes(b"".join(key.read_bytes() for key in keys))
     return [checkpoints_beside(export), keys_beside(export)]
@@ -111,7 +111,9 @@ def exported(event: Event) -> dict[str, Any]:
     return shown | {"previousHash": event.previous_hash.hex(), "hash": event.hash.hex()}
 
 
-def verify_export(file: Path, checkpointed: Mapping[str, Head], tellings: Tellings) -> tuple[Verdict, bool, str]:
+def verify_export(
+    file: Path, checkpointed: Mapping[str, Head], records: CheckpointRecords
+) -> tuple[Verdict, bool, str]:
     """The verdict on an export, whether it is of the whole log, and its time; one of a part may lack chains."""
     with file.open("rb") as opened:
         first = opened.readline()
@@ -121,7 +123,7 @@ def verify_export(file: Path, checkpointed: Mapping[str, Head], tellings: Tellin
             verification.find(TAMPERED, f"Line 1 of {file} is not the first line of an audit export.")
         for number, line in enumerate(opened, start=2):
             try:
-                _take(orjson.loads(line), verification, tellings)
+                _take(orjson.loads(line), verification, records)
             except (KeyError, TypeError, ValueError):
                 verification.find(TAMPERED, f"Line {number} of {file} is neither an event nor a head.")
     return verification.verdict(), bool(whole), str(orjson.loads(first).get("at")) if whole is not None else ""
@@ -135,12 +137,12 @@ def _is_whole(line: bytes) -> bool | None:
         return None
 
 
-def _take(content: dict[str, Any], verification: Verification, tellings: Tellings) -> None:
+def _take(content: dict[str, Any], verification: Verification, records: CheckpointRecords) -> None:
     if content.keys() == {"head", "seq", "hash"}:
         verification.head(_text(content["head"]), Head(_number(content["seq"]), bytes.fromhex(content["hash"])))
     elif content.keys() == KEYS.keys():
         verification.event(event := _event({name: content[key] for key, name in KEYS.items()}))
-        tellings.take(event)
+        records.add_from(event)
     else:
         raise KeyError
 

@@ -1,6 +1,6 @@
-"""What the audit log tells of checkpoints, each signed by the key of its checkpoint.
+"""The audit log's records of checkpoints, each signed by the key of its checkpoint.
 
-Without the signature, whoever can append events could tell of checkpoints that never were.
+Without the signature, anyone who can append events could record checkpoints that never existed.
 """
 
 from base64 import b64decode, b64encode
@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from resolvers.rules.chains import CHECKPOINTS, Event
 
 
-class Telling(NamedTuple):
-    """One event of the chain, by the key, number and digest that it tells."""
+class CheckpointRecord(NamedTuple):
+    """One event of the chain `checkpoints`: the key, number and digest of a checkpoint that was written."""
 
     seq: int
     key: str
@@ -25,15 +25,15 @@ class Telling(NamedTuple):
     proof: str
 
 
-class Tellings:
-    """All that a log tells of checkpoints, taken while its events go by; `known` where they were among them."""
+class CheckpointRecords:
+    """All records of checkpoints in a log, collected while its events are read."""
 
     def __init__(self) -> None:
-        self.told: list[Telling] = []
+        self.all: list[CheckpointRecord] = []
 
-    def take(self, event: Event) -> None:
-        if event.chain == CHECKPOINTS and (found := telling(event.seq, _details(event.entry))):
-            self.told.append(found)
+    def add_from(self, event: Event) -> None:
+        if event.chain == CHECKPOINTS and (record := record_in(event.seq, _details(event.entry))):
+            self.all.append(record)
 
 
 def _details(entry: str) -> Any:
@@ -43,24 +43,24 @@ def _details(entry: str) -> Any:
         return None
 
 
-def telling(seq: int, details: Any) -> Telling | None:
-    """What an event's details tell; None where they are not of that form."""
+def record_in(seq: int, details: Any) -> CheckpointRecord | None:
+    """The record in an event's details; None if they do not have that form."""
     try:
-        found = Telling(seq, **{name: details[name] for name in Telling._fields[1:]})
+        record = CheckpointRecord(seq, **{name: details[name] for name in CheckpointRecord._fields[1:]})
     except (KeyError, TypeError):
         return None
-    texts = (found.key, found.digest, found.at, found.proof)
-    return found if all(isinstance(each, str) for each in texts) and isinstance(found.number, int) else None
+    texts = (record.key, record.digest, record.at, record.proof)
+    return record if all(isinstance(each, str) for each in texts) and isinstance(record.number, int) else None
 
 
 def proof(key: Ed25519PrivateKey, number: int, digest: str) -> str:
     return b64encode(key.sign(_signed(number, digest))).decode()
 
 
-def is_proven(told: Telling, keys: Mapping[str, Ed25519PublicKey]) -> bool:
-    """Whether one of the keys, the one that is named, signed what is told."""
+def is_proven(record: CheckpointRecord, keys: Mapping[str, Ed25519PublicKey]) -> bool:
+    """Whether the key that the record names is one of these and signed it."""
     try:
-        keys[told.key].verify(b64decode(told.proof), _signed(told.number, told.digest))
+        keys[record.key].verify(b64decode(record.proof), _signed(record.number, record.digest))
     except (KeyError, ValueError, InvalidSignature):
         return False
     return True

@@ -12,7 +12,7 @@ from server.audit.checkpoints import CheckpointsBroken, History, Trust
 from server.audit.cross_check import disagreement
 from server.audit.evidence import Evidence, read
 from server.audit.exports import checkpoints_beside, event_of, keys_beside, verify_export
-from server.audit.recorded_checkpoints import Tellings
+from server.audit.recorded_checkpoints import CheckpointRecords
 from server.audit.signing import checkpoint_file, public_key_files, public_keys
 from storage import chains
 from storage.engine import short_engine
@@ -27,7 +27,7 @@ class CannotVerify(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Report:
     """A verdict, and all that is to be said about it."""
 
     code: int
@@ -103,36 +103,36 @@ def _no_checkpoints(file: Path, named: bool) -> str:
     )
 
 
-async def database_outcome(url: str, held: Witnesses | None = None) -> Outcome:
+async def report_on_database(url: str, held: Witnesses | None = None) -> Report:
     """The checkpoints must have been read before: the database may only be newer than they are."""
     held = held or Witnesses(None)
-    tellings = Tellings()
+    records = CheckpointRecords()
     async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
         verification = Verification(held.evidence.heads if held.evidence else {})
         async for row in chains.events(connection):
             event = event_of(row)
             verification.event(event)
-            tellings.take(event)
+            records.add_from(event)
         async for head in chains.heads(connection):
             verification.head(head.chain, Head(head.seq, head.hash))
         verdict = verification.verdict()
-        if verdict.code != TAMPERED and (found := await disagreement(connection)):
-            verdict = _with(verdict, found)
+        if verdict.code != TAMPERED and (finding := await disagreement(connection)):
+            verdict = _with(verdict, finding)
     held.catch_up()
-    return _judged(verdict, held, tellings, "the audit log", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    return _judged(verdict, held, records, "the audit log", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
 
 
-def export_outcome(file: Path, held: Witnesses) -> Outcome:
-    tellings = Tellings()
-    verdict, whole, at = verify_export(file, held.evidence.heads if held.evidence else {}, tellings)
+def report_on_export(file: Path, held: Witnesses) -> Report:
+    records = CheckpointRecords()
+    verdict, whole, at = verify_export(file, held.evidence.heads if held.evidence else {}, records)
     what = f"the whole audit log in {file}" if whole else f"a part of the audit log in {file}"
     if not whole and held.evidence:
         known = _count(len(held.evidence.heads), "chain")
         note = f" The checkpoints cover {known}. This export proves nothing about chains that are not in it."
-        if not tellings.told:
+        if not records.all:
             note += " The chain `checkpoints` is not in it, so missing checkpoints would not be noticed."
         held = replace(held, note=held.note + note)
-    return _judged(verdict, held, tellings, what, at)
+    return _judged(verdict, held, records, what, at)
 
 
 async def rotate(url: str, data_dir: Path, *, lost: bool) -> tuple[str, str]:
@@ -141,28 +141,28 @@ async def rotate(url: str, data_dir: Path, *, lost: bool) -> tuple[str, str]:
         return await Checkpoints(data_dir).succeed(engine.connect, lost=lost)
 
 
-def _judged(verdict: Verdict, held: Witnesses, tellings: Tellings, what: str, at: str) -> Outcome:
+def _judged(verdict: Verdict, held: Witnesses, records: CheckpointRecords, what: str, at: str) -> Report:
     """The verdict of the chains, unless what the log tells of checkpoints contradicts or lacks the files."""
-    if held.evidence and (found := held.evidence.hear(tellings.told)) and verdict.code != TAMPERED:
-        verdict = _with(verdict, found)
+    if held.evidence and (finding := held.evidence.compare_with(records.all)) and verdict.code != TAMPERED:
+        verdict = _with(verdict, finding)
     counts = f"{_count(verdict.events, 'event')} in {_count(verdict.chains, 'chain')}"
     problems = list(held.evidence.problems) if held.evidence else []
     if not verdict.events:
         problems.append(f"{what[0].upper()}{what[1:]} holds no events, so there is nothing to verify.")
     against = " ".join(filter(None, [_against(held.evidence), _late(verdict, held, at)])) + held.note
     if verdict.first is None and problems:
-        told = " ".join(problems)
-        return Outcome(NO_VERDICT, f"No verdict: {told} In {what}, {counts}, nothing else is wrong. {against}")
+        reasons = " ".join(problems)
+        return Report(NO_VERDICT, f"No verdict: {reasons} In {what}, {counts}, nothing else is wrong. {against}")
     if verdict.first is None:
-        return Outcome(SOUND, f"Sound: {what}, {counts}, is as it was written. {against}")
+        return Report(SOUND, f"Sound: {what}, {counts}, is as it was written. {against}")
     word = {TAMPERED: "Tampered with", BEHIND: "Behind its checkpoints"}[verdict.code]
     others = f" There is more like this: {_count(verdict.others, 'finding')}." if verdict.others else ""
     also = "".join(f" {problem}" for problem in problems)
-    return Outcome(verdict.code, f"{word}: {what}, {counts}. {verdict.first.sentence}{others}{also} {against}")
+    return Report(verdict.code, f"{word}: {what}, {counts}. {verdict.first.sentence}{others}{also} {against}")
 
 
-def _with(verdict: Verdict, found: Finding) -> Verdict:
-    return replace(verdict, code=found.code, first=found, others=verdict.others + bool(verdict.first))
+def _with(verdict: Verdict, finding: Finding) -> Verdict:
+    return replace(verdict, code=finding.code, first=finding, others=verdict.others + bool(verdict.first))
 
 
 def _against(evidence: Evidence | None) -> str:

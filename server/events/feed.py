@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from resolvers.errors import BadUserInput
-from resolvers.refusals import DRIVER_ERRORS, refused
+from resolvers.refusals import DRIVER_ERRORS, driver_errors_as_refusals
 from storage import feed
 from storage.engine import Database
 from storage.feed import Event
@@ -59,7 +59,7 @@ class Feed:
     async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
         """Listen to a project after a position, or from now on."""
         if after is None:
-            with refused():
+            with driver_errors_as_refusals():
                 await self._give_places()
                 after = await feed.head(self.database, project_id)
         else:
@@ -81,7 +81,7 @@ class Feed:
 
     async def _require_kept(self, project_id: str, after: int) -> None:
         """Refuse to resume where events that follow have lost their places: they would be missed unnoticed."""
-        with refused():
+        with driver_errors_as_refusals():
             first = await feed.first(self.database, project_id)
         if after < first - 1:
             raise BadUserInput(
@@ -93,7 +93,7 @@ class Feed:
 
     async def _work(self) -> None:
         """Read and hand on what is new, until cancelled."""
-        told = asyncio.create_task(self._be_told())
+        listening = asyncio.create_task(self._listen())
         try:
             while True:
                 with suppress(TimeoutError):
@@ -108,10 +108,10 @@ class Feed:
                     log.exception("feed failed")
                     await asyncio.sleep(LOOK_SECONDS)
         finally:
-            told.cancel()
-            await asyncio.gather(told, return_exceptions=True)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
-    async def _be_told(self) -> None:
+    async def _listen(self) -> None:
         """A connection of its own that hears of news; opened again when it ends."""
         while True:
             with suppress(*DRIVER_ERRORS):

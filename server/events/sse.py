@@ -14,18 +14,14 @@ from starlette.types import Receive, Scope, Send
 from resolvers.rules.cleaning import quoted
 from server.events.subscriptions import Message, Subscribed, Subscriptions, TooSlow, patiently
 from server.http.endpoint import JSON as MEDIA
-from server.http.endpoint import GraphQLEndpoint, Refused, busy, respond
+from server.http.endpoint import GraphQLEndpoint, HTTPRefusal, busy, respond
+from server.http.kinds import EVENTS
 from server.http.operations import refused_answer
 from server.identity.callers import Standing
 
-EVENTS = "text/event-stream"
 # Often enough that no proxy takes the connection for dead.
 BEAT_SECONDS = 15.0
 BEAT = b":\n\n"
-
-
-def wants_events(accept: bytes) -> bool:
-    return EVENTS.encode() in accept
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Streams:
             with self.endpoint.admission.requests.place(caller.actor):
                 async with asyncio.timeout(self.endpoint.timeout):
                     subscribed = await self.subscriptions.begin(request, caller)
-        except Refused:
+        except HTTPRefusal:
             raise  # the gate answers it
         except TimeoutError:
             raise busy(
@@ -63,7 +59,7 @@ class Streams:
         self, subscribed: Subscribed, standing: Standing, after: int | None, receive: Receive, send: Send
     ) -> None:
         headers = [
-            (b"content-type", f"{EVENTS}; charset=utf-8".encode()),
+            (b"content-type", b"%b; charset=utf-8" % EVENTS),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),  # nginx would keep what it should pass on
             (b"x-content-type-options", b"nosniff"),
@@ -140,5 +136,5 @@ def position_in(last: bytes | None) -> int | None:
         return None
     if not last.isdigit() or len(last) > 18:
         shown = quoted(last.decode("latin-1"))
-        raise Refused(400, f"Last-Event-ID is {shown}; it must be the id of an event, which is a whole number.")
+        raise HTTPRefusal(400, f"Last-Event-ID is {shown}; it must be the id of an event, which is a whole number.")
     return int(last)

@@ -16,7 +16,7 @@ from resolvers.callers import Caller
 from resolvers.errors import Conflict, Forbidden, NotFound, RateLimited, Unavailable
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan
-from resolvers.refusals import refused
+from resolvers.refusals import driver_errors_as_refusals
 from server.events.feed import Feed, Listener
 from server.http.documents import Prepared, RequestError
 from server.http.operations import Operations, Request
@@ -122,7 +122,7 @@ class Subscriptions:
         (field,) = prepared.operation.compilation(variables).root()
         noun, argument = NOUNS[field.name]
         asked = field.arguments.values[argument]
-        with refused():
+        with driver_errors_as_refusals():
             project_id = await feed.project_of(self.database, noun, asked)
         if project_id is None or not sees(caller, project_id):
             raise NotFound(noun, asked, argument)
@@ -186,7 +186,7 @@ class Subscriptions:
     async def _ask(self, plan: Plan, arguments: list[Any], key: str, caller: Caller) -> bytes | None:
         admission = self.operations.admission
         async with admission.read(caller.actor, plan.cost) as seconds:
-            with refused():
+            with driver_errors_as_refusals():
                 row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
             answer = orjson.loads(await plan.finish(row, admission.compute(caller.actor)))
         return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None

@@ -161,7 +161,7 @@ def sentence_for(error: BaseException) -> str:
         (httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError, BAD_URL),
     ]
     causes = list(_causes(error))
-    return next((told for kind, told in meanings if any(isinstance(cause, kind) for cause in causes)), CUT_OFF)
+    return next((meaning for kind, meaning in meanings if any(isinstance(cause, kind) for cause in causes)), CUT_OFF)
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:

@@ -21,7 +21,7 @@ from resolvers.errors import RateLimited, Unavailable
 from resolvers.rules.cleaning import quoted
 from server.events.subscriptions import RightEnded, Subscribed, Subscriptions, TooSlow, patiently
 from server.http.admission import Admission
-from server.http.endpoint import LONGEST_NAME, Refused, requested
+from server.http.endpoint import LONGEST_NAME, HTTPRefusal, requested
 from server.http.operations import refused_answer, report
 from server.identity.callers import CHECK_SECONDS, Sender, Standing
 
@@ -201,11 +201,11 @@ class Conversation:
     async def _init(self, payload: Any) -> None:
         if self.standing is not None:
             raise Closed(AGAIN, "Too many initialisation requests.")
-        given = {name.lower(): value for name, value in payload.items()} if isinstance(payload, dict) else {}
-        authorization = given.get("authorization", self.authorization)
+        headers = {name.lower(): value for name, value in payload.items()} if isinstance(payload, dict) else {}
+        authorization = headers.get("authorization", self.authorization)
         try:
             self.standing = await self.sender.standing(str(authorization))
-        except Refused as refusal:
+        except HTTPRefusal as refusal:
             raise Closed(TRY_AGAIN_LATER if refusal.status == 503 else FORBIDDEN, str(refusal)) from None
         # Only now: a connection of which nobody is known takes nobody's place.
         self.places.enter_context(self.sockets.admission.sockets.place(self.standing.caller.actor))
@@ -238,7 +238,7 @@ class Conversation:
             self._end(id_, ended, standing.caller)
         except TooSlow as slow:
             self.close(Closed(TRY_AGAIN_LATER, str(slow)))
-        except Refused as refusal:
+        except HTTPRefusal as refusal:
             await self.tell(refusal_of(id_, refusal.body()))
         except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
             await self.tell(refusal_of(id_, refused_answer(error, standing.caller).body))

@@ -154,9 +154,9 @@ def in_kernel(line: asyncio.Transport) -> int:
 
 
 def overdue(waiting: Waiting, before: float) -> list[Counted]:
-    found = []
+    protocols = []
     for counted, since in waiting.items():
         if since > before:
             break
-        found.append(counted)
-    return found
+        protocols.append(counted)
+    return protocols

@@ -155,8 +155,8 @@ def _size(node: FieldNode, definition: GraphQLField, of: GraphQLNamedType) -> Co
         return max(constants, default=default)
 
     def size(values: Values) -> int:
-        given = [_count(values[name]) for name in variables if values.get(name) is not None]
-        return max([*constants, *given], default=default)
+        sizes = [_count(values[name]) for name in variables if values.get(name) is not None]
+        return max([*constants, *sizes], default=default)
 
     return size
 

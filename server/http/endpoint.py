@@ -33,7 +33,7 @@ CLOSE = [(b"connection", b"close")]
 PIECE_BYTES = 131_072
 
 
-class Refused(Exception):
+class HTTPRefusal(Exception):
     """The request is answered by this alone, before or beside GraphQL."""
 
     def __init__(
@@ -46,22 +46,22 @@ class Refused(Exception):
         return orjson.dumps({"errors": [{"message": str(self), "extensions": self.extensions}]})
 
 
-def busy(sentence: str, seconds: int) -> Refused:
-    return Refused(503, sentence, "UNAVAILABLE", [(b"retry-after", b"%d" % seconds)], retryAfter=seconds)
+def busy(sentence: str, seconds: int) -> HTTPRefusal:
+    return HTTPRefusal(503, sentence, "UNAVAILABLE", [(b"retry-after", b"%d" % seconds)], retryAfter=seconds)
 
 
 STATUSES: Mapping[type[Refusal], int] = {RateLimited: 429, Unavailable: 503}
 
 
-def over_http(refusal: Refusal) -> Refused:
+def http_refusal(refusal: Refusal) -> HTTPRefusal:
     """A refusal as the answer to a whole request."""
     facts = {name: value for name, value in refusal.extensions.items() if name != "code"}
     headers = [(b"retry-after", b"%d" % facts["retryAfter"])] if "retryAfter" in facts else ()
-    return Refused(STATUSES.get(type(refusal), 400), str(refusal), refusal.code, headers, **facts)
+    return HTTPRefusal(STATUSES.get(type(refusal), 400), str(refusal), refusal.code, headers, **facts)
 
 
-def defect(error: Exception, request_id: str) -> Refused:
-    return Refused(500, report(error, request_id), "INTERNAL", requestId=request_id)
+def defect(error: Exception, request_id: str) -> HTTPRefusal:
+    return HTTPRefusal(500, report(error, request_id), "INTERNAL", requestId=request_id)
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,23 @@ class GraphQLEndpoint:
                 await respond(send, status, answer.body, media, more)
             finally:
                 self.admission.requests.leave(caller.actor)
-        except Refused as refusal:
-            await refuse(send, refusal, media)
+        except HTTPRefusal as refusal:
+            await send_refusal(send, refusal, media)
         except (RateLimited, Unavailable) as full:
-            await refuse(send, over_http(full), media)
+            await send_refusal(send, http_refusal(full), media)
 
     async def _answer(self, request: Request, caller: Caller, method: str) -> Answer:
         try:
             answer = self.operations.answer(request, caller, may_write=method == "POST")
             return await self.deadlines.within(answer)
         except WriteOverGet:
-            raise Refused(405, "A mutation must be sent with POST.", headers=[(b"allow", b"POST")]) from None
+            raise HTTPRefusal(405, "A mutation must be sent with POST.", headers=[(b"allow", b"POST")]) from None
         except TimeoutError:
             sentence = f"The request took longer than {self.timeout:g} seconds and was cancelled."
             raise busy(
                 f"{sentence} If it was a mutation, check whether it was applied before you try again.", 5
             ) from None
-        except Refused:
+        except HTTPRefusal:
             raise
         except Exception as error:  # noqa: BLE001 - operations mask their own; this is for what is around them
             raise defect(error, caller.request_id) from None
@@ -124,7 +124,9 @@ class GraphQLEndpoint:
             return posted(headers.get(b"content-type", b""), body, None if key is None else repeat_of(key, body))
         if scope["method"] == "GET":
             return queried(scope["query_string"])
-        raise Refused(405, "Send GraphQL requests with POST, or queries with GET.", headers=[(b"allow", b"GET, POST")])
+        raise HTTPRefusal(
+            405, "Send GraphQL requests with POST, or queries with GET.", headers=[(b"allow", b"GET, POST")]
+        )
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, who: str) -> bytes:
         announced = headers.get(b"content-length", b"0")
@@ -166,19 +168,19 @@ class GraphQLEndpoint:
             if loop.time() >= whole:
                 raise busy(f"The body did not arrive within {self.timeout:g} seconds.", 5) from None
             sentence = f"The body paused for more than {self.body_timeout:g} seconds; send it without pauses."
-            raise Refused(408, sentence, headers=CLOSE) from None
+            raise HTTPRefusal(408, sentence, headers=CLOSE) from None
 
     async def _piece(self, receive: Receive) -> tuple[bytes, bool]:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refused(400, "The body is incomplete.")
+            raise HTTPRefusal(400, "The body is incomplete.")
         piece: bytes = message.get("body", b"")
         self._check_size(len(piece))
         return piece, message.get("more_body", False)
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
-            raise Refused(413, f"The body is larger than {self.max_body} bytes. Send less at once.", headers=CLOSE)
+            raise HTTPRefusal(413, f"The body is larger than {self.max_body} bytes. Send less at once.", headers=CLOSE)
 
 
 @types.coroutine
@@ -200,11 +202,11 @@ def resumed(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, A
 def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
     """An Idempotency-Key and the digest of the body that it stands for."""
     if not re.fullmatch(rb"[!-~]{1,255}", key):
-        raise Refused(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
+        raise HTTPRefusal(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
     return key.decode(), hashlib.sha256(body).digest()
 
 
-async def refuse(send: Send, refusal: Refused, media: str = JSON) -> None:
+async def send_refusal(send: Send, refusal: HTTPRefusal, media: str = JSON) -> None:
     await respond(send, refusal.status, refusal.body(), media, refusal.headers)
 
 
@@ -240,7 +242,7 @@ def answer_in(accept: bytes) -> str:
         if offered in (JSON, GRAPHQL) and weight > best_weight and _is_utf8(parameters):
             best, best_weight = offered, weight
     if best is None:
-        raise Refused(406, f"Lineal responds with {GRAPHQL} or {JSON}. List one of them in Accept.")
+        raise HTTPRefusal(406, f"Lineal responds with {GRAPHQL} or {JSON}. List one of them in Accept.")
     return best
 
 
@@ -267,18 +269,18 @@ def _is_json(content_type: bytes) -> bool:
 
 def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = None) -> Request:
     if content_type != b"application/json" and not _is_json(content_type):
-        raise Refused(415, f"The body must be {JSON} in UTF-8. Declare that in Content-Type.")
+        raise HTTPRefusal(415, f"The body must be {JSON} in UTF-8. Declare that in Content-Type.")
     parts = body.count(b",") + body.count(b"[") + body.count(b"{")
     if parts > MOST_JSON_PARTS:
-        raise Refused(
+        raise HTTPRefusal(
             413, f"The body has {parts} commas and brackets; the limit is {MOST_JSON_PARTS}. Split the request."
         )
     try:
         sent = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refused(400, f"The body is not JSON: {error}.") from None
+        raise HTTPRefusal(400, f"The body is not JSON: {error}.") from None
     if not isinstance(sent, dict):
-        raise Refused(400, 'The body must be an object such as {"query": "..."}; batches are not supported.')
+        raise HTTPRefusal(400, 'The body must be an object such as {"query": "..."}; batches are not supported.')
     return requested(sent, repeat, len(body))
 
 
@@ -289,7 +291,7 @@ def queried(query_string: bytes) -> Request:
             try:
                 sent[name] = orjson.loads(sent[name])
             except orjson.JSONDecodeError:
-                raise Refused(400, f"{name} must be a JSON object.") from None
+                raise HTTPRefusal(400, f"{name} must be a JSON object.") from None
         else:
             sent.pop(name, None)
     return requested(sent)
@@ -298,13 +300,13 @@ def queried(query_string: bytes) -> Request:
 def requested(sent: Mapping[str, Any], repeat: tuple[str, bytes] | None = None, size: int = 0) -> Request:
     query, name, variables = sent.get("query"), sent.get("operationName"), sent.get("variables")
     if not isinstance(query, str) or not query:
-        raise Refused(400, "query is missing; it must be the text of a GraphQL document.")
+        raise HTTPRefusal(400, "query is missing; it must be the text of a GraphQL document.")
     if not (name is None or isinstance(name, str)):
-        raise Refused(400, "operationName must be a string.")
+        raise HTTPRefusal(400, "operationName must be a string.")
     if name and len(name) > LONGEST_NAME:
-        raise Refused(400, f"operationName has {len(name)} characters; at most {LONGEST_NAME} are allowed.")
+        raise HTTPRefusal(400, f"operationName has {len(name)} characters; at most {LONGEST_NAME} are allowed.")
     if not (variables is None or isinstance(variables, dict)):
-        raise Refused(400, "variables must be a JSON object.")
+        raise HTTPRefusal(400, "variables must be a JSON object.")
     if not isinstance(sent.get("extensions", {}), dict | None):
-        raise Refused(400, "extensions must be a JSON object.")
+        raise HTTPRefusal(400, "extensions must be a JSON object.")
     return Request(query, name or None, variables or {}, repeat, size)

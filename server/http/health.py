@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from resolvers.errors import Refusal
-from resolvers.refusals import refused
+from resolvers.refusals import driver_errors_as_refusals
 from server.ops.sealed_secrets import problem_now
 from storage.checkpoints import pulse
 from storage.engine import Database
@@ -38,7 +38,7 @@ async def readyz(request: Request) -> Response:
 
 async def _look(database: Database, sealing: Sealing) -> Response:
     try:
-        with refused():
+        with driver_errors_as_refusals():
             revision = await revision_seen(database, ANSWER_SECONDS)
             details = await _details(database, sealing) if revision == needed_revision() else {}
     except Refusal as refusal:
@@ -64,7 +64,7 @@ async def _checkpoints(database: Database) -> dict[str, Any]:
     outage.
     """
     try:
-        with refused():
+        with driver_errors_as_refusals():
             last = await pulse(database, ANSWER_SECONDS)
     except Refusal:
         return {"status": "unknown"}

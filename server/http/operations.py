@@ -16,7 +16,7 @@ from resolvers.idempotency import Repeatable
 from resolvers.mutations import Reading, run_mutation
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan, aside
-from resolvers.refusals import refused
+from resolvers.refusals import driver_errors_as_refusals
 from resolvers.settings import MutationSettings
 from server.http.admission import Admission
 from server.http.documents import Documents, Prepared, RequestError, allowed, coded
@@ -88,7 +88,7 @@ class Operations:
             kept = None if request.variables else self._introspected.find(request.query, request.operation_name)
             if kept is not None:
                 bill.take(1)
-                return Answer(b'{"data":%b,%b}' % (kept, bill.told()))
+                return Answer(b'{"data":%b,%b}' % (kept, bill.extensions()))
             prepared = await self.prepare(request, bill)
             if prepared.writes and not may_write:
                 raise WriteOverGet
@@ -121,10 +121,10 @@ class Operations:
 
     def variables(self, prepared: Prepared, raw: Mapping[str, Any]) -> VariableValues:
         check_variables(raw)
-        found = prepared.operation.variables.read(raw)
-        if isinstance(found, list):
-            raise RequestError([coded(error, "BAD_USER_INPUT") for error in found])
-        return found
+        values = prepared.operation.variables.read(raw)
+        if isinstance(values, list):
+            raise RequestError([coded(error, "BAD_USER_INPUT") for error in values])
+        return values
 
     async def _plan(self, asked: "Asked") -> Plan:
         """The plan of a query. Making one costs by the length of its document, as reading it does."""
@@ -144,7 +144,7 @@ class Operations:
         plan = await self._plan(asked)
         asked.bill.take(max(1, plan.cost))
         answer = await (self._with_introspection(asked, plan) if plan.introspected else self._answered(asked, plan))
-        return Answer(b'{"data":%b,%b}' % (answer, asked.bill.told()))
+        return Answer(b'{"data":%b,%b}' % (answer, asked.bill.extensions()))
 
     async def _answered(self, asked: "Asked", plan: Plan) -> bytes:
         """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
@@ -152,7 +152,7 @@ class Operations:
             async with self.admission.read(asked.who, plan.cost) as seconds:
                 began = time.monotonic()
                 arguments = plan.arguments(asked.variables, asked.caller)
-                with refused():
+                with driver_errors_as_refusals():
                     row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
                 # Not what follows: whoever waits for a thread that others use is not charged for that.
                 self._charge_time(asked.who, time.monotonic() - began)
@@ -201,7 +201,7 @@ class Operations:
         """The root fields one after another, each its own transaction; a refused one answers null and an error."""
         operation, repeat = asked.prepared.operation, asked.request.repeat
         asked.bill.take(max(1, operation.check(asked.variables)))
-        extensions = asked.bill.told()
+        extensions = asked.bill.extensions()
         answers, errors = [], []
         away, retry_after, kept = False, None, False
         ends = time.monotonic() + self.admission.seconds
@@ -297,11 +297,11 @@ def _is_lenient(error: RequestError) -> bool:
 
 def _at(field: Selected, error: Exception, caller: Caller) -> GraphQLError:
     nodes = [details.node for details in field.details]
-    told = _told(error, caller)
-    return GraphQLError(told.message, nodes, path=[field.key], extensions=told.extensions)
+    shown = _graphql_error(error, caller)
+    return GraphQLError(shown.message, nodes, path=[field.key], extensions=shown.extensions)
 
 
-def _told(error: Exception, caller: Caller) -> GraphQLError:
+def _graphql_error(error: Exception, caller: Caller) -> GraphQLError:
     if isinstance(error, GraphQLError):
         return coded(error, "BAD_USER_INPUT")
     return _refusal(error) if isinstance(error, Refusal) else _masked(error, caller)
@@ -330,5 +330,5 @@ def _errors(errors: list[GraphQLError]) -> bytes:
 def _response(data: bytes, errors: list[GraphQLError], extensions: bytes) -> bytes:
     if not errors:
         return b'{"data":%b,%b}' % (data, extensions)
-    told = orjson.dumps([error.formatted for error in errors])
-    return b'{"errors":%b,"data":%b,%b}' % (told, data, extensions)
+    shown = orjson.dumps([error.formatted for error in errors])
+    return b'{"errors":%b,"data":%b,%b}' % (shown, data, extensions)

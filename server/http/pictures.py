@@ -17,7 +17,7 @@ from resolvers.reads.plans import aside
 from resolvers.renderings import lineage_picture, metric_picture
 from resolvers.rules.cleaning import quoted
 from server.http import operations
-from server.http.endpoint import JSON, Refused, busy, defect
+from server.http.endpoint import JSON, HTTPRefusal, busy, defect
 from server.http.operations import Answer, Operations
 from storage.vocabulary import LineageDirection
 
@@ -97,7 +97,7 @@ class Pictures:
         request: Request,
         query: str,
         variables: Mapping[str, Any],
-        nothing: Refused,
+        nothing: HTTPRefusal,
         draw: Callable[[Mapping[str, Any]], str],
     ) -> Response:
         caller = request.state.caller
@@ -107,37 +107,37 @@ class Pictures:
                 answer = await self.operations.answer(asked, caller, may_write=False)
                 if answer.status != 200:
                     return _refusal(answer)
-                (found,) = orjson.loads(answer.body)["data"].values()
-                if found is None:
+                (row,) = orjson.loads(answer.body)["data"].values()
+                if row is None:
                     raise nothing
-                picture = await aside(draw, found)
+                picture = await aside(draw, row)
         except TimeoutError:
             raise busy(f"The picture took longer than {self.timeout:g} seconds and was cancelled.", 5) from None
-        except Refused:
+        except HTTPRefusal:
             raise
         except Exception as error:  # noqa: BLE001 - operations mask their own; this is for the drawing
             raise defect(error, caller.request_id) from None
         return Response(picture, headers=HEADERS, media_type="image/svg+xml")
 
 
-def absent(noun: str, id_: str) -> Refused:
-    return Refused(404, f"There is no {noun} {id_[:120]}.", "NOT_FOUND", field="id", id=id_[:120])
+def absent(noun: str, id_: str) -> HTTPRefusal:
+    return HTTPRefusal(404, f"There is no {noun} {id_[:120]}.", "NOT_FOUND", field="id", id=id_[:120])
 
 
 def direction_of(asked: QueryParams) -> LineageDirection:
-    given = asked.get("direction", LineageDirection.BOTH)
-    if given not in LineageDirection.__members__:
-        sentence = f"direction is {quoted(given)}; it must be UPSTREAM, DOWNSTREAM or BOTH."
-        raise Refused(400, sentence, field="direction")
-    return LineageDirection(given)
+    value = asked.get("direction", LineageDirection.BOTH)
+    if value not in LineageDirection.__members__:
+        sentence = f"direction is {quoted(value)}; it must be UPSTREAM, DOWNSTREAM or BOTH."
+        raise HTTPRefusal(400, sentence, field="direction")
+    return LineageDirection(value)
 
 
 def depth_of(asked: QueryParams) -> int:
-    given = asked.get("depth", str(DEFAULT_DEPTH))
-    if not re.fullmatch("[0-9]{1,3}", given) or not 1 <= int(given) <= MAX_DEPTH:
-        sentence = f"depth is {quoted(given)}; it must be a whole number between 1 and {MAX_DEPTH}."
-        raise Refused(400, sentence, field="depth")
-    return int(given)
+    value = asked.get("depth", str(DEFAULT_DEPTH))
+    if not re.fullmatch("[0-9]{1,3}", value) or not 1 <= int(value) <= MAX_DEPTH:
+        sentence = f"depth is {quoted(value)}; it must be a whole number between 1 and {MAX_DEPTH}."
+        raise HTTPRefusal(400, sentence, field="depth")
+    return int(value)
 
 
 def _refusal(answer: Answer) -> Response:

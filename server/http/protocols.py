@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.http.connections import Connections, Counted
-from server.http.endpoint import JSON, Refused, busy
+from server.http.endpoint import JSON, HTTPRefusal, busy
 
 # A request's line and headers. The parser itself has no limit.
 HEAD_BYTES = 65_536
@@ -29,15 +29,15 @@ UNLIMITED = 1 << 62
 NOWHERE: Any = deque(maxlen=0)
 
 
-TOO_LARGE = Refused(431, f"The request's headers are larger than {HEAD_BYTES} bytes. Send smaller headers.")
-TOO_LONG = Refused(414, f"The request's address is longer than {HEAD_BYTES} bytes. Send the request with POST.")
-LONG_UPGRADE = Refused(
+TOO_LARGE = HTTPRefusal(431, f"The request's headers are larger than {HEAD_BYTES} bytes. Send smaller headers.")
+TOO_LONG = HTTPRefusal(414, f"The request's address is longer than {HEAD_BYTES} bytes. Send the request with POST.")
+LONG_UPGRADE = HTTPRefusal(
     431, f"A WebSocket request can have {MOST_LINES} headers of {LONGEST_LINE} bytes each; send fewer or shorter ones."
 )
-NO_REQUEST = Refused(400, "This is not a valid HTTP/1.1 request.")
+NO_REQUEST = HTTPRefusal(400, "This is not a valid HTTP/1.1 request.")
 
 
-def full(most: int) -> Refused:
+def full(most: int) -> HTTPRefusal:
     return busy(f"This process has reached its limit of {most} connections. Try again later.", 1)
 
 
@@ -169,7 +169,7 @@ class Connection(Counted, HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         if self.scope["method"] != "GET":
-            self.refuse(Refused(405, "Open a WebSocket with GET.", headers=[(b"allow", b"GET")]))
+            self.refuse(HTTPRefusal(405, "Open a WebSocket with GET.", headers=[(b"allow", b"GET")]))
             return
         lines = [self.url, *(name + value for name, value in self.headers)]
         if len(lines) > MOST_LINES or max(map(len, lines)) > LONGEST_LINE:
@@ -188,7 +188,7 @@ class Connection(Counted, HttpToolsProtocol):
         # The parser takes no longer address.
         self.refuse(TOO_LONG if len(getattr(self, "url", b"")) >= HEAD_BYTES - 1 else NO_REQUEST)
 
-    def refuse(self, refusal: Refused) -> None:
+    def refuse(self, refusal: HTTPRefusal) -> None:
         """Answer what no application sees."""
         self.is_deaf = self.receives = True
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:

@@ -81,6 +81,6 @@ class Bill:
         self.left = self.buckets.left(self.who)
         self.points += points
 
-    def told(self) -> bytes:
+    def extensions(self) -> bytes:
         """What an answer says of it."""
         return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (self.points, self.left)

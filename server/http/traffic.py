@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from resolvers.errors import BadUserInput
-from resolvers.refusals import refused
+from resolvers.refusals import driver_errors_as_refusals
 from resolvers.rules.limits import ENVIRONMENT
 from server.http.admission import Admission
-from server.http.endpoint import Refused
+from server.http.endpoint import HTTPRefusal
 from server.http.rates import Buckets
 from storage.engine import Database
 from storage.traffic import ServingDeployment, serving
@@ -37,11 +37,11 @@ class Routes:
         try:
             environment = ENVIRONMENT.clean("environment", request.path_params["environment"])
         except BadUserInput as refusal:
-            raise Refused(400, str(refusal), field="environment") from None
+            raise HTTPRefusal(400, str(refusal), field="environment") from None
         caller = request.state.caller
         self.buckets.take(caller.actor, POINTS)
         async with self.admission.read(caller.actor, POINTS):
-            with refused():
+            with driver_errors_as_refusals():
                 rows = await serving(self.database, environment, caller.visible)
         body = orjson.dumps({"environment": environment, "models": by_model(rows)})
         headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "private, no-cache"}

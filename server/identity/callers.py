@@ -7,8 +7,8 @@ from starlette.types import Message, Send
 
 from resolvers.callers import Caller
 from resolvers.errors import Refusal, Unavailable
-from resolvers.refusals import refused
-from server.http.endpoint import Refused, busy, defect, refuse
+from resolvers.refusals import driver_errors_as_refusals
+from server.http.endpoint import HTTPRefusal, busy, defect, send_refusal
 from server.identity.attempts import Attempts
 from server.identity.issuer import KeysUnavailable
 from server.identity.keyring import Keyring
@@ -54,10 +54,10 @@ class Standing:
         return caller
 
     async def require(self) -> Caller:
-        """The caller as it is now; Refused where it is nobody any more."""
+        """The caller as it is now; HTTPRefusal where it is nobody any more."""
         caller = await self.look_again() if self.is_old else self.caller
         if caller is None:
-            raise Refused(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)
+            raise HTTPRefusal(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)
         return caller
 
 
@@ -74,19 +74,19 @@ class AsAllowed:
         is_answer = message["type"] == "http.response.start" and message["status"] < 400
         if is_answer and self.standing.is_old and (refusal := await self._refusal()):
             self._is_refused = True
-            await refuse(self.send, refusal)
+            await send_refusal(self.send, refusal)
         if not self._is_refused:
             await self.send(message)
 
-    async def _refusal(self) -> Refused | None:
+    async def _refusal(self) -> HTTPRefusal | None:
         before = self.standing.caller
         try:
             now = await self.standing.require()
-        except Refused as refusal:
+        except HTTPRefusal as refusal:
             return refusal
         except Unavailable:
-            return Refused(503, AWAY, "UNAVAILABLE")
-        return None if sees_all_of(now, before) else Refused(403, ENDED, "FORBIDDEN")
+            return HTTPRefusal(503, AWAY, "UNAVAILABLE")
+        return None if sees_all_of(now, before) else HTTPRefusal(403, ENDED, "FORBIDDEN")
 
 
 def sees_all_of(now: Caller, before: Caller) -> bool:
@@ -128,7 +128,7 @@ class Sender:
     request_id: str
 
     async def identify(self, authorization: str) -> Caller:
-        """The caller; Refused with 401, or 503 where that cannot be told now. RateLimited after too many failures."""
+        """The caller; HTTPRefusal with 401, or 503 if it cannot be told now; RateLimited after too many failures."""
         try:
             return await self._caller(authorization)
         except Rejected as rejected:
@@ -146,12 +146,12 @@ class Sender:
             return await self._caller(authorization)
         except Rejected:
             return None
-        except Refused as refusal:
+        except HTTPRefusal as refusal:
             raise Unavailable(str(refusal)) from None
 
     async def _caller(self, authorization: str) -> Caller:
         try:
-            with refused():
+            with driver_errors_as_refusals():
                 return (await self.callers.caller(authorization))._replace(request_id=self.request_id)
         except Rejected:
             raise
@@ -163,5 +163,5 @@ class Sender:
             raise defect(error, self.request_id) from None
 
 
-def unauthenticated(rejected: Rejected) -> Refused:
-    return Refused(401, str(rejected), "UNAUTHENTICATED", CHALLENGE, reason=rejected.reason)
+def unauthenticated(rejected: Rejected) -> HTTPRefusal:
+    return HTTPRefusal(401, str(rejected), "UNAUTHENTICATED", CHALLENGE, reason=rejected.reason)

@@ -71,11 +71,11 @@ class IssuerKeys:
 
     async def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
         """The issuer's key of this id for this algorithm; KeysUnavailable if no keys can be had."""
-        found = (await self._current(FRESH_SECONDS)).find(kid, algorithm)
-        if found is None:
+        key = (await self._current(FRESH_SECONDS)).find(kid, algorithm)
+        if key is None:
             # A key that we do not know may be new at the issuer.
-            found = (await self._current(REFETCH_SECONDS)).find(kid, algorithm)
-        return found
+            key = (await self._current(REFETCH_SECONDS)).find(kid, algorithm)
+        return key
 
     async def _current(self, seconds: float) -> KeySet:
         """The key set, asked for anew if it is older than this and the issuer was not asked just before."""
@@ -134,11 +134,11 @@ def _discover(issuer: str, deadline: float) -> str:
         raise Unusable(
             f"{address} names the issuer {quoted(document.get('issuer'))}; LINEAL_OIDC_ISSUER is {quoted(issuer)}."
         )
-    found = document.get("jwks_uri")
-    weaker = isinstance(found, str) and urlsplit(found).scheme not in ("https", urlsplit(issuer).scheme)
-    if not isinstance(found, str) or weaker or not is_safe(found):
-        raise Unusable(f"{address} names the key address {quoted(found)}; it must be an https address.")
-    return found
+    keys_url = document.get("jwks_uri")
+    weaker = isinstance(keys_url, str) and urlsplit(keys_url).scheme not in ("https", urlsplit(issuer).scheme)
+    if not isinstance(keys_url, str) or weaker or not is_safe(keys_url):
+        raise Unusable(f"{address} names the key address {quoted(keys_url)}; it must be an https address.")
+    return keys_url
 
 
 def _read(address: str, deadline: float) -> dict[str, Any]:

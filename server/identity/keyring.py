@@ -120,14 +120,14 @@ class Keyring:
     async def _find(self, digest: bytes) -> _Known:
         """What is known of a key. All that are asked for meanwhile are looked up by one statement, so that a right key
         does not wait behind a flood of wrong ones."""
-        found = self._asked.get(digest)
-        if found is None:
-            found = self._asked[digest] = asyncio.get_running_loop().create_future()
+        answer = self._asked.get(digest)
+        if answer is None:
+            answer = self._asked[digest] = asyncio.get_running_loop().create_future()
         # One that hangs, as while its connection is given back to a frozen server, must not hold up the next.
         if self._looking is None or self._looking.done() or time.monotonic() > self._looks_until:
             self._looks_until = time.monotonic() + LOOKUP_SECONDS
             self._looking = asyncio.create_task(self._look_up())
-        return await asyncio.shield(found)
+        return await asyncio.shield(answer)
 
     async def _look_up(self) -> None:
         while self._asked:

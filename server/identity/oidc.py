@@ -114,14 +114,14 @@ def cause_of(error: jwt.PyJWTError) -> Reason:
 
 def email_in(claims: Mapping[str, Any], settings: Settings) -> str:
     """The address as the history keeps it. Rejected if there is none, if nobody vouches for it, or if it is ours."""
-    given = claims.get(settings.oidc_email_claim)
-    if given is None:
+    claim = claims.get(settings.oidc_email_claim)
+    if claim is None:
         raise Rejected(Reason.ADDRESS_MISSING)
     # Beyond ASCII some letters become plain ones in lower case (the Kelvin sign a k): that would be somebody else.
-    if not isinstance(given, str) or not given.isascii():
+    if not isinstance(claim, str) or not claim.isascii():
         raise Rejected(Reason.ADDRESS_MALFORMED)
     try:
-        email = EMAIL.clean("email", given)
+        email = EMAIL.clean("email", claim)
     except BadUserInput:
         raise Rejected(Reason.ADDRESS_MALFORMED) from None
     if not is_verified(claims, settings):

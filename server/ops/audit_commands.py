@@ -12,7 +12,7 @@ from server.audit.checkpointing import AuditContradiction
 from server.audit.checkpoints import CheckpointsBroken
 from server.audit.exports import Exported, checkpoints_beside, export, keep_beside, last_line
 from server.audit.signing import checkpoint_file
-from server.audit.verify import Named, Outcome, database_outcome, export_outcome, rotate, witnesses
+from server.audit.verify import Named, Report, report_on_database, report_on_export, rotate, witnesses
 from server.ops.bootstrap import existing_database
 from server.ops.options import DATABASE, UNREADABLE, options, settings_from
 from server.ops.processes import ended_by_signals
@@ -28,10 +28,10 @@ class NoVerdict(click.ClickException):
     exit_code = 3
 
     def __init__(self, error: BaseException):
-        told: object = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
+        cause: object = error if isinstance(error, (*UNREADABLE, click.ClickException)) else repr(error)
         if isinstance(error, OSError) and error.filename:
-            told = f"{error.filename} cannot be read ({error.strerror})."
-        super().__init__(f"The audit log could not be verified: {getattr(error, 'orig', None) or told}")
+            cause = f"{error.filename} cannot be read ({error.strerror})."
+        super().__init__(f"The audit log could not be verified: {getattr(error, 'orig', None) or cause}")
 
 
 class GivesVerdict(click.Command):
@@ -93,7 +93,7 @@ def verify_audit(
     export: Path | None,
     without: bool,
     accept_missing: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Prove that the audit log is as it was written.
 
@@ -110,30 +110,30 @@ def verify_audit(
     """
     if without and (checkpoints or keys):
         raise click.UsageError("--without-checkpoints cannot be combined with --checkpoints or --public-key.")
-    outcome = _verdict(settings_from(given), Named(checkpoints, keys, export, without, accept_missing))
-    click.echo(outcome.sentence)
-    context.exit(outcome.code)
+    report = _verdict(settings_from(options), Named(checkpoints, keys, export, without, accept_missing))
+    click.echo(report.sentence)
+    context.exit(report.code)
 
 
-def _verdict(settings: Settings, named: Named) -> Outcome:
+def _verdict(settings: Settings, named: Named) -> Report:
     if named.export:
-        return export_outcome(named.export, witnesses(settings.data_dir, named, settings.checkpoint_seconds))
+        return report_on_export(named.export, witnesses(settings.data_dir, named, settings.checkpoint_seconds))
     with ended_by_signals(), existing_database(settings) as ready:
         held = witnesses(settings.data_dir, named, settings.checkpoint_seconds)
-        return asyncio.run(database_outcome(ready.database_url, held))
+        return asyncio.run(report_on_database(ready.database_url, held))
 
 
 @audit.command("rotate-key")
 @options(*DATABASE)
 @click.option("--lost", is_flag=True, help="Replace a key that is lost or unusable. The new key has no endorsement.")
-def rotate_audit_key(lost: bool, **given: Any) -> None:
+def rotate_audit_key(lost: bool, **options: Any) -> None:
     """Replace the key that signs checkpoints.
 
     The old key endorses the new one in the checkpoint file, and the audit log records the change. Servers use the new
     key from their next checkpoint on. Older lines verify under the old public key, which is kept in the data folder.
     """
     try:
-        with ended_by_signals(), existing_database(settings_from(given)) as settings:
+        with ended_by_signals(), existing_database(settings_from(options)) as settings:
             old, new = asyncio.run(rotate(settings.database_url, settings.data_dir, lost=lost))
     except (*UNREADABLE, AuditContradiction, CheckpointsBroken, TimeoutError) as error:
         raise click.ClickException(
@@ -152,7 +152,7 @@ def rotate_audit_key(lost: bool, **given: Any) -> None:
 )
 @click.option("--project", help="Export the chains of this project only.")
 @click.option("--chain", help="Export this chain only: the id of a model or a project.")
-def export_audit(output: Any, project: str | None, chain: str | None, **given: Any) -> None:
+def export_audit(output: Any, project: str | None, chain: str | None, **options: Any) -> None:
     """Write the audit log as JSON Lines: a header, then one event a line, then the last hash of each chain a line.
 
     With --output, the checkpoints that the export covers and the public keys are written beside it, to
@@ -163,7 +163,7 @@ def export_audit(output: Any, project: str | None, chain: str | None, **given: A
         output.write(line)  # its first use creates the file
 
     try:
-        with ended_by_signals(), existing_database(settings_from(given)) as settings:
+        with ended_by_signals(), existing_database(settings_from(options)) as settings:
             before = last_line(checkpoint_file(settings.data_dir))
             made = asyncio.run(export(settings.database_url, write, project, chain))
             if not made.events:
@@ -185,7 +185,7 @@ def _nothing(project: str | None, chain: str | None) -> str:
 def _keep_beside(output: str, data_dir: Path, before: int, made: Exported) -> None:
     if output == "-":
         click.echo("Checkpoints are written with --output only.", err=True)
-    elif kept := keep_beside(Path(output), data_dir, before, made.tellings):
+    elif kept := keep_beside(Path(output), data_dir, before, made.records):
         click.echo(f"Also written: {', '.join(map(str, kept))}.", err=True)
     else:
         checkpoints_beside(Path(output)).unlink(missing_ok=True)  # of an earlier export

@@ -35,7 +35,7 @@ LAST_SECONDS = 3.0  # for the last checkpoint: the process is to end soon
 
 
 @asynccontextmanager
-async def housekeeping(settings: Settings, database: Database) -> AsyncIterator[None]:
+async def running_jobs(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Until the block ends, which takes a last checkpoint."""
     client = new_client(settings.webhook_private)
     checkpoints = Checkpoints(settings.data_dir)

@@ -39,9 +39,9 @@ def main() -> None:
 
 @main.command()
 @options()
-def serve(**given: Any) -> None:
+def serve(**options: Any) -> None:
     """Start the server. It runs its own PostgreSQL unless --database-url names another."""
-    settings = settings_from(given)
+    settings = settings_from(options)
     if settings.open and not settings.is_loopback:
         raise click.UsageError(
             f"--host is {settings.host}; with --open it must be a loopback address, such as 127.0.0.1."
@@ -75,25 +75,25 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 @contextmanager
-def _database(given: dict[str, Any]) -> Iterator[Settings]:
+def _database(options: dict[str, Any]) -> Iterator[Settings]:
     """A migrated database for a command, whether a server runs or not; created if there is none."""
-    with _refused(), reachable_database(settings_from(given)) as settings:
+    with _refused(), reachable_database(settings_from(options)) as settings:
         asyncio.run(prepare(settings))
         yield settings
 
 
 @contextmanager
-def _existing(given: dict[str, Any]) -> Iterator[Settings]:
+def _existing(options: dict[str, Any]) -> Iterator[Settings]:
     """The same for a command on what is there already, which creates no database."""
-    with _refused(), existing_database(settings_from(given)) as settings:
+    with _refused(), existing_database(settings_from(options)) as settings:
         asyncio.run(prepare(settings))
         yield settings
 
 
 @contextmanager
-def _looked_at(given: dict[str, Any]) -> Iterator[Settings]:
+def _looked_at(options: dict[str, Any]) -> Iterator[Settings]:
     """An existing database for a command that only reads it, and so does not migrate it either."""
-    with _refused(), existing_database(settings_from(given)) as settings:
+    with _refused(), existing_database(settings_from(options)) as settings:
         asyncio.run(require_current(settings))
         yield settings
 
@@ -110,17 +110,17 @@ def _refused() -> Iterator[None]:
 
 @main.command()
 @options(*DATABASE)
-def migrate(**given: Any) -> None:
+def migrate(**options: Any) -> None:
     """Migrate the database to the schema of this version of Lineal."""
-    with _database(given):
+    with _database(options):
         click.echo("The database schema is current.")
 
 
 @main.command()
 @options(*DATABASE)
-def demo(**given: Any) -> None:
+def demo(**options: Any) -> None:
     """Fill an empty registry with the sample data of the product description."""
-    with _database(given) as settings:
+    with _database(options) as settings:
         filled = asyncio.run(fill(settings))
         click.echo(
             "The sample data is loaded." if filled else "The registry already has projects. Nothing was changed."
@@ -179,7 +179,7 @@ def create_key(
     admin: bool,
     attest: bool,
     days: int | None,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Create an API key and print it once."""
     if role and not project:
@@ -189,7 +189,7 @@ def create_key(
         "project": project,
         "role": Role(role.upper()) if role else None,
     }
-    with _database(given) as settings, _refusals():
+    with _database(options) as settings, _refusals():
         click.echo(
             asyncio.run(
                 make_key(settings.database_url, name, email, **wanted, days=days, may_attest=attest, administers=admin)
@@ -207,9 +207,9 @@ def _refusals() -> Iterator[None]:
 
 @keys.command("list")
 @options(*DATABASE)
-def list_keys(**given: Any) -> None:
+def list_keys(**options: Any) -> None:
     """List all API keys, without their secrets."""
-    with _looked_at(given) as settings:
+    with _looked_at(options) as settings:
         for key in asyncio.run(all_keys(settings.database_url)):
             state = "revoked" if key.revoked_at else "expired" if key.expired else "valid"
             reach = key.project_id or ("all projects" if key.administers else "its owner's projects")
@@ -232,18 +232,18 @@ def list_keys(**given: Any) -> None:
 @click.option(
     "--grace", type=click.IntRange(0, 30 * 86_400), default=0, help="Seconds for which the old key still works."
 )
-def rotate_key(id: str, grace: int, **given: Any) -> None:
+def rotate_key(id: str, grace: int, **options: Any) -> None:
     """Replace the API key ID by a new one with the same rights, and print it once."""
-    with _existing(given) as settings, _refusals():
+    with _existing(options) as settings, _refusals():
         click.echo(asyncio.run(replace_key(settings.database_url, id, grace)))
 
 
 @keys.command("revoke")
 @options(*DATABASE)
 @click.argument("id")
-def revoke_key(id: str, **given: Any) -> None:
+def revoke_key(id: str, **options: Any) -> None:
     """Revoke the API key ID. It stops working within 5 seconds."""
-    with _existing(given) as settings, _refusals():
+    with _existing(options) as settings, _refusals():
         asyncio.run(end_key(settings.database_url, id))
         click.echo(f"{id} is revoked.")
 

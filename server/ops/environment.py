@@ -35,14 +35,14 @@ class SettingsInvalid(Exception):
     """A setting has a value that cannot be used, or a variable names no setting."""
 
 
-def read_settings(given: Mapping[str, Any] = {}, environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(options: Mapping[str, Any] = {}, environment: Mapping[str, str] = os.environ) -> Settings:
     """Options first, then the environment, then the defaults; SettingsInvalid names everything that is wrong."""
-    given = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in options.items() if value is not None}
     problems = [_unknown(name) for name in unknown_variables(environment)]
     try:
-        settings = Settings(**given)
+        settings = Settings(**options)
     except ValidationError as error:
-        problems += [_invalid(each, given) for each in error.errors()]
+        problems += [_invalid(each, options) for each in error.errors()]
     if problems:
         raise SettingsInvalid(" ".join(problems))
     return settings
@@ -63,9 +63,9 @@ def _unknown(name: str) -> str:
     return f"The environment variable {name} is not a setting of Lineal. {advice}"
 
 
-def _invalid(error: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+def _invalid(error: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     setting = str(error["loc"][0])
-    name = f"--{setting.replace('_', '-')}" if setting in given else f"{PREFIX}{setting.upper()}"
+    name = f"--{setting.replace('_', '-')}" if setting in options else f"{PREFIX}{setting.upper()}"
     context = error.get("ctx", {})
     rule = RULES.get(error["type"], "").format(**context) or str(context.get("error", error["msg"]))
     if not rule.startswith("must "):

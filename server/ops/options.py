@@ -45,10 +45,10 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     return click.option(flag, name, type=kind, default=None, help=shown)
 
 
-def settings_from(given: dict[str, Any]) -> Settings:
+def settings_from(options: dict[str, Any]) -> Settings:
     """Options first, then the environment, then the defaults; what is wrong with them is a usage error."""
     try:
-        settings = read_settings(given)
+        settings = read_settings(options)
     except SettingsInvalid as invalid:
         raise click.UsageError(str(invalid)) from None
     configure_logs(settings.log_level, settings.log_format)

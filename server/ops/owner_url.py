@@ -44,6 +44,6 @@ def _overwrite_start() -> None:
     first_argument, last_argument, first_variable, last_variable = map(int, fields[BOUNDS])
     for begin, end in ((first_argument, last_argument), (first_variable, last_variable)):
         # One byte earlier, so that the first entry is preceded by a zero as the others are.
-        for found in GIVEN.finditer(b"\0" + ctypes.string_at(begin, end - begin)):
-            at, to = found.span(found.lastindex or 0)
+        for match in GIVEN.finditer(b"\0" + ctypes.string_at(begin, end - begin)):
+            at, to = match.span(match.lastindex or 0)
             ctypes.memset(begin + at - 1, ord("*"), to - at)

@@ -23,17 +23,17 @@ def secret_commands(
 
     @secrets.command("rotate-key")
     @options
-    def rotate_key(**given: Any) -> None:
+    def rotate_key(**options: Any) -> None:
         """Add a new key to the file secrets-key and encrypt all secrets with it. Older keys stay in the file."""
-        with database(given) as settings, _keys_usable():
+        with database(options) as settings, _keys_usable():
             sealing_of(settings).add_key()
             _seal_anew(settings)
 
     @secrets.command("reencrypt")
     @options
-    def reencrypt_all(**given: Any) -> None:
+    def reencrypt_all(**options: Any) -> None:
         """Encrypt all secrets with the newest key. Older keys are no longer needed then."""
-        with database(given) as settings, _keys_usable():
+        with database(options) as settings, _keys_usable():
             _seal_anew(settings)
 
     return secrets
