@@ -15,9 +15,10 @@ from resolvers.rollouts import (
     state_of,
     yield_to,
 )
-from resolvers.rules import canary, rollout
+from resolvers.rules import canary
+from resolvers.rules import rollouts as rollout_rules
 from resolvers.rules.gates import data_gate
-from resolvers.rules.rollout import ENDED, ROLLING, Action
+from resolvers.rules.rollouts import ENDED, ROLLING, Action
 from resolvers.transaction import Transaction
 from storage import policies, rollouts
 from storage.deployments import Deployment, HealthReport
@@ -42,7 +43,7 @@ async def create_deployment(
 ) -> dict[str, str]:
     plan = canary.plan_of(strategy, canary_config, "input.canaryConfig")
     version, now = await _deployable(tx, project_id, registry_version, environment, strategy)
-    state = rollout.entered(plan, 0, now)
+    state = rollout_rules.entered(plan, 0, now)
     shadow = strategy is DeploymentStrategy.SHADOW
     others = [] if shadow else await rollouts.in_place(tx.session, version.model_id, environment)
     _refuse_unless_free(others, version, environment)
@@ -124,7 +125,7 @@ async def retire_deployment(tx: Transaction, *, deployment_id: str, reason: str 
 
 async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str) -> dict[str, str]:
     row = await tx.deployment(deployment_id)
-    rollout.require(action, state_of(row).status)
+    rollout_rules.require(action, state_of(row).status)
     if action in (Action.ADVANCE, Action.RESUME) and (why := blocked(row)) is not None:
         raise Conflict(f"{row.name} cannot {action}. {why}", current=row.status)
     await tx.append(row.model_id, *await make_step(tx, row, action, reason))

@@ -6,9 +6,10 @@ from typing import Any
 
 from resolvers.callers import Caller
 from resolvers.errors import Conflict
-from resolvers.rules import canary, rollout
+from resolvers.rules import canary
+from resolvers.rules import rollouts as rollout_rules
 from resolvers.rules.access import Need
-from resolvers.rules.rollout import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
+from resolvers.rules.rollouts import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
 from resolvers.transaction import Transaction
 from storage import rollouts
 from storage.audit import NewEvent
@@ -67,7 +68,7 @@ def state_columns(state: Rollout, plan: Plan, reports: Sequence[Report]) -> dict
         "stage": state.stage,
         "traffic_percentage": state.traffic,
         "stage_since": state.since,
-        "due_at": rollout.next_look(state, plan, reports),
+        "due_at": rollout_rules.next_look(state, plan, reports),
     }
 
 
@@ -87,10 +88,10 @@ def blocked(row: DeploymentRow) -> str | None:
 async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
     """Make the step that is due now, if one is; a deployment's model is locked."""
     state, plan, reports = state_of(row), plan_of(row), reports_of(row)
-    decision = rollout.decide(state, plan, reports, row.now, blocked(row))
+    decision = rollout_rules.decide(state, plan, reports, row.now, blocked(row))
     if decision is not None:
         return await make_step(tx, row, decision.action, decision.reason)
-    due_at = rollout.next_look(state, plan, reports)
+    due_at = rollout_rules.next_look(state, plan, reports)
     if due_at != row.due_at:
         await rollouts.change_deployment(tx.session, row, due_at=due_at)
     return []
@@ -104,7 +105,7 @@ async def make_step(tx: Transaction, row: DeploymentRow, action: Action, reason:
             f"{row.name} serves what {others[0].name} does not yet; end that rollout first.",
             rollout=others[0].id,
         )
-    state = rollout.after(action, state_of(row), plan_of(row), row.now)
+    state = rollout_rules.after(action, state_of(row), plan_of(row), row.now)
     kind = "completed" if action is Action.ADVANCE and state.status is ACTIVE else DONE[action]
     events: Events = []
     # Who serves alone afterwards is last: nobody else may be active then.

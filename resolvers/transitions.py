@@ -19,7 +19,7 @@ from resolvers.rollouts import make_step
 from resolvers.rules import approvals, gates, stages
 from resolvers.rules.approvals import Asked, Person
 from resolvers.rules.gates import Assessment, Promotion
-from resolvers.rules.rollout import ACTIVE, Action
+from resolvers.rules.rollouts import ACTIVE, Action
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import locked_version

@@ -7,7 +7,7 @@ from typing import Any
 from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import check_count_between
 from resolvers.rules.gates import Gate
-from resolvers.rules.rollout import Plan, RolloutStage
+from resolvers.rules.rollouts import Plan, RolloutStage
 from resolvers.rules.semver import Number
 from storage.vocabulary import DeploymentStrategy, Stage
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from resolvers.errors import Conflict
-from resolvers.rules import rollout
-from resolvers.rules.rollout import ACTIVE, ENDED, IN_PROGRESS, PAUSED, Action, Plan, Report, Rollout, RolloutStage
+from resolvers.rules import rollouts
+from resolvers.rules.rollouts import ACTIVE, ENDED, IN_PROGRESS, PAUSED, Action, Plan, Report, Rollout, RolloutStage
 from storage.vocabulary import DeploymentStatus
 
 BEGIN = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -43,7 +43,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(plan=plans())
     def begin(self, plan: Plan) -> None:
         self.plan, self.now = plan, BEGIN
-        self.state = rollout.entered(plan, 0, self.now)
+        self.state = rollouts.entered(plan, 0, self.now)
         self.reports: list[Report] = []
         self.blocked: str | None = None
         self.seen = [self.state]
@@ -52,8 +52,8 @@ class Machine(RuleBasedStateMachine):
         """What is due is done; each step once, and a step of the clock only at its time."""
         for _ in range(50):
             before = self.state
-            due = rollout.next_look(before, self.plan, self.reports)
-            decision = rollout.decide(before, self.plan, self.reports, self.now, self.blocked)
+            due = rollouts.next_look(before, self.plan, self.reports)
+            decision = rollouts.decide(before, self.plan, self.reports, self.now, self.blocked)
             if decision is None:
                 return
             if not by_report and self.blocked is None:
@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
 
     def take(self, action: Action) -> None:
         before = self.state
-        self.state = rollout.after(action, before, self.plan, self.now)
+        self.state = rollouts.after(action, before, self.plan, self.now)
         assert self.state != before
         self.seen.append(self.state)
 
@@ -91,7 +91,7 @@ class Machine(RuleBasedStateMachine):
     def report(self, healthy: bool, late: float) -> None:
         self.reports.append(Report(self.now - timedelta(minutes=late), healthy))
         self.reports.sort(reverse=True, key=lambda report: report.at)
-        was_rolling = self.state.status in rollout.ROLLING
+        was_rolling = self.state.status in rollouts.ROLLING
         self.settle(by_report=True)
         since = [report for report in self.reports if report.at >= self.state.since]
         bad = len(list(takewhile(lambda report: not report.healthy, since)))
@@ -104,7 +104,7 @@ class Machine(RuleBasedStateMachine):
         if chance and action in (Action.ROLL_BACK, Action.RETIRE):
             return  # rarely: nothing happens afterwards
         try:
-            rollout.require(action, before.status)
+            rollouts.require(action, before.status)
         except Conflict as refusal:
             assert action.name not in refusal.extensions["allowed"]
             return
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_clock_is_set_only_where_something_may_become_due(self) -> None:
-        due = rollout.next_look(self.state, self.plan, self.reports)
+        due = rollouts.next_look(self.state, self.plan, self.reports)
         assert due is None or self.state.status is IN_PROGRESS
 
 
@@ -161,14 +161,14 @@ TestMachine.settings = settings(max_examples=300, stateful_step_count=30, deadli
 def test_a_healthy_rollout_reaches_everybody(plan: Plan) -> None:
     plan = plan._replace(auto_advance=True)
     now = BEGIN
-    state = rollout.entered(plan, 0, now)
+    state = rollouts.entered(plan, 0, now)
     reports: list[Report] = []
     for _ in range(len(plan.stages) + 1):
         if state.status is ACTIVE:
             break
-        now = rollout.next_look(state, plan, reports) or now
+        now = rollouts.next_look(state, plan, reports) or now
         reports.insert(0, Report(now, healthy=True))
-        decision = rollout.decide(state, plan, reports, now)
+        decision = rollouts.decide(state, plan, reports, now)
         assert decision is not None
-        state = rollout.after(decision.action, state, plan, now)
+        state = rollouts.after(decision.action, state, plan, now)
     assert (state.status, state.traffic) == (ACTIVE, 100)
