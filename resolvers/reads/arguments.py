@@ -92,12 +92,12 @@ class _Direct:
 
 def variables_in(*nodes: Node) -> set[str]:
     """The names of the variables that are used anywhere in these nodes."""
-    found = set()
+    names = set()
 
     class Finder(Visitor):
         def enter_variable(self, node: VariableNode, *_: Any) -> None:
-            found.add(node.name.value)
+            names.add(node.name.value)
 
     for node in nodes:
         visit(node, Finder())
-    return found
+    return names

@@ -26,8 +26,8 @@ CONDITIONS = {
 
 def audit_conditions(compilation: Compilation, selected: Selected, name: str) -> tuple[list[str], Order | None]:
     asked: Mapping[str, Any] = selected.arguments.values.get("filter") or {}
-    given = [field for field, value in asked.items() if value is not None]
-    values = {field: compilation.parameter(selected.arguments.reader(_part(field))) for field in given}
+    used = [field for field, value in asked.items() if value is not None]
+    values = {field: compilation.parameter(selected.arguments.reader(_part(field))) for field in used}
     return [fill_sql(CONDITIONS[field], c=name, value=value) for field, value in values.items()], None
 
 

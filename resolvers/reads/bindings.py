@@ -107,10 +107,10 @@ class OnePerRow:
 
     def sql(self, compilation: Compilation, of: BoundType, selected: Selected, alias: str) -> str:
         child, source, name = _child(compilation, of, selected, alias, self.where)
-        item, found = compilation.rows(child, selected, name, source)
+        item, listed = compilation.rows(child, selected, name, source)
         rows = compilation.template(self.rows, selected, t=alias)
         return (
-            f"(SELECT coalesce(json_agg((SELECT {item} FROM {found}) ORDER BY {self.order}), '[]'::json) FROM {rows})"
+            f"(SELECT coalesce(json_agg((SELECT {item} FROM {listed}) ORDER BY {self.order}), '[]'::json) FROM {rows})"
         )
 
 

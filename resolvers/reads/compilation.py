@@ -214,10 +214,10 @@ def binding_of(of: BoundType, field: str) -> Binding:
 
 def part_of(values: Values, path: str) -> Any:
     """The value at a path such as `orderBy.metric`. None if any part of the path is null."""
-    found: Any = values
+    value: Any = values
     for name in path.split("."):
-        found = found.get(name) if found is not None else None
-    return found
+        value = value.get(name) if value is not None else None
+    return value
 
 
 def bounded(values: Values, name: str, default: int, highest: int) -> int:

@@ -88,8 +88,8 @@ def by_prefix(compilation: Compilation, selected: Selected, possible: list[Bound
         row = compilation.alias(each.table)
         visible = compilation.visible(row, each.table)
         answer = compilation.object(each, selected, row)
-        found = f"(SELECT {answer} FROM {each.table} {row} WHERE {row}.id = {id_} AND {visible})"
-        branches.append(f"WHEN '{each.prefix}' THEN {found}")
+        row_of_type = f"(SELECT {answer} FROM {each.table} {row} WHERE {row}.id = {id_} AND {visible})"
+        branches.append(f"WHEN '{each.prefix}' THEN {row_of_type}")
     return f"CASE split_part({id_}, '_', 1) {' '.join(branches)} END"
 
 

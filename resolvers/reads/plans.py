@@ -187,7 +187,7 @@ def _plan(compilation: Compilation, pairs: list[tuple[str, str]]) -> Plan:
     # A selection can omit everything that uses an argument. PostgreSQL refuses a parameter that is not used.
     used = sorted({int(number) for number in PARAMETER.findall(statement)})
     numbers = {str(before): f"${after}" for after, before in enumerate(used, start=1)}
-    statement = PARAMETER.sub(lambda found: numbers[found[1]], statement)
+    statement = PARAMETER.sub(lambda match: numbers[match[1]], statement)
     parameters = tuple(compilation.parameters[number - 1] for number in used)
     finishing = Finishing(tuple(compilation.fills), tuple(compilation.inputs), tuple(compilation.repeats))
     return Plan(statement, parameters, finishing, compilation.most_bytes)

@@ -281,8 +281,8 @@ async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict
         followed = dict(grown)
         async for row in chains.events_since(connection, {chain: head.seq for chain, head in grown.items()}):
             followed[row.chain] = after(row.chain, followed[row.chain], row.at, row.entry)
-    if found := contradiction(known, heads, followed):
-        raise AuditContradiction(found)
+    if contradicts := contradiction(known, heads, followed):
+        raise AuditContradiction(contradicts)
     return heads
 
 

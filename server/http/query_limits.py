@@ -52,16 +52,16 @@ COUNTED = {
 }
 
 
-def too_much(what: str, found: int, most: int, path: str = "", repeated: str = "") -> QueryTooComplex:
+def too_much(what: str, amount: int, most: int, path: str = "", repeated: str = "") -> QueryTooComplex:
     """The refusal of a request that exceeds a limit. `what` is a key of COUNTED."""
     # Fragments within fragments reach numbers that JSON has no room for.
-    found = min(found, 10**15)
+    amount = min(amount, 10**15)
     path = shortened(path)
     where = f"Most are in {path}; request less there" if path else "Request less"
     counted = f"repetitions of the field {repeated}" if repeated else COUNTED[what]
-    sentence = f"The operation has {found} {counted}; the limit is {most}. {where}, or split the operation."
-    costliest = {"costliest": {"path": path, "cost": found}} if path else {}
-    return QueryTooComplex(sentence, what=what, found=found, limit=most, **costliest)
+    sentence = f"The operation has {amount} {counted}; the limit is {most}. {where}, or split the operation."
+    costliest = {"costliest": {"path": path, "cost": amount}} if path else {}
+    return QueryTooComplex(sentence, what=what, found=amount, limit=most, **costliest)
 
 
 def shortened(path: str, longest: int = 200) -> str:
@@ -69,21 +69,21 @@ def shortened(path: str, longest: int = 200) -> str:
     return path if len(path) <= longest else path[:longest].rpartition(".")[0] + "..."
 
 
-def within(what: str, found: int, most: int) -> None:
-    if found > most:
-        raise too_much(what, found, most)
+def within(what: str, amount: int, most: int) -> None:
+    if amount > most:
+        raise too_much(what, amount, most)
 
 
 class _Over(Exception):
     """A limit that a selection exceeds; `path` grows upwards to where the operation begins."""
 
-    def __init__(self, what: str, found: int, most: int, repeated: str = ""):
+    def __init__(self, what: str, amount: int, most: int, repeated: str = ""):
         super().__init__(what)
-        self.what, self.found, self.most, self.repeated = what, found, most, repeated
+        self.what, self.amount, self.most, self.repeated = what, amount, most, repeated
         self.path: list[str] = []
 
     def refusal(self) -> QueryTooComplex:
-        return too_much(self.what, self.found, self.most, ".".join(self.path), self.repeated)
+        return too_much(self.what, self.amount, self.most, ".".join(self.path), self.repeated)
 
 
 class Measure(NamedTuple):
@@ -114,9 +114,9 @@ class _Pass:
     def check(self, measure: Measure, selection_set: SelectionSetNode) -> None:
         """Refuse what exceeds a limit, and tell which field holds most of it."""
         for name, most in LIMITS.items():
-            found = getattr(measure, name)
-            if found > most:
-                over = _Over(name, found, most)
+            amount = getattr(measure, name)
+            if amount > most:
+                over = _Over(name, amount, most)
                 over.path = self._most_of(name, selection_set)
                 raise over
 
