@@ -24,6 +24,12 @@ class BadUserInput(Refusal):
 
     def __init__(self, field: str, problem: str, **facts: Any):
         super().__init__(f"{field} {problem}", field=field, **facts)
+        self.problem = problem
+
+
+# What a caller sees only with a role in its project, with where that role is needed.
+GUARDED = {"project": "it", "principal": "", "member": "", "key": ""}
+CHECK = "Check the id, or ask an ADMIN of the project for a role with setMember."
 
 
 class NotFound(Refusal):
@@ -31,8 +37,10 @@ class NotFound(Refusal):
 
     code = "NOT_FOUND"
 
-    def __init__(self, noun: str, id_: str, field: str, where: str = "", **facts: Any):
-        super().__init__(f"There is no {noun} {id_}{where and f' {where}'}.", field=field, id=id_, **facts)
+    def __init__(self, noun: str, id_: str, field: str, where: str = "", *, remedy: str = CHECK, **facts: Any):
+        guarded = "" if where else GUARDED.get(noun, "its project")
+        advice = f", or your key has no role in {guarded}. {remedy}" if guarded else "."
+        super().__init__(f"There is no {noun} {id_}{where and f' {where}'}{advice}", field=field, id=id_, **facts)
 
 
 class AlreadyExists(Refusal):

@@ -1,15 +1,17 @@
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from resolvers.errors import BadUserInput, Conflict, Forbidden, NotFound
-from resolvers.principals import known_principal
+from resolvers.principals import add_roles, known_principal
+from resolvers.rules.cleaning import quoted
 from resolvers.transaction import REGISTRY, Transaction
 from storage import keys
 from storage.ids import new_id
 from storage.keys import ApiKey, LockedKey, lock_key
 from storage.rows import now
 from storage.secrets import hash_of, new_secret
-from storage.vocabulary import PrincipalKind
+from storage.vocabulary import PrincipalKind, Role
 
 # The driver hands it to the database as infinity, and reads that as a moment without a time zone.
 INFINITY = datetime.max.replace(tzinfo=UTC)
@@ -20,22 +22,42 @@ async def create_api_key(
     *,
     name: str,
     email: str,
-    kind: PrincipalKind = PrincipalKind.SERVICE,
+    kind: PrincipalKind | None = None,
     expires_at: datetime | None = None,
     project_id: str | None = None,
     may_attest: bool = False,
+    memberships: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:
     if project_id is not None:
         await tx.project(project_id)
-    principal = await known_principal(tx, email, kind)
-    if principal.kind != kind:
+    wanted = await _locked_projects(tx, memberships)
+    principal = await known_principal(tx, email, kind or PrincipalKind.SERVICE)
+    if kind is not None and principal.kind != kind:
         raise Conflict(
-            f"{email} is a {principal.kind}, not a {kind}. Omit kind, or use {principal.kind}.", current=principal.kind
+            f"{email} is a {principal.kind}, not a {kind}. Omit kind, or use {principal.kind}.",
+            field="input.kind",
+            current=principal.kind,
         )
     if expires_at is not None:
         _refuse_unless_ahead(expires_at, await now(tx.session))
     row = {"name": name, "principal_id": principal.id, "project_id": project_id, "may_attest": may_attest}
-    return await _keep(tx, email, row | {"expires_at": expires_at}, "key.created")
+    key = await _keep(tx, email, row | {"expires_at": expires_at}, "key.created")
+    await add_roles(tx, principal, wanted)
+    return key
+
+
+async def _locked_projects(tx: Transaction, memberships: Sequence[Mapping[str, Any]]) -> dict[str, Role]:
+    """The wanted roles by project. The projects are locked in the order of their ids, so that two callers who name the
+    same ones do not wait for each other."""
+    places = {each["project_id"]: place for place, each in enumerate(memberships)}
+    for place, each in enumerate(memberships):
+        if places[each["project_id"]] != place:
+            again = places[each["project_id"]]
+            sentence = f"names {quoted(each['project_id'])} again; name each project once."
+            raise BadUserInput(f"input.memberships[{again}].projectId", sentence)
+    for project_id in sorted(places):
+        await tx.lock_project(project_id, f"input.memberships[{places[project_id]}].projectId")
+    return {each["project_id"]: each["role"] for each in memberships}
 
 
 def _refuse_unless_ahead(expires_at: datetime, now: datetime) -> None:

@@ -1,11 +1,13 @@
 """Principals, and their roles in projects."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from resolvers.errors import Conflict, NotFound
 from resolvers.rules.access import at_least
 from resolvers.transaction import REGISTRY, Transaction
 from storage import policies, principals
+from storage.audit import NewEvent
 from storage.ids import new_id
 from storage.principals import Principal, PrincipalRow
 from storage.rows import now as database_now
@@ -17,21 +19,33 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
     principal = await known_principal(tx, email, PrincipalKind.USER)
     before = await principals.member_role(tx.session, project_id, principal.id)
     if before is None or before != role:
-        could, can = before is not None and at_least(before, Role.REVIEWER), at_least(role, Role.REVIEWER)
-        now: dict[str, Any] = {"role": role}
-        if could != can:
-            # Not from when the lock was asked for: a vote may have been given while this waited.
-            now["reviewer_since"] = await database_now(tx.session) if can else None
-        row = {"project_id": project_id, "principal_id": principal.id, "created_by": tx.caller.actor}
-        await principals.keep_member(tx.session, row, now)
-        if could and not can:
-            await policies.note_that_reviewer_left(tx.session, project_id)
-        change = {
-            "before": before and {"email": email, "role": before},
-            "after": {"email": email, "role": role},
-        }
-        await tx.record("member.set", project_id, project_id, chain=project_id, **change)
+        await tx.append(project_id, await set_role(tx, project_id, principal, before, role))
     return {"project_id": project_id}
+
+
+async def set_role(
+    tx: Transaction, project_id: str, principal: PrincipalRow, before: str | None, role: Role
+) -> NewEvent:
+    """Give a principal a role in a project whose members are locked, in place of the one before; the event of it."""
+    could, can = before is not None and at_least(before, Role.REVIEWER), at_least(role, Role.REVIEWER)
+    now: dict[str, Any] = {"role": role}
+    if could != can:
+        # Not from when the lock was asked for: a vote may have been given while this waited.
+        now["reviewer_since"] = await database_now(tx.session) if can else None
+    row = {"project_id": project_id, "principal_id": principal.id, "created_by": tx.caller.actor}
+    await principals.keep_member(tx.session, row, now)
+    if could and not can:
+        await policies.note_that_reviewer_left(tx.session, project_id)
+    was, is_now = before and {"email": principal.email, "role": before}, {"email": principal.email, "role": role}
+    return tx.event("member.set", project_id, project_id, before=was, after=is_now)
+
+
+async def add_roles(tx: Transaction, principal: PrincipalRow, wanted: Mapping[str, Role]) -> None:
+    """Give a principal roles by project, all of which are locked. A role that includes the wanted one stays."""
+    for project_id, role in wanted.items():
+        before = await principals.member_role(tx.session, project_id, principal.id)
+        if before is None or not at_least(before, role):
+            await tx.append(project_id, await set_role(tx, project_id, principal, before, role))
 
 
 async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict[str, str]:
@@ -69,7 +83,7 @@ async def set_administrator(tx: Transaction, *, email: str, administers: bool) -
     if principal is None:
         raise NotFound("principal", email, "input.email")
     if principal.administers and not administers and count == 1:
-        raise Conflict(f"{email} is the last administrator of the instance. Make somebody else an administrator first.")
+        raise Conflict(f"{email} is the last administrator of the instance. Make another one first.")
     if principal.administers != administers:
         await principals.set_administers(tx.session, principal.id, administers)
         change = {"before": {"administers": not administers}, "after": {"administers": administers}}

@@ -1,15 +1,28 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from resolvers.claims import claimed_id, keep_new
+from resolvers.errors import BadUserInput
+from resolvers.principals import known_principal, set_role
+from resolvers.rules.cleaning import quoted
 from resolvers.transaction import Transaction
 from storage.policies import ProjectPolicy, recorded_policy
 from storage.principals import Member
 from storage.projects import Project
-from storage.vocabulary import Role
+from storage.vocabulary import PrincipalKind, Role
 
 
 async def create_project(
-    tx: Transaction, *, name: str, id: str | None = None, description: str | None = None
+    tx: Transaction,
+    *,
+    name: str,
+    id: str | None = None,
+    description: str | None = None,
+    members: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:
     project_id = await claimed_id(tx, Project, id)
+    _refuse_unless_once(tx.caller.actor, members)
+    people = {each["email"]: await known_principal(tx, each["email"], PrincipalKind.USER) for each in members}
     facts = {"id": project_id, "name": name, "description": description}
     await keep_new(tx, Project, facts | {"created_by": tx.caller.actor})
     await tx.keep(ProjectPolicy, {"project_id": project_id, "min_metrics": []})
@@ -21,5 +34,18 @@ async def create_project(
         await tx.keep(Member, role | {"created_by": tx.caller.actor})
         member = {"email": tx.caller.actor, "role": Role.ADMIN}
         events.append(tx.event("member.set", project_id, project_id, after=member))
+    for each in members:
+        if each["email"] != tx.caller.actor:
+            events.append(await set_role(tx, project_id, people[each["email"]], None, each["role"]))
     await tx.append(project_id, *events)
     return {"project_id": project_id}
+
+
+def _refuse_unless_once(creator: str, members: Sequence[Mapping[str, Any]]) -> None:
+    """Each person has one role, and the creator is an ADMIN."""
+    for place, each in enumerate(members):
+        field = f"input.members[{place}]"
+        if each["email"] in [other["email"] for other in members[:place]]:
+            raise BadUserInput(f"{field}.email", f"names {quoted(each['email'])} again; name each person once.")
+        if each["email"] == creator and each["role"] != Role.ADMIN:
+            raise BadUserInput(f"{field}.role", f"is {each['role']}; the creator of a project is an ADMIN. Omit it.")

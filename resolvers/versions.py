@@ -31,7 +31,7 @@ async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "in
     models = await lock_or_make_models(tx, wanted, f"{path}.modelId")
     for model_id in wanted:
         if model_id not in models:
-            raise NotFound("model", model_id, f"{path}.modelId")
+            raise NotFound("model", model_id, f"{path}.modelId", remedy="Create it, or pass createModel: true.")
     return models
 
 

@@ -39,15 +39,21 @@ class ApiKey(Node):
     created_by: str = column("The email address of the person or service that created the key.")
 
 
+@strawberry.input(description="A role of the owner of a new API key in a project.")
+class MembershipInput:
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    role: enums.Role = required("The role to assign. A higher role that the owner already has is kept.")
+
+
 @strawberry.input(description="An API key to create.")
 class CreateApiKeyInput:
     name: str = required("What the key is for, such as the pipeline that uses it.", limits.NAME)
     email: str = required(
         "The email address of the key's owner. A new principal is registered if the address is not known.", limits.EMAIL
     )
-    kind: enums.PrincipalKind | None = required(
-        "Whether the owner is a person or a service. It must match the kind of a principal that is already known.",
-        default=enums.PrincipalKind.SERVICE,
+    kind: enums.PrincipalKind | None = optional(
+        "Whether the owner is a person or a service. It must match the kind of a principal that is already known."
+        " Default: that kind, or SERVICE for a new principal."
     )
     expires_at: datetime | None = optional("When the key expires. If omitted, it does not expire.")
     project_id: strawberry.ID | None = optional(
@@ -58,6 +64,10 @@ class CreateApiKeyInput:
         "Whether the key can attest, with `approvedBy` of a transition, that a reviewer has approved"
         " elsewhere. The history records both the attester and the reviewer. Default: false.",
         default=False,
+    )
+    memberships: list[MembershipInput] | None = optional(
+        "Roles to give to the key's owner in the same step. A key has the rights of its owner, so a new owner"
+        " needs a role. At most 100 entries. Default: none are added."
     )
 
 

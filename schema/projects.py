@@ -59,11 +59,22 @@ class Project(Node):
     )
 
 
+@strawberry.input(description="A person to add to a new project.")
+class ProjectMemberInput:
+    email: str = required(
+        "The member's email address. A new person is registered if the address is not known.", limits.EMAIL
+    )
+    role: enums.Role = required("The member's role in the project.")
+
+
 @strawberry.input(description="A project to create.")
 class CreateProjectInput:
     id: strawberry.ID | None = optional("The project's ID. Generated if omitted.", limits.NewId("proj"))
     name: str = required("The project's name.", limits.NAME)
     description: str | None = optional("What the project is about.", limits.NOTES)
+    members: list[ProjectMemberInput] | None = optional(
+        "People to add at once, each with a role. The caller becomes an ADMIN in any case. At most 100 entries."
+    )
 
 
 @strawberry.type(description="The result of `createProject`.")

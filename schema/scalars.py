@@ -24,14 +24,13 @@ def parse_moment(value: Any) -> datetime:
         moment = datetime.fromisoformat(value if len(value) <= LONGEST_MOMENT else "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise BadUserInput(
-            "DateTime", f"{quoted(value)} is not a time; write RFC 3339 (2026-01-31T09:30:00Z) or a date (2026-01-31)."
-        ) from None
+        sentence = f"is {quoted(value)}; use RFC 3339, such as 2026-11-25 or 2026-11-25T09:00:00Z."
+        raise BadUserInput("DateTime", sentence) from None
 
 
 def parse_big(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise BadUserInput("BigInt", f"{quoted(value)} is not a whole number of 64 bits.")
+        raise BadUserInput("BigInt", f"is {quoted(value)}; it must be a whole number of 64 bits.")
     return value
 
 

@@ -209,7 +209,7 @@ class TransitionStageInput:
     approved_by: str | None = optional(
         "The email address of the person who approved the transition: the caller, a reviewer whose approval"
         " is recorded, or any reviewer if the caller's key can attest. APPROVAL_REQUIRED for anybody else.",
-        limits.Name(),
+        limits.EMAIL,
     )
     expected_stage: enums.Stage | None = optional(
         "The stage that the caller expects the version to be in. CONFLICT if it is in another stage."

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,6 +43,10 @@ SELECT {OWNER}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
 FROM api_keys k JOIN principals p ON p.id = k.principal_id
 WHERE k.secret_hash = ANY (:hashes) AND k.revoked_at IS NULL AND coalesce(k.expires_at > clock_timestamp(), true)
 """)
+EXPIRED_KEYS = text("""
+SELECT secret_hash, expires_at FROM api_keys
+WHERE secret_hash = ANY (:hashes) AND revoked_at IS NULL AND expires_at <= clock_timestamp()
+""")
 PRINCIPAL = text(f"SELECT {OWNER} FROM principals p WHERE email = :email")
 NOTE_USE = text("UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = ANY (:ids)")
 
@@ -50,6 +55,12 @@ async def valid_keys(session: AsyncSession, hashes: Sequence[bytes]) -> list[Own
     """The keys with these hashes that are neither revoked nor expired."""
     rows = await session.execute(VALID_KEYS, {"hashes": list(hashes)})
     return [OwnedKey(**row) for row in rows.mappings()]
+
+
+async def expiries(session: AsyncSession, hashes: Sequence[bytes]) -> dict[bytes, datetime]:
+    """When those of the keys with these hashes that have expired did so; without the revoked ones."""
+    rows = await session.execute(EXPIRED_KEYS, {"hashes": list(hashes)})
+    return {bytes(row.secret_hash): row.expires_at for row in rows}
 
 
 async def owner_with_email(session: AsyncSession, email: str) -> Owner | None:

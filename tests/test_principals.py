@@ -96,7 +96,8 @@ async def test_a_removed_member_writes_no_more_at_once_and_sees_no_more_soon(reg
     await registry.ask(LEAVE, input={"projectId": project, "email": "cy@example.com"})
     began = time.monotonic()
     refusal = await cy.refusal(create, input={"projectId": project, "name": "Two"})
-    assert (refusal["code"], refusal["message"]) == ("NOT_FOUND", f"There is no project {project}.")
+    assert refusal["code"] == "NOT_FOUND"
+    assert refusal["message"].startswith(f"There is no project {project}, or your key has no role in it. ")
     while (await cy.ask(look, id=project))["project"]:
         assert time.monotonic() - began < 5
         await asyncio.sleep(0.1)
@@ -180,10 +181,83 @@ async def test_a_key_makes_no_stronger_one_of_its_owner_its_own(registry: Regist
 
 async def test_a_principal_keeps_its_kind(registry: Registry) -> None:
     await with_new_key(registry, "hal@example.com", kind="USER")
-    refusal = await registry.refusal(NEW_KEY, input={"name": "x", "email": "hal@example.com"})
-    assert (refusal["code"], refusal["current"]) == ("CONFLICT", "USER")
+    refusal = await registry.refusal(NEW_KEY, input={"name": "x", "email": "hal@example.com", "kind": "SERVICE"})
+    assert (refusal["code"], refusal["field"], refusal["current"]) == ("CONFLICT", "input.kind", "USER")
+    again, _ = await with_new_key(registry, "hal@example.com")
+    assert (await again.ask(VIEWER))["viewer"]["kind"] == "USER"
     refusal = await registry.refusal(NEW_KEY, input={"name": "x", "email": "i@example.com", "expiresAt": "2020-01-01"})
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.expiresAt")
+
+
+# ---------------------------------------------------------------- members at once
+
+ADD = """mutation($input: CreateProjectInput!) { createProject(input: $input) { project { id
+    members { email role kind createdBy } } } }"""
+SET = 'query($id: ID!) { auditEvents(filter: {projectId: $id, action: ["member.set"]}) { nodes { details } } }'
+
+
+async def test_a_project_is_created_with_its_members(registry: Registry) -> None:
+    people = [{"email": " Lee@Example.com", "role": "REVIEWER"}, {"email": "ana@example.com", "role": "ADMIN"}]
+    made = (await registry.ask(ADD, input={"name": "Test", "members": people}))["createProject"]["project"]
+    ana = {"email": "ana@example.com", "role": "ADMIN", "kind": "USER", "createdBy": "ana@example.com"}
+    assert made["members"] == [ana, ana | {"email": "lee@example.com", "role": "REVIEWER"}]
+    events = (await registry.ask(SET, id=made["id"]))["auditEvents"]["nodes"]
+    after = [event["details"]["after"] for event in events]
+    assert sorted(each["email"] for each in after) == ["ana@example.com", "lee@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            [{"email": "lee@example.com", "role": "VIEWER"}, {"email": "LEE@example.com", "role": "ADMIN"}],
+            'input.members[1].email names "lee@example.com" again; name each person once.',
+        ),
+        (
+            [{"email": "ana@example.com", "role": "VIEWER"}],
+            "input.members[0].role is VIEWER; the creator of a project is an ADMIN. Omit it.",
+        ),
+        (
+            [{"email": "lee", "role": "VIEWER"}],
+            'input.members[0].email is "lee"; it must be an email address such as ana@example.com.',
+        ),
+    ],
+    ids=["twice", "the creator", "no address"],
+)
+async def test_members_that_cannot_be_are_refused_and_nothing_is_kept(
+    registry: Registry, members: list[dict[str, str]], message: str
+) -> None:
+    before = await registry.ask(VIEWER)
+    refusal = await registry.refusal(ADD, input={"name": "Test", "members": members})
+    assert (refusal["code"], refusal["message"]) == ("BAD_USER_INPUT", message)
+    assert await registry.ask(VIEWER) == before
+
+
+async def test_a_key_makes_its_owner_a_member_and_never_lowers_a_role(registry: Registry) -> None:
+    one, other = await make_project(registry), await make_project(registry)
+    await registry.ask(MEMBER, input={"projectId": other, "email": "max@example.com", "role": "ADMIN"})
+    wanted = [{"projectId": project, "role": "CONTRIBUTOR"} for project in (other, one)]
+    max_, _ = await with_new_key(registry, "max@example.com", memberships=wanted)
+    held = (await max_.ask(VIEWER))["viewer"]["memberships"]
+    assert sorted((each["project"]["id"], each["role"]) for each in held) == sorted(
+        [(one, "CONTRIBUTOR"), (other, "ADMIN")]
+    )
+    events = (await registry.ask(SET, id=one))["auditEvents"]["nodes"]
+    assert [
+        event["details"]["after"] for event in events if event["details"]["after"]["email"] != "ana@example.com"
+    ] == [{"email": "max@example.com", "role": "CONTRIBUTOR"}]
+
+
+async def test_a_membership_that_cannot_be_is_refused_with_its_key(registry: Registry) -> None:
+    project = await make_project(registry)
+    wanted = {"name": "x", "email": "nia@example.com"}
+    twice = [{"projectId": project, "role": "VIEWER"}, {"projectId": project, "role": "ADMIN"}]
+    refusal = await registry.refusal(NEW_KEY, input=wanted | {"memberships": twice})
+    assert refusal["message"] == f'input.memberships[1].projectId names "{project}" again; name each project once.'
+    nowhere = [{"projectId": "proj_nowhere", "role": "VIEWER"}]
+    refusal = await registry.refusal(NEW_KEY, input=wanted | {"memberships": nowhere})
+    assert (refusal["code"], refusal["field"]) == ("NOT_FOUND", "input.memberships[0].projectId")
+    assert "nia@example.com" not in str(await registry.ask(VIEWER)) + str(await registry.ask(KEYS))
 
 
 # ---------------------------------------------------------------- the instance

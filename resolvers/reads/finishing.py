@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from resolvers.errors import AnswerTooLarge
+from resolvers.rules import exact_json
 
 Path = tuple[str, ...]
 
@@ -59,7 +60,7 @@ class Finishing:
 
     def __call__(self, answer: bytes, most_bytes: int) -> bytes:
         """The finished response. Raises AnswerTooLarge as soon as it exceeds the limit."""
-        data = orjson.loads(answer)
+        data = exact_json.loads(answer)
         written = _Written(most_bytes)
         for fill in reversed(self.fills):
             for row in objects_at(data, fill.path[:-1]):
@@ -76,7 +77,7 @@ class Finishing:
                 if repeat.source in row:
                     value = written.once(row.pop(repeat.source), len(repeat.keys))
                     row.update(dict.fromkeys(repeat.keys, value))
-        return orjson.dumps(data)
+        return exact_json.dumps(data)
 
 
 @dataclass
@@ -87,7 +88,7 @@ class _Written:
     bytes: int = 0
 
     def once(self, value: Any, times: int = 1) -> orjson.Fragment:
-        written = orjson.dumps(value)
+        written = exact_json.dumps(value)
         self.bytes += times * len(written)
         if self.bytes > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)

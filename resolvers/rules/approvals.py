@@ -293,14 +293,18 @@ def _of_named(email: str, reviews: Sequence[Review], panel: Panel) -> Problem | 
     recorded = [r for r in reviews if r["reviewer"] == email and r["decision"] == Decision.APPROVE]
     person = next((person for person in panel.people if person["email"] == email), None)
     if person is None and not recorded:
-        return Problem("UNKNOWN_REVIEWER", f"There is no reviewer {email} in the project.")
+        return Problem(
+            "UNKNOWN_REVIEWER", f"{email} is not a reviewer of the project. An ADMIN can add one with setMember."
+        )
     if person is not None and (wrong := panel.problem(person)):
         return wrong
     if recorded and (wrong := problem(recorded[-1])):
         return Problem(wrong.reason, f"The approval by {email} no longer counts: {wrong.sentence}")
-    return Problem(
-        "NOT_APPROVED", f"{email} has not approved this transition. Ask for a review with requestTransition."
+    sentence = (
+        f"{email} has not approved this transition. Ask for a review with requestTransition, or use a key that can"
+        " attest approvals."
     )
+    return Problem("NOT_APPROVED", sentence)
 
 
 def _too_few(approvers: Sequence[str], panel: Panel, required: int, asked: Asked) -> Problem:

@@ -79,7 +79,7 @@ def quoted(value: Any) -> str:
         return "an object"
     if isinstance(value, list | tuple):
         return "a list"
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool | float):
         return json.dumps(value)
     if isinstance(value, int) and value.bit_length() > 100:
         # Python refuses to write thousands of digits.

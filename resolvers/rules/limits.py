@@ -91,7 +91,7 @@ class Id:
 
     def clean(self, field: str, value: Any) -> str:
         if not re.fullmatch(rf"{self.prefix}_[A-Za-z0-9._-]{{1,100}}", str(value), re.ASCII):
-            raise BadUserInput(field, f"is {quoted(value)}; it must be {self.form}")
+            raise BadUserInput(field, f"is {quoted(value)}; it must be {self.form} For example: {self.prefix}_abc123.")
         return str(value)
 
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import orjson
-
 from resolvers.errors import BadUserInput
+from resolvers.rules import exact_json
 from resolvers.rules.cleaning import check_count, inside, quoted
+from resolvers.rules.exact_json import MOST_DIGITS
 from resolvers.rules.limits import Text
 
 NAME = Text(100)
 # They are kept as doubles.
 MOST_SAMPLES = 2**53 - 1
 HOLDERS = (dict, list)
+TOO_LONG = f"has more than {MOST_DIGITS} digits; write it as text."
+MEASURED = "a metric must be a finite number. Omit the metric if it has no value."
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -42,13 +44,13 @@ class Metrics:
 
     def _number(self, field: str, name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadUserInput(inside(field, name), f"is {quoted(value)}; a metric must be a number.")
+            raise BadUserInput(inside(field, name), f"is {quoted(value)}; {MEASURED}")
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            raise BadUserInput(inside(field, name), f"is {quoted(value)}; a metric must be a finite number.")
+            raise BadUserInput(inside(field, name), f"is {quoted(value)}; {MEASURED}")
         return number
 
 
@@ -132,18 +134,20 @@ class JsonObject:
         # Written, what is refused can be told without looking at each part; what else is written so is looked at.
         if b"\\u0000" in written:
             _refuse_first(field, value, _holds_nul, "contains a NUL character; remove it.")
+        if exact_json.LONG.search(written):
+            _refuse_first(field, value, _is_too_long, TOO_LONG)
         if b"null" in written:
             _refuse_first(field, value, _is_not_finite, "is not a finite number; omit it or write it as text.")
         return dict(value)
 
     def _written(self, field: str, value: dict[str, Any]) -> bytes:
         try:
-            written = orjson.dumps(value)
-        except TypeError as error:
+            written = exact_json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
             # Nested so deeply that it cannot be written, or not to be written as JSON at all.
             self._check_depth(field, value)
             _refuse_first(field, value, _holds_half_a_pair, "contains half a surrogate pair; remove it.")
-            _refuse_first(field, value, _is_large, "is a whole number of more than 64 bits; write it as text.")
+            _refuse_first(field, value, _is_too_long, TOO_LONG)
             raise BadUserInput(field, "cannot be written as JSON.") from error
         if len(written) > self.most_bytes:
             raise BadUserInput(field, f"has {len(written)} bytes as JSON; at most {self.most_bytes} are allowed.")
@@ -189,8 +193,9 @@ def _holds_half_a_pair(value: Any) -> bool:
     return isinstance(value, str) and HALF_A_PAIR.search(value) is not None
 
 
-def _is_large(value: Any) -> bool:
-    return isinstance(value, int) and not -(2**63) <= value < 2**64
+def _is_too_long(value: Any) -> bool:
+    # Four bits hold a decimal digit, and Python refuses to write very long numbers.
+    return isinstance(value, int) and value.bit_length() > 3.33 * MOST_DIGITS
 
 
 def _is_not_finite(value: Any) -> bool:

@@ -24,7 +24,10 @@ def allowed(stage: str) -> list[str]:
 
 
 def no_way(current: Stage, target: Stage) -> str:
-    return f"A version in {current} cannot go to {target}; it can go to {' or '.join(allowed(current))}."
+    onward = f"it can go to {' or '.join(allowed(current))}."
+    if current is target:
+        return f"The version is already in {current}; {onward}"
+    return f"A version in {current} cannot go to {target}; {onward}"
 
 
 class Step(NamedTuple):

@@ -16,6 +16,7 @@ from resolvers.errors import BadUserInput
 from resolvers.rules.cleaning import quoted
 from storage.vocabulary import PolicyMode
 
+REMEDY = "Use a tag of the vocabulary, or define this one with defineTag."
 KEEP = "keep"
 # How alike two names must be (difflib's ratio) to be suggested for each other.
 ALIKE = 0.6
@@ -44,7 +45,7 @@ def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tupl
     for place, tag in enumerate(shared):
         wrong = _wrong(tag, vocabulary, suggest=len(warnings) < SUGGESTIONS)
         if wrong and vocabulary.mode is PolicyMode.ENFORCE:
-            raise BadUserInput(f"{field}[{place}]", f"is {quoted(tag)}, which {wrong}.")
+            raise BadUserInput(f"{field}[{place}]", f"is {quoted(tag)}, which {wrong}. {REMEDY}")
         warnings += [f"The tag {quoted(tag)} {wrong}."] if wrong else []
     return list(dict.fromkeys(shared)), warnings
 

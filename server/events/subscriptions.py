@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 from cachetools import LRUCache
 from graphql import GraphQLError
@@ -17,6 +16,7 @@ from resolvers.errors import Conflict, Forbidden, NotFound, RateLimited, Unavail
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan
 from resolvers.refusals import driver_errors_as_refusals
+from resolvers.rules import exact_json
 from server.events.feed import Feed, Listener
 from server.http.documents import Prepared, RequestError
 from server.http.operations import Operations, Request
@@ -188,8 +188,8 @@ class Subscriptions:
         async with admission.read(caller.actor, plan.cost) as seconds:
             with driver_errors_as_refusals():
                 row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
-            answer = orjson.loads(await plan.finish(row, admission.compute(caller.actor)))
-        return orjson.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
+            answer = exact_json.loads(await plan.finish(row, admission.compute(caller.actor)))
+        return exact_json.dumps({"data": {key: answer[key][0]}}) if answer[key] else None
 
 
 def sees(caller: Caller, project_id: str) -> bool:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolvers.callers import Caller
 from resolvers.errors import RateLimited, Unavailable
+from resolvers.rules import exact_json
 from resolvers.rules.cleaning import quoted
 from server.events.subscriptions import RightEnded, Subscribed, Subscriptions, TooSlow, patiently
 from server.http.admission import Admission
@@ -169,8 +170,8 @@ class Conversation:
         if self.standing is None and len(text) > FIRST_BYTES:
             raise Closed(INVALID, f"A message before connection_ack can have at most {FIRST_BYTES} bytes.")
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            message = exact_json.loads(text)
+        except ValueError:
             message = None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Closed(INVALID, "A message must be a JSON object with a type.")

@@ -23,6 +23,7 @@ from resolvers.reads.types import Types
 from resolvers.rules.cleaning import quoted
 from server.http.costs import Costliest, check_cost, cost_of
 from server.http.query_limits import MAX_TOKENS, check_document, check_text
+from server.http.wording import reword, reworded
 
 # graphql-core's own budget lets a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
@@ -98,7 +99,7 @@ class Documents:
                 [GraphQLError(TOO_MUCH_TO_COMPARE, extensions={"code": "QUERY_TOO_COMPLEX", "what": "comparisons"})]
             )
         if errors:
-            return RequestError([coded(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
+            return RequestError([coded(each, "GRAPHQL_VALIDATION_FAILED") for each in reworded(errors, document)])
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
         fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         try:
@@ -142,8 +143,9 @@ def coded(error: GraphQLError, code: str) -> GraphQLError:
         # It may quote the request at length.
         error.message = f"{error.message[:MAX_MESSAGE]}..."
     cause = error.original_error
+    reword(error)
     if isinstance(cause, Refusal):
-        error.extensions = dict(cause.extensions)
+        error.extensions = dict(cause.extensions) | (error.extensions or {})
     elif "code" not in (error.extensions or {}):
-        error.extensions = {"code": code}
+        error.extensions = {"code": code, **(error.extensions or {})}
     return error

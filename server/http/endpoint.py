@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from resolvers.callers import Caller
 from resolvers.errors import RateLimited, Refusal, Unavailable
+from resolvers.rules import exact_json
 from server.http.admission import Admission
 from server.http.deadlines import Deadlines
 from server.http.operations import Answer, Operations, Request, WriteOverGet, report
@@ -276,8 +277,8 @@ def posted(content_type: bytes, body: bytes, repeat: tuple[str, bytes] | None = 
             413, f"The body has {parts} commas and brackets; the limit is {MOST_JSON_PARTS}. Split the request."
         )
     try:
-        sent = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        sent = exact_json.loads(body)
+    except ValueError as error:
         raise HTTPRefusal(400, f"The body is not JSON: {error}.") from None
     if not isinstance(sent, dict):
         raise HTTPRefusal(400, 'The body must be an object such as {"query": "..."}; batches are not supported.')
@@ -289,8 +290,8 @@ def queried(query_string: bytes) -> Request:
     for name in ("variables", "extensions"):
         if sent.get(name):
             try:
-                sent[name] = orjson.loads(sent[name])
-            except orjson.JSONDecodeError:
+                sent[name] = exact_json.loads(sent[name])
+            except ValueError:
                 raise HTTPRefusal(400, f"{name} must be a JSON object.") from None
         else:
             sent.pop(name, None)

@@ -17,6 +17,7 @@ from resolvers.mutations import Reading, run_mutation
 from resolvers.reads.compilation import Selected
 from resolvers.reads.plans import Plan, aside
 from resolvers.refusals import driver_errors_as_refusals
+from resolvers.rules import exact_json
 from resolvers.settings import MutationSettings
 from server.http.admission import Admission
 from server.http.documents import Documents, Prepared, RequestError, allowed, coded
@@ -171,8 +172,8 @@ class Operations:
             return await self._introspection_alone(asked, plan)
         data = orjson.loads(await self._introspection(asked, plan))
         if plan.answers:
-            data |= orjson.loads(await self._answered(asked, plan))
-        return orjson.dumps({key: data[key] for key in plan.keys})
+            data |= exact_json.loads(await self._answered(asked, plan))
+        return exact_json.dumps({key: data[key] for key in plan.keys})
 
     async def _introspection_alone(self, asked: "Asked", plan: Plan) -> bytes:
         text, name = asked.request.query, asked.request.operation_name

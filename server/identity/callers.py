@@ -113,7 +113,8 @@ class Callers:
         scheme, _, secret = authorization.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
-            raise Rejected(Reason.CREDENTIALS_MISSING)
+            bare = authorization.startswith(PREFIX)
+            raise Rejected(Reason.BEARER_MISSING if bare else Reason.CREDENTIALS_MISSING)
         if self.tokens is None or secret.startswith(PREFIX):
             return await self.keyring.by_key(secret)
         return await self.keyring.by_email((await self.tokens.email(secret)).email)
@@ -132,7 +133,7 @@ class Sender:
         try:
             return await self._caller(authorization)
         except Rejected as rejected:
-            if rejected.reason != Reason.CREDENTIALS_MISSING.name:
+            if rejected.reason not in (Reason.CREDENTIALS_MISSING.name, Reason.BEARER_MISSING.name):
                 self.callers.attempts.failed(self.address)
             raise unauthenticated(rejected) from None
 

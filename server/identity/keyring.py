@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 
 from cachetools import LRUCache
 
@@ -32,6 +33,8 @@ REMEMBERED = 10_000
 class _Known:
     caller: Caller | None
     until: float
+    # When a key expired that did.
+    expired_at: datetime | None = None
 
     @property
     def is_fresh(self) -> bool:
@@ -98,6 +101,8 @@ class Keyring:
                 raise Rejected(Reason.KEY_MALFORMED)
             known = await self._keys.ask(secret, lambda: self._find(hash_of(secret)))
         if known.caller is None:
+            if known.expired_at is not None:
+                raise Rejected(Reason.KEY_EXPIRED, at=f"{known.expired_at:%Y-%m-%dT%H:%M:%SZ}")
             raise Rejected(Reason.KEY_UNKNOWN)
         return known.caller
 
@@ -151,7 +156,9 @@ class Keyring:
             if used := [key.key_id for key in keys if key.is_use_news]:
                 await key_owners.note_use(session, used)
                 await session.commit()
-        known = {digest: _Known(None, began + TRUSTED_SECONDS) for digest in digests}
+            others = set(digests) - {bytes(key.secret_hash) for key in keys}
+            expired = await key_owners.expiries(session, sorted(others)) if others else {}
+        known = {digest: _Known(None, began + TRUSTED_SECONDS, expired.get(digest)) for digest in digests}
         for key in keys:
             trusted = TRUSTED_SECONDS if key.seconds_left is None else min(TRUSTED_SECONDS, key.seconds_left)
             known[bytes(key.secret_hash)] = _Known(_caller(key, key.project_id, key.may_attest), began + trusted)

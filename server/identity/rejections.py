@@ -8,11 +8,14 @@ from enum import StrEnum
 
 class Reason(StrEnum):
     CREDENTIALS_MISSING = "The request has no API key. Send the header Authorization: Bearer lnl_..."
+    BEARER_MISSING = "The Authorization header has a key without the word Bearer. Send Authorization: Bearer lnl_..."
     KEY_MALFORMED = (
         "This is not an API key: a key begins with lnl_, has 42 characters and ends with a checksum. Copy all of it."
     )
-    # One reason for three causes: whoever tries keys does not learn which of them ever existed.
-    KEY_UNKNOWN = "The API key is unknown, revoked or expired; ask an administrator for a new one."
+    # One reason for two causes: a caller who tries keys does not learn which of them ever existed.
+    KEY_UNKNOWN = "The API key is unknown or revoked; ask an administrator for a new one."
+    # Said only to a caller who has the whole key.
+    KEY_EXPIRED = "The API key expired at {at}; ask an administrator for a new one."
     TOKEN_TOO_LONG = "The token is too long; tokens have at most 8192 characters."
     TOKEN_MALFORMED = "This is neither an API key nor a token: tokens are JSON Web Tokens in three parts."
     TOKEN_HEADER_REFUSED = "The token's header contains or references its own key; such tokens are not accepted."
@@ -37,6 +40,6 @@ class Reason(StrEnum):
 class Rejected(Exception):
     """A key or token that is not accepted. `reason` names the cause for programs, the sentence for people."""
 
-    def __init__(self, reason: Reason):
-        super().__init__(reason.value)
+    def __init__(self, reason: Reason, **facts: str):
+        super().__init__(reason.value.format(**facts))
         self.reason = reason.name

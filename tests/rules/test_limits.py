@@ -98,7 +98,7 @@ def test_parameters_are_bounded_in_depth_and_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{"a": "x\0"}, {"x\0": 1}, {"a": "\ud800"}, {"a": math.nan}, {"a": [math.inf]}, {"a": 2**70}]
+    "value", [{"a": "x\0"}, {"x\0": 1}, {"a": "\ud800"}, {"a": math.nan}, {"a": [math.inf]}, {"a": 10**1_005}]
 )
 def test_parameters_that_the_database_cannot_keep_are_refused(value: dict[str, Any]) -> None:
     with pytest.raises(BadUserInput, match=r"input\.parameters"):
@@ -248,7 +248,7 @@ def refused_at(limit: Any, value: Any) -> str:
         ({"a": [1, {"b\0": "x"}]}, "input.a[1]"),
         ({"a": ["\\u0000", None], "b": [[math.nan]]}, "input.b[0][0]"),
         ({"a": {"b": ["\ud800"]}}, "input.a.b[0]"),
-        ({"a": [{"b": 2**64}]}, "input.a[0].b"),
+        ({"a": [{"b": 10**1_005}]}, "input.a[0].b"),
         ({"a" * 500: ["\0"]}, f"input.{'a' * 57}...[0]"),
     ],
 )
