@@ -1,4 +1,4 @@
-"""The one shape of whoever sends a request or acts by itself: from the key ring to the audit log."""
+"""The one shape of whoever sends a request or acts on its own: from the key ring to the audit log."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

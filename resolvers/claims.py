@@ -37,7 +37,7 @@ async def claimed_id(tx: Transaction, table: type[SQLModel], chosen: str | None)
 
 
 async def keep_new(tx: Transaction, table: type[SQLModel], row: Mapping[str, Any]) -> None:
-    """Add a row under its id, unless somebody was faster."""
+    """Add a row under its id, unless another caller was faster."""
     if not await tx.keep_unless_there(table, row, "id"):
         raise taken(table) if await is_seen(tx.session, table, row["id"], tx.caller.viewer) else not_free(row["id"])
 

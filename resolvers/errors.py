@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """What a caller is told. `code` is stable; `facts` stand beside it in the error's extensions."""
+    """What a caller is told. `code` is stable; `facts` stand next to it in the error's extensions."""
 
     code = "INTERNAL"
 
@@ -48,7 +48,7 @@ class AlreadyExists(Refusal):
 
 
 class Conflict(Refusal):
-    """What the caller expected is no longer so."""
+    """What the caller expected does not match."""
 
     code = "CONFLICT"
 

@@ -1,4 +1,4 @@
-"""Mutations that may be sent again: under an idempotency key a change is made once, and its answer kept beside it."""
+"""Mutations that may be sent again: under an idempotency key a change is made once, and its answer kept next to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FIELD = "Idempotency-Key"
 class Repeatable:
     """One root field of a request with an Idempotency-Key.
 
-    `extensions` is what the request's answer says beside its data; a repeated answer says what the first one said.
+    `extensions` is what the request's answer has in addition to its data; a repeated answer has that of the first.
     """
 
     named: AnswerKey

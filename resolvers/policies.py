@@ -27,7 +27,7 @@ Events = list[NewEvent]
 
 
 class PolicyChanges(TypedDict, total=False):
-    """What of a policy shall change. None, where it is a value: never for `retention_days`, not at all for
+    """What of a policy will change. None, where it is a value: never for `retention_days`, not at all for
     `max_regression`."""
 
     project_id: str
@@ -75,7 +75,7 @@ def _is_ended(row: PolicyChangeRow, decision: rules.Decision) -> bool:
 
 
 def _hours(policy: LockedPolicy, known: Sequence[PolicyChangeRow]) -> float:
-    """The cooling time that counts: one that somebody shortened alone does not, once there are others."""
+    """The cooling time that counts: one that a person shortened alone does not, once there are others."""
     shortened = any(row.field == "loosening_hours" and row.status == APPLIED and row.alone for row in known)
     hours = float(policy.loosening_hours)
     return max(hours, rules.USUAL_HOURS) if shortened else hours

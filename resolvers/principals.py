@@ -63,7 +63,7 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
 
 
 async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> PrincipalRow:
-    """The principal of this address, made where there is none yet."""
+    """The principal of this address, made if there is none yet."""
     known = await principals.principal(tx.session, email)
     if known is None:
         id_ = new_id("prin")

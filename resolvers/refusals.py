@@ -44,7 +44,7 @@ DRIVER_ERRORS = (
 
 
 class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, because it stands around every read
-    """Turns a driver's error into the refusal it means; what means none goes on as it is."""
+    """Turns a driver's error into the refusal it means; what means none continues as it is."""
 
     def __enter__(self) -> None:
         pass
@@ -56,7 +56,7 @@ class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, b
 
 @contextmanager
 def perhaps_kept() -> Iterator[None]:
-    """Around a commit: an outage leaves open what became of it."""
+    """Around a commit: an outage leaves open the outcome of it."""
     try:
         yield
     except DRIVER_ERRORS as error:

@@ -62,7 +62,7 @@ async def run_retention(database: Database) -> int:
     """The daily run over all projects, where it is due: how many versions it archived.
 
     It may be killed at any moment, and several processes may call it at once: each transaction leaves a state from
-    which whoever comes next goes on, and who finds another at work leaves the rest to it.
+    which whoever comes next continues, and who finds another at work leaves the rest to it.
     """
     async with database.session() as session:
         if not await retention.is_due(session):

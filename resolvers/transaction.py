@@ -163,7 +163,7 @@ class Transaction:
         return (await self._with_roles_now({"": row})).get("") if row else None
 
     def _require(self, row: V | None, noun: str, id_: str, field: str) -> V:
-        """The row, in whose project the caller's role must be enough; NotFound where there is none."""
+        """The row, in whose project the caller's role must be enough; NotFound if there is none."""
         if row is None:
             raise NotFound(noun, id_, field)
         self.allow(row.role, row.project_id)

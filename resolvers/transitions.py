@@ -1,6 +1,6 @@
-"""Moves versions from stage to stage: the gates, the steps, and what becomes of requests.
+"""Moves versions from stage to stage: the gates, the steps, and what happens to requests.
 
-The database keeps the history and the approvals by itself, so no statement for them stands here. Its function
+The database keeps the history and the approvals on its own, so no statement for them stands here. Its function
 audit_append, which `Transaction.append` calls (`storage/audit.py`), reads each event that it appends:
 
 - one with a `step` adds the row of stage_transitions, and sets the stage and the position of the version;
@@ -98,7 +98,7 @@ async def transition_stage(
 
 
 async def retire_all(move: Move, may_retire: bool) -> list[NewEvent]:
-    """Retire all deployments of a version that is to be archived, or refuse the step; the events.
+    """Retire all deployments of a version that will be archived, or refuse the step; the events.
 
     Where another version takes its place, this one serves on until a deployment of that takes over.
     """
@@ -111,7 +111,7 @@ async def retire_all(move: Move, may_retire: bool) -> list[NewEvent]:
             deployments=[each.id for each in deployed],
         )
     events = []
-    # Rollouts first: what an active one serves beside them goes back to it before it retires itself.
+    # Rollouts first: what an active one serves besides them goes back to it before it retires itself.
     for each in sorted(deployed, key=lambda row: row.status == ACTIVE):
         row = await rollouts.locked_deployment(tx.session, each.id)
         events += await make_step(tx, row, Action.RETIRE, move.notes or "Archived.")
@@ -144,7 +144,7 @@ def require_seen(promotion: Promotion, revision: int | None, seen: str | None) -
 
 
 def caller_in(tx: Transaction, promotion: Promotion) -> Person:
-    """The caller as a member of the project; without a role where it is none."""
+    """The caller as a member of the project; without a role if it is none."""
     member = next((person for person in promotion.people if person["id"] == tx.caller.principal_id), None)
     return member or Person(id=tx.caller.principal_id, email=tx.caller.actor, kind=tx.caller.kind, role=None)
 
@@ -226,7 +226,7 @@ async def step_events(move: Move, steps: Sequence[stages.Step], approved_by: str
 
 
 def _status_after(request: OpenRequest, reached: Stage) -> TransitionRequestStatus:
-    """What becomes of a request whose version has gone on. One that had expired before has not brought it there."""
+    """What happens to a request whose version has continued. One that had expired before has not brought it there."""
     if request["is_expired"]:
         return TransitionRequestStatus.EXPIRED
     is_applied = reached == request["target"]

@@ -53,7 +53,7 @@ async def update_version(tx: Transaction, *, model_id: str, version: Number, des
 
 
 async def touch(tx: Transaction, version_id: str, **changes: Any) -> None:
-    """Change a version, or only record that somebody works with it, which keeps it from retention."""
+    """Change a version, or only record that a person works with it, which keeps it from retention."""
     await versions.touch_version(tx.session, version_id, changes)
 
 

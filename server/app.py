@@ -57,7 +57,7 @@ def application() -> ASGIApp:
 
 
 def make_app(settings: Settings, background_jobs: bool = False) -> Gate:
-    """The application; `background_jobs` where it also does what server processes do beside answering."""
+    """The application; `background_jobs` where it also does what server processes do in addition to answering."""
     database = Database(settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout)
     keyring = Keyring(database)
 

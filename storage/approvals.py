@@ -16,7 +16,7 @@ from storage.vocabulary import Decision, Stage, TransitionRequestStatus
 
 
 class TransitionRequest(Recorded, table=True):
-    """That somebody asks for a step, and what became of it. One is open for a version at a time."""
+    """That a person asks for a step, and the outcome of it. One is open for a version at a time."""
 
     __tablename__ = "transition_requests"
     __table_args__ = (

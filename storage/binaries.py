@@ -157,7 +157,7 @@ class Programs:
         for part in ("bin", "lib", "share"):
             if (installation / part).is_dir():
                 shutil.copytree(installation / part, target / part, ignore=shutil.ignore_patterns("*.a"))
-        libraries = package.with_name(f"{package.name}.libs")  # where auditwheel puts libpq, beside the package
+        libraries = package.with_name(f"{package.name}.libs")  # where auditwheel puts libpq, next to the package
         if libraries.is_dir():
             shutil.copytree(libraries, folder / libraries.name)
         if self.account:

@@ -8,7 +8,7 @@ from storage.visibility import Viewer, role_in
 
 
 async def is_seen(session: AsyncSession, table: type[SQLModel], id_: str, viewer: Viewer) -> bool | None:
-    """Whether the caller sees the row with this id; None where there is none."""
+    """Whether the caller sees the row with this id; None if there is none."""
     name = str(table.__tablename__)
     role = role_in(name, "id" if name == "projects" else "project_id")
     seen: bool | None = await session.scalar(

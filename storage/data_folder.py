@@ -1,4 +1,4 @@
-"""What lies in the data folder beside the cluster: the lock, the passwords, the socket's place, the log."""
+"""What lies in the data folder next to the cluster: the lock, the passwords, the socket's place, the log."""
 
 import fcntl
 import json

@@ -180,7 +180,7 @@ class EmbeddedPostgres:
             )
 
     def _make_cluster(self) -> None:
-        """Made beside its place and renamed when whole, so that no kill leaves half of one."""
+        """Made next to its place and renamed when whole, so that no kill leaves half of one."""
         logger.info("Making a new database in %s.", self._cluster)
         unfinished = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         password = self._sockets / "password"
@@ -221,7 +221,7 @@ class EmbeddedPostgres:
             if self._alive():
                 continue
             pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
-            logger.error("PostgreSQL ended by itself; again in %.1f s. %s", pause, last_error(self._log))
+            logger.error("PostgreSQL ended unexpectedly; starting it again in %.1f s. %s", pause, last_error(self._log))
             self._stopping.wait(pause)
             began, pause = time.monotonic(), min(2 * pause, LONGEST_PAUSE)
             self._restart()

@@ -112,7 +112,7 @@ class Database:
 
     @asynccontextmanager
     async def session(self, within: float | None = None) -> AsyncIterator[AsyncSession]:
-        """A session on the primary; what is to be kept must be committed."""
+        """A session on the primary; what will be kept must be committed."""
         seconds = min(within or self.statement_timeout, self.statement_timeout)
         async with self.connection(seconds) as connection, AsyncSession(connection, expire_on_commit=False) as session:
             yield session

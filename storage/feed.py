@@ -59,6 +59,6 @@ async def read(database: Database, project_id: str, after: int) -> list[Event]:
 
 
 async def project_of(database: Database, noun: str, id_: str) -> str | None:
-    """The project of a project or deployment that somebody wants to listen to; None where there is none."""
+    """The project of a project or deployment that a caller wants to listen to; None if there is none."""
     project_id: str | None = await database.fetchval(PROJECT_OF[noun], id_)
     return project_id

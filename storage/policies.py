@@ -16,7 +16,7 @@ from storage.vocabulary import PolicyChangeStatus, PolicyMode
 class ProjectPolicy(SQLModel, table=True):
     """What a project asks of its versions. Its row is the lock under which members, tags and data status change.
 
-    `reviewer_left_at` is when somebody last lost the role REVIEWER or ADMIN: for `loosening_hours` from then, a day at
+    `reviewer_left_at` is when a person last lost the role REVIEWER or ADMIN: for `loosening_hours` from then, a day at
     least, those who are left do not count as alone.
     """
 
@@ -118,7 +118,7 @@ async def retention_days(session: AsyncSession, project_id: str) -> int | None:
 
 
 def reviewer_left(policy: str) -> str:
-    """Whether somebody has lost the role of a reviewer lately, for the policy of this name: within the cooling time, a
+    """Whether a person has lost the role of a reviewer lately, for the policy of this name: within the cooling time, a
     day at least. Those who are left do not count as alone, so that nobody becomes so by removing the others."""
     until = f"{policy}.reviewer_left_at + make_interval(secs => greatest({policy}.loosening_hours, 24) * 3600)"
     return f"coalesce({until} > clock_timestamp(), false)"
@@ -190,7 +190,7 @@ async def locked_change(session: AsyncSession, id_: str) -> PolicyChangeRow:
 
 
 async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> None:
-    """Note that somebody who could review in this project no longer can."""
+    """Note that a person who could review in this project no longer can."""
     statement = "UPDATE project_policies SET reviewer_left_at = clock_timestamp() WHERE project_id = :project"
     await session.execute(text(statement), {"project": project_id})
 

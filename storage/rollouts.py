@@ -31,7 +31,7 @@ def invalid_data(version: str) -> str:
 
 @dataclass(frozen=True)
 class DeploymentRow:
-    """A deployment whose model is locked, with all that decides what becomes of it: its version's stage and invalid
+    """A deployment whose model is locked, with all that decides what happens to it: its version's stage and invalid
     data, the policy, its latest health reports (time and verdict, newest first), and the database's clock."""
 
     id: str
@@ -105,7 +105,7 @@ async def of_version(session: AsyncSession, version_id: str) -> list[DeploymentR
 
 @dataclass(frozen=True)
 class Deployable:
-    """What decides whether a version of a locked model can be deployed, beside its project's policy."""
+    """What decides whether a version of a locked model can be deployed, in addition to its project's policy."""
 
     id: str
     model_id: str
@@ -136,7 +136,7 @@ async def change_deployment(session: AsyncSession, row: DeploymentRow, **values:
 
 
 # The rollout that has been due for longest and whose model nobody else works on; one whose version may be rolled out no
-# further is due at once. What is to be done is decided from the row as it is read under that lock: whoever held the
+# further is due at once. What will be done is decided from the row as it is read under that lock: whoever held the
 # model before may have done it.
 DUE = """
 SELECT d.id, d.model_id

@@ -1,4 +1,4 @@
-"""How mutations read and add rows: what a statement returns is of one type, declared beside the statement."""
+"""How mutations read and add rows: what a statement returns is of one type, declared next to the statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields

@@ -36,7 +36,7 @@ VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 
 class Version(Recorded, table=True):
     """A registered model version. Its training facts never change.
 
-    `touched_at` is when somebody last worked with it: its tags, its description, its card or its stage.
+    `touched_at` is when a person last worked with it: its tags, its description, its card or its stage.
     """
 
     __tablename__ = "versions"
@@ -318,7 +318,7 @@ async def highest_between(
 
 
 async def touch_version(session: AsyncSession, version_id: str, changes: Mapping[str, Any]) -> None:
-    """Change these columns of a version, and record that somebody works with it."""
+    """Change these columns of a version, and record that a person works with it."""
     values = {**changes, "touched_at": func.clock_timestamp()}
     await session.execute(update(Version).where(col(Version.id) == version_id).values(values))
 

@@ -90,7 +90,7 @@ class PrincipalKind(StrEnum):
 
 
 class Role(StrEnum):
-    """Ordered by weight: each role may what those before it may."""
+    """Ordered by weight: each role has the rights of what those before it may."""
 
     VIEWER = "VIEWER"
     CONTRIBUTOR = "CONTRIBUTOR"

@@ -56,7 +56,7 @@ async def keep_sealed(session: AsyncSession, secrets: WebhookSecrets) -> None:
 
 
 async def overwrite(connection: AsyncConnection) -> None:
-    """Write the table anew, as its owner: rows that were updated stay in its file until then."""
+    """Write the table again, as its owner: rows that were updated stay in its file until then."""
     alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
     await alone.execute(text("SET lock_timeout = '5s'"))
     await alone.execute(text("VACUUM (FULL) webhooks"))

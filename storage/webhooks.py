@@ -1,4 +1,4 @@
-"""Webhooks: where events are sent, and what became of each sending."""
+"""Webhooks: where events are sent, and the outcome of each sending."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -395,7 +395,7 @@ def test_an_export_under_writes_is_never_behind_the_checkpoints_beside_it(kept: 
             export = kept.export()
             code, said = kept.lineal("verify", "--export", export, "--data-dir", kept.data_dir / "none")
             assert (code, f"{export}.checkpoints.jsonl" in said) == (SOUND, True), said
-            assert "The public keys are those beside the export" in said
+            assert "The public keys are those next to the export" in said
             assert kept.verify()[0] == SOUND, "nor is the database"
     finally:
         stop.set()
@@ -408,7 +408,7 @@ def test_an_export_of_a_part_or_without_checkpoints_says_what_it_lacks(kept: Kep
     assert (alone[0], alone[1][:31]) == (SOUND, "Sound: a part of the audit log ")
     options: list[str | Path] = ["--database-url", kept.cluster.app_url, "--data-dir", tmp_path / "nothing"]
     code, said = kept.lineal("export", "--output", part, *options)
-    assert (code, "so none were written beside the export" in said) == (0, True)
+    assert (code, "so none were written next to the export" in said) == (0, True)
     assert kept.lineal("verify", "--export", part, "--data-dir", kept.data_dir / "none")[0] == NO_VERDICT
     code, said = kept.lineal("export", "--output", tmp_path / "none", "--project", "proj_none", *options)
     assert (code, "The audit log has no events of --project proj_none." in said) == (1, True), said

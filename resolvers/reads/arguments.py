@@ -40,7 +40,7 @@ class Arguments:
     clean: CleanAll
 
     def reader(self, read: Callable[[Values], Any]) -> Parameter:
-        """Reads one value of the arguments anew for each execution."""
+        """Reads one value of the arguments again for each execution."""
         if not variables_in(*self.node.arguments or ()):
             constant = read(self.values)
             return lambda execution: constant

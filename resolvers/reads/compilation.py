@@ -109,7 +109,7 @@ class Compilation:
         """The condition under which the caller sees a row. It applies to every table that a field leads to.
 
         Except where the database keeps the row in the project of a visible one, by foreign key: where a binding's
-        condition is such a key (`scopes`), and in what is only looked up beside a row, such as a name or a tag.
+        condition is such a key (`scopes`), and in what is only looked up next to a row, such as a name or a tag.
         """
         if not self.restricted:
             return "true"

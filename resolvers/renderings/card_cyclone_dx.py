@@ -1,4 +1,4 @@
-"""A model card as a bill of materials: CycloneDX 1.6 with the model as its component and the data sets beside it.
+"""A model card as a bill of materials: CycloneDX 1.6 with the model as its component and the data sets next to it.
 
 What the format has no place for stands in properties named `lineal:…`; what nobody stated or wrote is not there.
 """

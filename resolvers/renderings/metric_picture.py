@@ -14,7 +14,7 @@ MOST_DRAWN = 100
 WIDTH, HEIGHT = 912.0, 360.0
 BELOW, ABOVE = 34.0, 26.0  # what is below and above the points
 SMALL = 11
-# So many points may each have their value beside them.
+# So many points may each have their value shown.
 FEW = 12
 PALE, LINE = "#e5e7eb", "#94a3b8"
 

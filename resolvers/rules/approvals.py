@@ -59,7 +59,7 @@ class Review(TypedDict):
 
 
 class Problem(NamedTuple):
-    """Why somebody's approval does not count: a stable word for programs and a sentence for people."""
+    """Why a person's approval does not count: a stable word for programs and a sentence for people."""
 
     reason: str
     sentence: str
@@ -89,7 +89,7 @@ def _of_reviewer(review: Review) -> Problem | None:
 
 
 def _needs_another(review: Review) -> bool:
-    """Whether it is the requester's own approval, while somebody else can review and the step has not been made."""
+    """Whether it is the requester's own approval, while another person can review and the step has not been made."""
     own = review["is_requester"] and review["decision"] == Decision.APPROVE and not review["allow_requester"]
     return bool(own) and review["has_others"] and review["request_status"] != TransitionRequestStatus.APPLIED
 
@@ -97,7 +97,7 @@ def _needs_another(review: Review) -> bool:
 def _of_request(review: Review) -> Problem | None:
     status, position = review["request_status"], review["position"]
     if review["superseded"]:
-        return Problem("SUPERSEDED", f"{review['reviewer']} has decided anew since.")
+        return Problem("SUPERSEDED", f"{review['reviewer']} has decided again since.")
     if status in (TransitionRequestStatus.CANCELLED, TransitionRequestStatus.EXPIRED):
         return Problem("REQUEST_CLOSED", f"The request that it was given for is {status}.")
     is_applied = review["after_position"] == position and review["stage"] == review["target"]
@@ -146,7 +146,7 @@ def _data_changes(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
             sentence = f"The data set version {id_} is {status} now; it was {was} when reviewed."
             yield ReviewedChange("DATA", id_, before, status, sentence)
         elif since is not None and since.get(id_) != since_now.get(id_):
-            sentence = f"The status of the data set version {id_} was set anew after the review, and is {status}."
+            sentence = f"The status of the data set version {id_} was set again after the review, and is {status}."
             yield ReviewedChange("DATA", id_, before, status, sentence)
 
 
@@ -189,7 +189,7 @@ REQUESTER = "{email} requested this transition, and the policy asks for another 
 
 class Panel(NamedTuple):
     """What decides who may review a step: its people, the version's author, the person who requested the step, and the
-    policy. `reviewer_left` says that somebody has lost the role of a reviewer lately."""
+    policy. `reviewer_left` says that a person has lost the role of a reviewer lately."""
 
     people: Sequence[Person]
     author: str
@@ -256,7 +256,7 @@ class Tally(NamedTuple):
 
 
 def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) -> Tally:
-    """Count the approvals of a step that somebody asks for now. `reviews` are those of this step alone."""
+    """Count the approvals of a step that a person asks for now. `reviews` are those of this step alone."""
     standing = [review for review in reviews if problem(review) is None]
     approvers = [review["reviewer"] for review in standing if review["decision"] == Decision.APPROVE]
     rejected = [review["reviewer"] for review in standing if review["decision"] == Decision.REJECT]
@@ -289,7 +289,7 @@ def _new_approval(
 
 
 def _of_named(email: str, reviews: Sequence[Review], panel: Panel) -> Problem | None:
-    """Why the approval of somebody who is named, not asking, does not count: there may be one that no longer does."""
+    """Why the approval of a person who is named, not asking, does not count: there may be one that no longer does."""
     recorded = [r for r in reviews if r["reviewer"] == email and r["decision"] == Decision.APPROVE]
     person = next((person for person in panel.people if person["email"] == email), None)
     if person is None and not recorded:

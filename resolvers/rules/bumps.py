@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 
 def required_change(parent: TrainingFacts, child: TrainingFacts) -> Change:
-    """The bump that the difference requires, and each reason, the weightiest first."""
+    """The bump that the difference requires, and each reason, the most significant first."""
     reasons = [*_algorithm(parent, child), *_data(parent, child), *_features(parent, child), *_details(parent, child)]
     if not reasons:
         return Change(Bump.PATCH, ["No training fact changed."])

@@ -94,7 +94,7 @@ def training_data_summary(card: Card, facts: VersionFacts) -> dict[str, Any]:
 
 
 def segments(card: Card) -> list[dict[str, Any]]:
-    """The segments of a card by name, each metric beside the direction that is known of it."""
+    """The segments of a card by name, each metric next to the direction that is known of it."""
     written: Mapping[str, Mapping[str, float]] = card["performance_by_segment"] or {}
     return [
         {

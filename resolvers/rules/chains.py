@@ -53,7 +53,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong and where; `seq` is None where it is a chain as a whole, `chain` where it is none of them."""
+    """What is wrong and where; `seq` is None where it is a chain as a whole, `chain` if it is none of them."""
 
     code: int
     sentence: str
@@ -96,7 +96,7 @@ def verify(
     *,
     whole: bool = True,
 ) -> Verdict:
-    """The verdict on events ordered by chain and number, given the heads kept beside them and those checkpointed."""
+    """The verdict on events ordered by chain and number, given the heads kept for them and those checkpointed."""
     verification = Verification(checkpointed, whole=whole, heads=heads is not None)
     for event in events:
         verification.event(event)
@@ -201,13 +201,13 @@ def _link(event: Event, end: Head, at: str) -> str | None:
 
 
 def _content(event: Event) -> str | None:
-    """What is wrong with an event by itself."""
+    """What is wrong with an event on its own."""
     entry = canonical_object(event.entry)
     if entry is None:
         return "has an entry that is not canonical JSON"
     for column, key in REPEATED.items():
         if key not in entry or getattr(event, column) != entry[key]:
-            return f"has another {key} beside its entry than in it"
+            return f"has another {key} next to its entry than in it"
     return None
 
 
@@ -228,7 +228,7 @@ def _whole(digits: str) -> int | float:
 
 
 def contradiction(known: Mapping[str, Head], heads: Mapping[str, Head], followed: Mapping[str, Head]) -> Finding | None:
-    """Why heads cannot be what became of the known ones; `followed` is what the events since then make of those."""
+    """Why heads cannot be the outcome of the known ones; `followed` is what the events since then make of those."""
     for chain, point in known.items():
         head = heads.get(chain)
         if head is None or head.seq < point.seq:

@@ -64,7 +64,7 @@ def parameter_diffs(versions: Sequence[Version], only_changed: bool) -> list[dic
 
 
 def parameters(versions: Sequence[Version]) -> Iterator[tuple[str, list[Any], bool]]:
-    """Each parameter by its dotted name, its values, ABSENT where there is none, and whether they differ."""
+    """Each parameter by its dotted name, its values, ABSENT if there is none, and whether they differ."""
     flat = [dict(leaves(_facts(version)["parameters"])) for version in versions]
     for name in sorted({name for facts in flat for name in facts}):
         values = [facts.get(name, ABSENT) for facts in flat]

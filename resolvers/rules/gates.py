@@ -156,7 +156,7 @@ def _data(promotion: Promotion) -> Gate:
 
 
 def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
-    """Whether a version that used these INVALID data set versions may go on, where the policy blocks them or not."""
+    """Whether a version that used these INVALID data set versions may continue, where the policy blocks them or not."""
     if not invalid:
         return Gate("data", True, "None of its data set versions is INVALID.")
     uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"

@@ -165,7 +165,7 @@ class Hours:
 
 @dataclass(frozen=True)
 class Email:
-    """An address, in lower case: it is who somebody is."""
+    """An address, in lower case: it is who a person is."""
 
     longest: int = 254
 
@@ -175,7 +175,7 @@ class Email:
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value).lower()
-        # As it was given: some letters are plain ones in form NFC (the Kelvin sign a K), and so somebody else's.
+        # As it was given: some letters are plain ones in form NFC (the Kelvin sign a K), and so another person's.
         if not value.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
             raise BadUserInput(field, f"is {quoted(value)}; it must be an email address such as ana@example.com.")
         return kept
@@ -183,7 +183,7 @@ class Email:
 
 @dataclass(frozen=True)
 class Name:
-    """Who somebody is, or claims to be: compared as addresses are."""
+    """Who a person is, or claims to be: compared as addresses are."""
 
     longest: int = 254
 

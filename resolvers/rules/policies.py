@@ -1,4 +1,4 @@
-"""Which changes of a policy loosen it, and what becomes of them.
+"""Which changes of a policy loosen it, and what happens to them.
 
 Tightening takes effect at once. Loosening waits: until a second reviewer confirms it, or until the policy's own
 `loosening_hours` are over. Otherwise an administrator could switch a rule off, promote, and switch it on again. Where
@@ -107,7 +107,7 @@ USUAL_HOURS = 24.0
 
 
 class Decision(NamedTuple):
-    """What becomes of the fields that somebody asks to change, by name.
+    """What happens to the fields that a person asks to change, by name.
 
     `at_once` takes effect now, and of that `alone` is loosening that nobody else could confirm; `waiting` is loosening
     that has to be confirmed. `withdrawn` names the fields whose pending change no longer counts.

@@ -4,8 +4,8 @@
     IN_PROGRESS -> PAUSED, for want of health, by hand, or because its version may no longer be rolled out
     IN_PROGRESS, PAUSED -> ROLLED_BACK, after `failure_threshold` unhealthy reports in a row, or by hand
 
-A stage's time begins anew when the stage is entered and when a pause ends; only reports observed since then count. Bad
-reports come before everything else, and nothing that has been rolled back or retired ever goes on.
+A stage's time begins again when the stage is entered and when a pause ends; only reports observed since then count. Bad
+reports come before everything else, and nothing that has been rolled back or retired ever continues.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """Where a deployment stands. `since` is when its stage began, or began anew."""
+    """Where a deployment stands. `since` is when its stage began, or began again."""
 
     status: DeploymentStatus
     stage: int
@@ -117,7 +117,7 @@ def _at_its_end(plan: Plan, counted: Sequence[Report], now: datetime) -> Decisio
 
 
 def stage_ends(rollout: Rollout, plan: Plan) -> datetime | None:
-    """When the rollout advances by itself if health is good; None where it does not."""
+    """When the rollout advances on its own if health is good; None where it does not."""
     if rollout.status is not IN_PROGRESS or not plan.auto_advance:
         return None
     return rollout.since + timedelta(minutes=plan.stages[rollout.stage].duration_minutes)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class _Absent:
-    """Stands where there is no such value, which is not the same as null."""
+    """Stands for a value that is missing, which is not the same as null."""
 
 
 ABSENT = _Absent()

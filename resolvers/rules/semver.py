@@ -51,7 +51,7 @@ def beside(parent: Number | None, bump: Bump) -> tuple[Number, Number]:
 
 
 def next_number(parent: Number | None, bump: Bump, highest: Number | None) -> Number:
-    """The parent's number with this part raised, above the highest taken one beside it.
+    """The parent's number with this part raised, above the highest taken one next to it.
 
     Two lines of work from one parent thus get different numbers, each declaring at least what it changed.
     """

@@ -31,7 +31,7 @@ def no_way(current: Stage, target: Stage) -> str:
 
 
 class Step(NamedTuple):
-    """One entry of the history to be: which version goes to which stage, and whether somebody asked for it."""
+    """One entry of the history to be: which version goes to which stage, and whether a person asked for it."""
 
     version_id: str
     to_stage: Stage

@@ -1,7 +1,7 @@
 """Tags by a project's shared vocabulary (product description, "Standardize tags across teams").
 
-OFF     tags are taken as they are
-WARN    aliases turn into the shared name; unknown and deprecated tags are taken, with a warning
+OFF     tags are accepted as they are
+WARN    aliases turn into the shared name; unknown and deprecated tags are accepted, with a warning
 ENFORCE aliases turn into the shared name; unknown and deprecated tags are refused
 
 A project without a vocabulary has nothing to warn of. `keep` is always known: it keeps a version from retention.
@@ -37,7 +37,7 @@ class Vocabulary:
 
 
 def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tuple[list[str], list[str]]:
-    """The tags by their shared names, each once, and what is to be warned of; BadUserInput where one is refused."""
+    """The tags by their shared names, each once, and what will be warned of; BadUserInput where one is refused."""
     if vocabulary.mode is PolicyMode.OFF or not vocabulary.deprecated:
         return list(tags), []
     shared = [vocabulary.aliases.get(tag, tag) for tag in tags]

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after an attempt.
+"""What happens to a delivery after an attempt.
 
 2xx delivers it, 410 (Gone) ends it. Everything else is tried again, after 5 and 30 seconds, 2, 10 and 30 minutes, 2, 6
 and 12 hours: with the ninth attempt, some 20 hours after the event, it has failed.

@@ -271,9 +271,9 @@ async def checkpoint(opening: Opening, checkpoints: Checkpoints) -> None:
 
 
 async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict[str, Head]:
-    """All heads of the database, each computed anew from the known one; AuditContradiction where that cannot be.
+    """All heads of the database, each computed again from the known one; AuditContradiction where that cannot be.
 
-    Without this, somebody could rewrite a chain and have the next checkpoint sign it.
+    Without this, a person could rewrite a chain and have the next checkpoint sign it.
     """
     async with chains.snapshot(opening()) as connection:
         heads = {row.chain: Head(row.seq, row.hash) async for row in chains.all_heads(connection)}
@@ -287,7 +287,7 @@ async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict
 
 
 def _holds(opened: BinaryIO, history: History) -> bool:
-    """Whether a file still ends, or goes on, with the last line that was read from it."""
+    """Whether a file still ends, or continues, with the last line that was read from it."""
     if opened.seek(0, 2) < history.end:
         return False
     opened.seek(history.end - len(history.last))

@@ -1,7 +1,7 @@
 """The audit log as a file of JSON Lines, which can be verified where there is no database.
 
 The first line says what the export holds; then one event a line, with the exact text that was hashed; then one head a
-line. Hashes are in hex. Beside an export lie the checkpoints that it covers, and the public keys:
+line. Hashes are in hex. Next to an export lie the checkpoints that it covers, and the public keys:
 `<export>.checkpoints.jsonl` and `<export>.keys.pem`.
 """
 
@@ -88,7 +88,7 @@ def keep_beside(export: Path, data_dir: Path, before: int, records: CheckpointRe
     """Copy the checkpoints that an export covers, and the public keys; the files made.
 
     Covered are the lines that were there before the export began, `before`, and those that it records: an export
-    under writes is never behind a checkpoint that lies beside it.
+    under writes is never behind a checkpoint that lies next to it.
     """
     file, keys = checkpoint_file(data_dir), public_key_files(data_dir)
     if not file.is_file() or not keys:

@@ -38,7 +38,7 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def signing_key(data_dir: Path) -> Ed25519PrivateKey:
-    """The key of this data folder, generated at the first use; its public half lies beside it."""
+    """The key of this data folder, generated at the first use; its public half lies next to it."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _finish_rotation(data_dir)
     file, public = _private_file(data_dir), public_key_file(data_dir)
@@ -127,7 +127,7 @@ def _show(key: Ed25519PublicKey, file: Path) -> None:
         make_durably(file, _public_pem(key))
     elif public_key(file) != key:
         raise KeyUnusable(
-            f"{file} does not belong to the signing key beside it. Restore the signing key, or replace it with"
+            f"{file} does not belong to the signing key next to it. Restore the signing key, or replace it with"
             " lineal audit rotate-key --lost."
         )
 

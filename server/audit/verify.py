@@ -28,7 +28,7 @@ class CannotVerify(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """A verdict, and all that is to be said about it."""
+    """A verdict, and all that will be said about it."""
 
     code: int
     sentence: str
@@ -36,7 +36,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Witnesses:
-    """Which checkpoints and public keys a log is to be held against; `evidence` is None where none are wanted."""
+    """Which checkpoints and public keys a log will be held against; `evidence` is None where none are wanted."""
 
     evidence: Evidence | None
     histories: Sequence[History] = ()
@@ -65,7 +65,7 @@ class Named:
 
 
 def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
-    """The checkpoints that were named, else those beside the export, else those of the data folder."""
+    """The checkpoints that were named, else those next to the export, else those of the data folder."""
     if named.without:
         return Witnesses(None)
     beside = _beside(named)
@@ -81,7 +81,7 @@ def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
         files, Trust(public_keys(keys), explicit=bool(named.keys)), accept_missing=named.accept_missing
     )
     note = (
-        " The public keys are those beside the export; compare their ids with those from another source."
+        " The public keys are those next to the export; compare their ids with those from another source."
         if beside
         else ""
     )

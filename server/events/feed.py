@@ -1,7 +1,7 @@
 """The feed of events in one process: what has been committed, by whichever process, goes to those who listen here.
 
 PostgreSQL says that something is new (LISTEN), and what is new is read from the audit log's feeds. Should it not say
-so, as through a pooler that parts sessions, the process looks by itself every second.
+so, as through a pooler that parts sessions, the process looks on its own every second.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Listener:
 
 
 class Feed:
-    """Works only while somebody listens: then it holds one connection of its own."""
+    """Works only while anyone listens: then it holds one connection of its own."""
 
     def __init__(self, database: Database):
         self.database = database

@@ -1,7 +1,7 @@
 """Subscriptions as server-sent events: GraphQL over SSE in its distinct connections mode.
 
 Each answer is an event `next` whose id is the position in the feed: a browser that reconnects sends it as
-Last-Event-ID, and the stream goes on after it.
+Last-Event-ID, and the stream continues after it.
 """
 
 import asyncio

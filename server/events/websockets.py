@@ -44,7 +44,7 @@ class Left(Exception):
 
 
 class Closed(Exception):
-    """The connection is to be closed with a code and a reason, after a last message."""
+    """The connection will be closed with a code and a reason, after a last message."""
 
     def __init__(self, code: int, reason: str, last: Mapping[str, Any] | None = None):
         super().__init__(reason)

@@ -26,7 +26,7 @@ class Places:
     _by: Counter[str] = field(default_factory=Counter)
 
     def take(self, who: str) -> None:
-        """Take a place until `leave`; RateLimited or Unavailable where there is none."""
+        """Take a place until `leave`; RateLimited or Unavailable if there is none."""
         if self._by[who] >= self.each:
             raise RateLimited(
                 f"{who} has reached the limit of {self.each} {self.what}. Wait until one of them ends.",

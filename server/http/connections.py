@@ -82,7 +82,7 @@ class Connections:
     body_timeout: float
     open: set[Counted] = field(default_factory=set)
     # Connections by the moment since which they wait, the longest first: those that have sent no whole request yet, or
-    # were answered and go on sending; those between two requests; and those for which there is no room.
+    # were answered and continue sending; those between two requests; and those for which there is no room.
     strangers: Waiting = field(default_factory=dict)
     idle: Waiting = field(default_factory=dict)
     turned_away: Waiting = field(default_factory=dict)

@@ -13,7 +13,7 @@ SLACK = 1 / 40
 class Deadlines:
     def __init__(self, seconds: float):
         self.seconds = seconds
-        # When each task is to be given up, the earliest first; and those that have been.
+        # When each task will be given up, the earliest first; and those that have been.
         self._ends: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._sweeps = False

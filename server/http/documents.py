@@ -66,7 +66,7 @@ class Documents:
         self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(KEPT_CHARACTERS, _size)
 
     def prepare(self, text: str, operation_name: str | None) -> Prepared:
-        """The operation that a request means; RequestError where there is none or it is not allowed."""
+        """The operation that a request means; RequestError if there is none or it is not allowed."""
         known = self.known(text, operation_name)
         if known is None:
             known = self.read(text, operation_name)

@@ -92,7 +92,7 @@ def page(request: Request) -> HTMLResponse:
 
 
 def asset(request: Request) -> FileResponse:
-    """Serves a file that the page names, and nothing else that lies beside it."""
+    """Serves a file that the page names, and nothing else that lies next to it."""
     path = _files().get(request.path_params["path"])
     if request.path_params["version"] != version() or path is None or not path.is_file():
         raise HTTPException(404)

@@ -51,7 +51,7 @@ async def _look(database: Database, sealing: Sealing) -> Response:
 
 
 async def _details(database: Database, sealing: Sealing) -> dict[str, Any]:
-    """How the work beside answering goes. Without the reasons why checkpoints fail, which are for administrators
+    """The state of the background work. Without the reasons why checkpoints fail, which are for administrators
     (`auditStatus`)."""
     problem = await problem_now(database, sealing, ANSWER_SECONDS)
     return {"checkpoints": await _checkpoints(database)} | ({"webhooks": problem} if problem else {})

@@ -24,7 +24,7 @@ from storage.vocabulary import LineageDirection
 HEADERS = {
     # It shows how things are now, and to this caller.
     "cache-control": "private, no-cache",
-    # Opened by itself it is a page of this host: it may run nothing and load nothing.
+    # Opened on its own it is a page of this host: it may run nothing and load nothing.
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
 }
@@ -60,7 +60,7 @@ ID = re.compile(r"[a-z]{1,10}_[A-Za-z0-9._-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True)
 class Pictures:
-    """Asks the API as its caller and draws the answer, in a thread: other requests go on meanwhile."""
+    """Asks the API as its caller and draws the answer, in a thread: other requests continue meanwhile."""
 
     operations: Operations
     timeout: float

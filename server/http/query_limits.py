@@ -167,7 +167,7 @@ class _Pass:
 
     def fragment(self, name: str, level: int = 1) -> Measure:
         if name not in self.measured:
-            # Nothing while it is being measured: validation refuses cycles by itself.
+            # Nothing while it is being measured: validation refuses cycles on its own.
             self.measured[name] = Measure()
             fragment = self.fragments.get(name)
             if fragment:

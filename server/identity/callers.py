@@ -54,7 +54,7 @@ class Standing:
         return caller
 
     async def require(self) -> Caller:
-        """The caller as it is now; HTTPRefusal where it is nobody any more."""
+        """The caller as it is now; HTTPRefusal if it is nobody any more."""
         caller = await self.look_again() if self.is_old else self.caller
         if caller is None:
             raise HTTPRefusal(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)

@@ -78,7 +78,7 @@ class IssuerKeys:
         return key
 
     async def _current(self, seconds: float) -> KeySet:
-        """The key set, asked for anew if it is older than this and the issuer was not asked just before."""
+        """The key set, asked for again if it is older than this and the issuer was not asked just before."""
         if self.clock() - self._fetched >= seconds and (self._fetching or self._may_ask()):
             await self._fetch()
         held = self._held()

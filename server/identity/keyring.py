@@ -83,7 +83,7 @@ class _Memory:
 
 
 class Keyring:
-    """Who a key belongs to. Forgets after some seconds, so that every process learns of a change by itself."""
+    """Who a key belongs to. Forgets after some seconds, so that every process learns of a change on its own."""
 
     def __init__(self, database: Database):
         self.database = database
@@ -143,7 +143,7 @@ class Keyring:
             except Exception as error:  # noqa: BLE001 - each who asks is told
                 for future in asked.values():
                     future.set_exception(error)
-                    future.exception()  # somebody may have left meanwhile
+                    future.exception()  # the caller may have left meanwhile
             else:
                 for digest, future in asked.items():
                     future.set_result(known[digest])

@@ -117,7 +117,7 @@ def email_in(claims: Mapping[str, Any], settings: Settings) -> str:
     claim = claims.get(settings.oidc_email_claim)
     if claim is None:
         raise Rejected(Reason.ADDRESS_MISSING)
-    # Beyond ASCII some letters become plain ones in lower case (the Kelvin sign a k): that would be somebody else.
+    # Beyond ASCII some letters become plain ones in lower case (the Kelvin sign a k): that would be another person.
     if not isinstance(claim, str) or not claim.isascii():
         raise Rejected(Reason.ADDRESS_MALFORMED)
     try:

@@ -66,7 +66,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     type=FILE,
     multiple=True,
     help="A file of signed checkpoints. Can be repeated for the parts of a file, or for several servers. Default: the"
-    " file beside the export, else audit-checkpoints.jsonl of the data folder.",
+    " file next to the export, else audit-checkpoints.jsonl of the data folder.",
 )
 @click.option(
     "--public-key",
@@ -74,7 +74,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     type=FILE,
     multiple=True,
     help="A trusted public key. Can be repeated. Keys that a trusted key endorsed are trusted too. Default: the keys"
-    " beside the export, else audit-public-key*.pem of the data folder.",
+    " next to the export, else audit-public-key*.pem of the data folder.",
 )
 @click.option("--export", type=FILE, help="Verify this file of `lineal audit export`, without a database.")
 @click.option("--without-checkpoints", "without", is_flag=True, help="Check the chains only, which proves less.")
@@ -155,7 +155,7 @@ def rotate_audit_key(lost: bool, **options: Any) -> None:
 def export_audit(output: Any, project: str | None, chain: str | None, **options: Any) -> None:
     """Write the audit log as JSON Lines: a header, then one event a line, then the last hash of each chain a line.
 
-    With --output, the checkpoints that the export covers and the public keys are written beside it, to
+    With --output, the checkpoints that the export covers and the public keys are written next to it, to
     <output>.checkpoints.jsonl and <output>.keys.pem.
     """
 
@@ -190,5 +190,5 @@ def _keep_beside(output: str, data_dir: Path, before: int, made: Exported) -> No
     else:
         checkpoints_beside(Path(output)).unlink(missing_ok=True)  # of an earlier export
         click.echo(
-            f"There are no checkpoints or public keys in {data_dir}, so none were written beside the export.", err=True
+            f"There are no checkpoints or public keys in {data_dir}, so none were written next to the export.", err=True
         )

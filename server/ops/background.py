@@ -1,7 +1,7 @@
-"""What every server process does beside answering: rollouts and policies that are due, webhooks, checkpoints of the
-audit log, retention, forgetting old answers.
+"""What every server process does in addition to answering requests: rollouts and policies that are due, webhooks,
+checkpoints of the audit log, retention, forgetting old answers.
 
-Any number of processes may do it: each task takes turns by itself, or does nothing where another has done it.
+Any number of processes may do it: each task takes turns on its own, or does nothing where another has done it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ async def running_jobs(settings: Settings, database: Database) -> AsyncIterator[
         await delete_by_age(database, settings)
 
     async def seal() -> None:
-        # An earlier version that still runs beside this one may have made a webhook.
+        # An earlier version that still runs next to this one may have made a webhook.
         async with database.transaction() as session:
             await seal_clear_secrets(session, sealing)
 

@@ -28,7 +28,7 @@ from storage.vocabulary import PrincipalKind
 log = structlog.get_logger("lineal")
 
 ADMIN = "admin@localhost"
-# Beside the workers' pools: commands, migrations and PostgreSQL's own reserve.
+# Next to the workers' pools: commands, migrations and PostgreSQL's own reserve.
 SPARE_CONNECTIONS = 20
 
 

@@ -40,7 +40,7 @@ async def make_key(
     may_attest: bool = False,
     administers: bool = False,
 ) -> str:
-    """Keep a new key, with the role or right that its owner shall have, and answer its secret."""
+    """Keep a new key, with the role or right that its owner will have, and answer its secret."""
 
     async def write(tx: Transaction) -> dict[str, Any]:
         expires_at = await now(tx.session) + timedelta(days=days) if days else None
@@ -62,7 +62,7 @@ async def all_keys(url: str) -> Sequence[ListedKey]:
 
 
 async def end_key(url: str, id_: str) -> None:
-    """Revoke a key; NotFound or Conflict where there is none that still works."""
+    """Revoke a key; NotFound or Conflict if there is none that still works."""
     await run(url, revoke_api_key, id=id_)
 
 

@@ -31,7 +31,7 @@ async def seal_at_start(app_url: str, owner_url: str, sealing: Sealing) -> None:
 
 
 async def _overwrite(owner_url: str) -> None:
-    """Write the table anew: rows that were updated stay in its file until then."""
+    """Write the table again: rows that were updated stay in its file until then."""
     async with short_engine(owner_url) as engine, engine.connect() as connection:
         try:
             await webhook_secrets.overwrite(connection)

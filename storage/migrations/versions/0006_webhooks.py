@@ -1,4 +1,4 @@
-"""Webhooks: where a project's events are sent, and what became of each sending"""
+"""Webhooks: where a project's events are sent, and the outcome of each sending"""
 
 import sqlalchemy as sa
 from alembic import op
