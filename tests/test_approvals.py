@@ -161,10 +161,10 @@ async def test_who_is_no_reviewer_is_refused(team: Team, target: str) -> None:
 
 @TARGETS
 async def test_a_made_up_name_is_refused(team: Team, target: str) -> None:
-    for name in ("nobody@company.com", "The Board", ADMIN.replace("ana", "anna")):
+    for name in ("nobody@company.com", "NOBODY@company.com", ADMIN.replace("ana", "anna")):
         refusal = await team.refused(PIPELINE, await team.at_the_door_of(target) | {"approvedBy": name})
         assert (refusal["code"], refusal["reason"]) == ("APPROVAL_REQUIRED", "UNKNOWN_REVIEWER")
-        assert f"There is no reviewer {name.lower()} in the project." in refusal["message"]
+        assert f"{name.lower()} is not a reviewer of the project." in refusal["message"]
 
 
 @TARGETS
@@ -197,7 +197,8 @@ async def test_an_approval_by_a_removed_reviewer_no_longer_counts(team: Team, ta
     assert (refusal["code"], refusal["reason"]) == ("APPROVAL_REQUIRED", "REVIEWER_REMOVED")
     assert f"no longer counts: {JAMES} is no longer a reviewer of the project." in refusal["message"]
     own = await team.keys[JAMES].refusal(MOVE, input=asked | {"approvedBy": JAMES})
-    assert (own["code"], own["message"]) == ("NOT_FOUND", f"There is no model {asked['modelId']}.")
+    assert own["code"] == "NOT_FOUND"
+    assert own["message"].startswith(f"There is no model {asked['modelId']}, or your key has no role in its project.")
 
 
 @TARGETS
