@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from resolvers.errors import BadUserInput, Conflict, GateFailed, NotFound
 from resolvers.rollouts import (
@@ -18,13 +18,14 @@ from resolvers.rollouts import (
 from resolvers.rules import canary
 from resolvers.rules import rollouts as rollout_rules
 from resolvers.rules.gates import data_gate
-from resolvers.rules.rollouts import ENDED, ROLLING, Action
+from resolvers.rules.objects import not_finite
+from resolvers.rules.rollouts import ENDED, ROLLING, Action, Plan
 from resolvers.transaction import Transaction
 from storage import policies, rollouts
 from storage.deployments import Deployment, HealthReport
 from storage.ids import new_id
 from storage.rollouts import Deployable, DeploymentRow
-from storage.vocabulary import DeploymentStrategy, Stage
+from storage.vocabulary import DeploymentStatus, DeploymentStrategy, Stage
 
 # How far an observer's clock may be ahead of the database's.
 AHEAD = timedelta(minutes=1)
@@ -40,13 +41,14 @@ async def create_deployment(
     strategy: DeploymentStrategy,
     environment: str = canary.PRODUCTION,
     canary_config: Mapping[str, Any] | None = None,
-) -> dict[str, str]:
+) -> dict[str, object]:
     plan = canary.plan_of(strategy, canary_config, "input.canaryConfig")
     version, now = await _deployable(tx, project_id, registry_version, environment, strategy)
     state = rollout_rules.entered(plan, 0, now)
     shadow = strategy is DeploymentStrategy.SHADOW
     others = [] if shadow else await rollouts.in_place(tx.session, version.model_id, environment)
-    _refuse_unless_free(others, version, environment)
+    same = await rollouts.shadows(tx.session, version.id, environment) if shadow else others
+    _refuse_unless_free(same, version, environment)
 
     id_, columns = new_id("dep"), plan_columns(plan)
     row = {
@@ -68,7 +70,18 @@ async def create_deployment(
              "plan": columns["stages"], **recorded_state(state)}  # fmt: skip
     events.append(tx.event("deployment.created", id_, project_id, after=after))
     await tx.append(version.model_id, *events)
-    return {"deployment_id": id_}
+    return {"deployment_id": id_, "warnings": _needed(plan, id_)}
+
+
+def _needed(plan: Plan, id_: str) -> list[str]:
+    """What a rollout waits for that nobody sends on their own."""
+    if not (plan.auto_advance and plan.health_required and len(plan.stages) > 1):
+        return []
+    limit = plan.age_limit(0).total_seconds() / 60
+    return [
+        f"The rollout pauses at the end of its first stage unless its health is reported: send reportDeploymentHealth"
+        f" with deploymentId {id_} at least every {limit:g} minutes."
+    ]
 
 
 async def _deployable(
@@ -94,7 +107,7 @@ async def _deployable(
 
 def _refuse_unless_free(others: Sequence[DeploymentRow], version: Deployable, environment: str) -> None:
     for each in others:
-        if each.status in ROLLING:
+        if each.status in ROLLING and each.strategy != DeploymentStrategy.SHADOW:
             raise Conflict(
                 f"{each.name} is being rolled out in {environment}; complete it, roll it back or retire it first.",
                 rollout=each.id,
@@ -103,33 +116,60 @@ def _refuse_unless_free(others: Sequence[DeploymentRow], version: Deployable, en
             raise Conflict(f"{each.name} already serves this version in {environment}.", deployment=each.id)
 
 
-async def advance_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
-    return await _by_hand(tx, Action.ADVANCE, deployment_id, reason)
+class ByHand(TypedDict, total=False):
+    """What is asked of a deployment; what the caller expects of it is checked first."""
+
+    deployment_id: Required[str]
+    reason: str
+    expected_status: DeploymentStatus
+    expected_stage: int
 
 
-async def pause_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
-    return await _by_hand(tx, Action.PAUSE, deployment_id, reason)
+async def advance_deployment(tx: Transaction, **new: Unpack[ByHand]) -> dict[str, str]:
+    return await _by_hand(tx, Action.ADVANCE, **new)
 
 
-async def resume_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
-    return await _by_hand(tx, Action.RESUME, deployment_id, reason)
+async def pause_deployment(tx: Transaction, **new: Unpack[ByHand]) -> dict[str, str]:
+    return await _by_hand(tx, Action.PAUSE, **new)
 
 
-async def rollback_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
-    return await _by_hand(tx, Action.ROLL_BACK, deployment_id, reason)
+async def resume_deployment(tx: Transaction, **new: Unpack[ByHand]) -> dict[str, str]:
+    return await _by_hand(tx, Action.RESUME, **new)
 
 
-async def retire_deployment(tx: Transaction, *, deployment_id: str, reason: str = NO_REASON) -> dict[str, str]:
-    return await _by_hand(tx, Action.RETIRE, deployment_id, reason)
+async def rollback_deployment(tx: Transaction, **new: Unpack[ByHand]) -> dict[str, str]:
+    return await _by_hand(tx, Action.ROLL_BACK, **new)
 
 
-async def _by_hand(tx: Transaction, action: Action, deployment_id: str, reason: str) -> dict[str, str]:
+async def retire_deployment(tx: Transaction, **new: Unpack[ByHand]) -> dict[str, str]:
+    return await _by_hand(tx, Action.RETIRE, **new)
+
+
+async def _by_hand(
+    tx: Transaction,
+    action: Action,
+    *,
+    deployment_id: str,
+    reason: str = NO_REASON,
+    expected_status: DeploymentStatus | None = None,
+    expected_stage: int | None = None,
+) -> dict[str, str]:
     row = await tx.deployment(deployment_id)
+    _require_expected(row, expected_status, expected_stage)
     rollout_rules.require(action, state_of(row).status)
     if action in (Action.ADVANCE, Action.RESUME) and (why := blocked(row)) is not None:
         raise Conflict(f"{row.name} cannot {action}. {why}", current=row.status)
     await tx.append(row.model_id, *await make_step(tx, row, action, reason))
     return {"deployment_id": deployment_id}
+
+
+def _require_expected(row: DeploymentRow, status: DeploymentStatus | None, stage: int | None) -> None:
+    if status is not None and status != row.status:
+        sentence = f"input.expectedStatus is {status}, but {row.name} is {row.status}. Read the deployment again."
+        raise Conflict(sentence, field="input.expectedStatus", current=row.status)
+    if stage is not None and stage != row.stage:
+        sentence = f"input.expectedStage is {stage}, but {row.name} is in stage {row.stage}. Read the deployment again."
+        raise Conflict(sentence, field="input.expectedStage", current=row.stage)
 
 
 async def report_deployment_health(
@@ -139,19 +179,33 @@ async def report_deployment_health(
     healthy: bool,
     metrics: Mapping[str, Any] | None = None,
     observed_at: datetime | None = None,
-) -> dict[str, str]:
+) -> dict[str, object]:
     """Keep what was observed, and make the step that it makes due, in the same transaction."""
     row = await tx.deployment(deployment_id)
     if row.status in ENDED:
         raise Conflict(f"{row.name} is {row.status}; its health is no longer watched.", current=row.status)
     at = _observed(observed_at, row)
     report = {"id": new_id("hlt"), "project_id": row.project_id, "deployment_id": row.id, "at": at}
-    observed = {"healthy": healthy, "metrics": dict(metrics or {}), "reported_by": tx.caller.actor}
+    wrong = not_finite(metrics or {})
+    observed = {"healthy": healthy and not wrong, "metrics": dict(metrics or {}), "reported_by": tx.caller.actor}
     await tx.keep(HealthReport, report | observed)
     events = await make_due_step(tx, await rollouts.locked_deployment(tx.session, deployment_id))
     if events:
         await tx.append(row.model_id, *events)
-    return {"deployment_id": deployment_id}
+    return {"deployment_id": deployment_id, "warnings": _doubts(row, at, healthy, wrong)}
+
+
+def _doubts(row: DeploymentRow, at: datetime, healthy: bool, wrong: Sequence[str]) -> list[str]:
+    """Why a report does not count, or not as it was sent."""
+    doubts = []
+    if row.status in ROLLING and at < row.stage_since:
+        began = f"{row.stage_since:%Y-%m-%dT%H:%M:%SZ}"
+        doubts.append(f"The report does not count: the stage began at {began}, after it was observed.")
+    if any(datetime.fromisoformat(known) == at for known, _, _ in row.reports):
+        doubts.append("Another report of the same time is known; the two count once.")
+    if healthy and wrong:
+        doubts.append(f"The report counts as unhealthy, because {', '.join(wrong[:3])} is not a finite number.")
+    return doubts
 
 
 def _observed(at: datetime | None, row: DeploymentRow) -> datetime:

@@ -9,9 +9,10 @@ from resolvers.errors import Conflict
 from resolvers.rules import canary
 from resolvers.rules import rollouts as rollout_rules
 from resolvers.rules.access import Need
+from resolvers.rules.rollbacks import Former, ProductionStep, exits, was_replaced
 from resolvers.rules.rollouts import ACTIVE, RETIRED, ROLLED_BACK, ROLLING, Action, Plan, Report, Rollout, RolloutStage
 from resolvers.transaction import Transaction
-from storage import rollouts
+from storage import production, rollouts
 from storage.audit import NewEvent
 from storage.engine import Database
 from storage.rollouts import DeploymentRow
@@ -78,11 +79,23 @@ def recorded_state(state: Rollout) -> dict[str, Any]:
 
 
 def reports_of(row: DeploymentRow) -> list[Report]:
-    return [Report(datetime.fromisoformat(at), healthy) for at, healthy in row.reports]
+    return [Report(datetime.fromisoformat(at), healthy, ids) for at, healthy, ids in row.reports]
 
 
-def blocked(row: DeploymentRow) -> str | None:
-    return canary.blocked(Stage(row.version_stage), row.invalid_data, row.block_invalid_data)
+def blocked(row: DeploymentRow, *, was_replaced: bool = False) -> str | None:
+    stage = Stage(row.version_stage)
+    return canary.blocked(stage, row.invalid_data, row.block_invalid_data, was_replaced=was_replaced)
+
+
+async def cannot_return(tx: Transaction, row: DeploymentRow) -> str | None:
+    """Why a deployment that served before may not take traffic again; None if it may."""
+    if row.version_stage != Stage.ARCHIVED:
+        return blocked(row)
+    version = await production.how_it_stands(tx.session, row.version_id)
+    history = await production.production_history(tx.session, row.model_id)
+    left = exits([ProductionStep(step.version_id, step.enters, step.at) for step in history]).get(row.version_id)
+    former = Former(version.id, Stage(version.stage), Stage(version.came_from))
+    return blocked(row, was_replaced=was_replaced(former, left))
 
 
 async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
@@ -90,15 +103,17 @@ async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
     state, plan, reports = state_of(row), plan_of(row), reports_of(row)
     decision = rollout_rules.decide(state, plan, reports, row.now, blocked(row))
     if decision is not None:
-        return await make_step(tx, row, decision.action, decision.reason)
+        return await make_step(tx, row, decision.action, decision.reason, decision.reports)
     due_at = rollout_rules.next_look(state, plan, reports)
     if due_at != row.due_at:
         await rollouts.change_deployment(tx.session, row, due_at=due_at)
     return []
 
 
-async def make_step(tx: Transaction, row: DeploymentRow, action: Action, reason: str) -> Events:
-    """Make one step: of the deployment itself, and of who serves the rest."""
+async def make_step(
+    tx: Transaction, row: DeploymentRow, action: Action, reason: str, reports: Sequence[str] = ()
+) -> Events:
+    """Make one step: of the deployment itself, and of who serves the rest. `reports` are those that it stands on."""
     others = [each for each in await _in_place(tx, row) if each.id != row.id]
     if row.status == ACTIVE and action in (Action.RETIRE, Action.ROLL_BACK) and others:
         raise Conflict(
@@ -111,7 +126,7 @@ async def make_step(tx: Transaction, row: DeploymentRow, action: Action, reason:
     # Who serves alone afterwards is last: nobody else may be active then.
     if row.status in ROLLING:
         events += await yield_to(tx, others, row.name, state, reason)
-    events.append(await _change(tx, row, state, kind, reason))
+    events.append(await _change(tx, row, state, kind, reason, reports))
     if row.status == ACTIVE and action is Action.ROLL_BACK:
         events += await _restore(tx, row, reason)
     if action is Action.ROLL_BACK:
@@ -136,11 +151,42 @@ async def yield_to(tx: Transaction, others: Sequence[DeploymentRow], name: str, 
         if state.status is ACTIVE:
             replaced = state_of(base)._replace(status=RETIRED, traffic=0)
             events.append(await _change(tx, base, replaced, "retired", f"Replaced by {name}."))
-        elif traffic != base.traffic_percentage:
-            kind = "yielded" if traffic < base.traffic_percentage else "restored"
-            notes = f"{name} has {state.traffic}." if kind == "yielded" else reason
-            events.append(await _change(tx, base, state_of(base)._replace(traffic=traffic), kind, notes))
+        elif traffic < base.traffic_percentage:
+            state_of_base = state_of(base)._replace(traffic=traffic)
+            events.append(await _change(tx, base, state_of_base, "yielded", f"{name} has {state.traffic}."))
+        elif traffic > base.traffic_percentage:
+            events.append(await _restored(tx, base, state_of(base)._replace(traffic=traffic), reason))
     return events
+
+
+async def _restored(tx: Transaction, row: DeploymentRow, state: Rollout, reason: str) -> NewEvent:
+    """Give a deployment traffic back. If it may not serve, the traffic is nobody's, and the event says why."""
+    why = await cannot_return(tx, row)
+    if why is None:
+        return await _change(tx, row, state, "restored", reason)
+    share = state.traffic - (row.traffic_percentage if row.status == ACTIVE else 0)
+    notes = f"{share} % of the traffic of {row.environment} is unmanaged, because {row.name} cannot serve it. {why}"
+    now = recorded_state(state_of(row))
+    return tx.event("deployment.unmanaged", row.id, row.project_id, before=now, after=now, notes=notes)
+
+
+async def roll_back_version(tx: Transaction, version_id: str, reason: str) -> Events:
+    """Roll back the deployments of a version that was rolled back from production, where something served before it."""
+    events: Events = []
+    # Rollouts first: an active deployment whose successor is being rolled out cannot end before that.
+    for each in sorted(await rollouts.of_version(tx.session, version_id), key=lambda row: row.status == ACTIVE):
+        row = await rollouts.locked_deployment(tx.session, each.id)
+        if row.status != ACTIVE or row.strategy == "SHADOW" or await _has_heir(tx, row):
+            events += await make_step(tx, row, Action.ROLL_BACK, reason)
+    return events
+
+
+async def _has_heir(tx: Transaction, row: DeploymentRow) -> bool:
+    """Whether what served before an active deployment can take over from it now."""
+    if row.previous_id is None or len(await _in_place(tx, row)) > 1:
+        return False
+    previous = await rollouts.locked_deployment(tx.session, row.previous_id)
+    return previous.status != ROLLED_BACK and await cannot_return(tx, previous) is None
 
 
 async def _restore(tx: Transaction, row: DeploymentRow, reason: str) -> Events:
@@ -151,14 +197,18 @@ async def _restore(tx: Transaction, row: DeploymentRow, reason: str) -> Events:
     if previous.status == ROLLED_BACK:
         return []
     state = state_of(previous)._replace(status=ACTIVE, traffic=100, since=row.now)
-    return [await _change(tx, previous, state, "restored", reason)]
+    return [await _restored(tx, previous, state, reason)]
 
 
-async def _change(tx: Transaction, row: DeploymentRow, state: Rollout, kind: str, reason: str) -> NewEvent:
+async def _change(
+    tx: Transaction, row: DeploymentRow, state: Rollout, kind: str, reason: str, reports: Sequence[str] = ()
+) -> NewEvent:
     """Change one deployment; the event that tells of it."""
     columns = state_columns(state, plan_of(row), reports_of(row))
     await rollouts.change_deployment(tx.session, row, **columns)
     before, after = recorded_state(state_of(row)), recorded_state(state)
+    if reports:
+        after["healthReports"] = list(reports)
     return tx.event(f"deployment.{kind}", row.id, row.project_id, before=before, after=after, notes=reason)
 
 

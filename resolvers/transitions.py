@@ -14,7 +14,7 @@ as one production version of a model, then accept or refuse it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resolvers.errors import ApprovalRequired, Conflict, GateFailed, NotFound
+from resolvers.errors import ApprovalRequired, Conflict, GateFailed
 from resolvers.rollouts import make_step
 from resolvers.rules import approvals, gates, stages
 from resolvers.rules.approvals import Asked, Person
@@ -23,11 +23,11 @@ from resolvers.rules.rollouts import ACTIVE, Action
 from resolvers.rules.semver import Number
 from resolvers.transaction import Transaction
 from resolvers.versions import locked_version
-from storage import policies, rollouts, versions
+from storage import policies, rollouts
 from storage.approvals import load_promotion, set_request_status
 from storage.audit import NewEvent
 from storage.ids import new_id
-from storage.versions import FormerProduction, LockedVersion, OpenRequest
+from storage.versions import LockedVersion, OpenRequest
 from storage.vocabulary import Decision, Stage, TransitionRequestStatus
 
 REPLACED = "Replaced in production."
@@ -262,43 +262,3 @@ async def close_request(
     await set_request_status(tx.session, request_id, status)
     before, after = {"status": TransitionRequestStatus.OPEN}, {"status": status}
     return tx.event(f"transition.{status.lower()}", request_id, project_id, before=before, after=after, notes=notes)
-
-
-async def rollback_production(
-    tx: Transaction, *, model_id: str, notes: str, to_version: Number | None = None
-) -> dict[str, str | None]:
-    """Bring back a version that was in production, through its legal stages, in one transaction."""
-    await tx.lock_model(model_id)
-    former = await _former(tx, model_id, to_version)
-    version = await versions.locked_version(tx.session, model_id, former.number)
-    assert version is not None
-    move = Move(tx, version, Stage.PRODUCTION, notes)
-    promotion = await move.promotion()
-    await tx.lock_model(model_id)  # again: the role, on which this stands, may have been taken away while this waited
-    gate = gates.data_gate(promotion.invalid_data, promotion.policy["block_invalid_data"])
-    if not gate.passed:
-        raise GateFailed(f"{move.number} cannot return to production: {gate.reason}", gates=[gate._asdict()])
-    steps = [stages.Step(version.id, stage, automatic=False) for stage in stages.way_back(move.stage)]
-    if version.production_id:
-        steps.insert(0, stages.Step(version.production_id, Stage.ARCHIVED, automatic=True))
-    await tx.append(model_id, *await step_events(move, steps))
-    return {"version_id": version.id, "archived_id": version.production_id}
-
-
-async def _former(tx: Transaction, model_id: str, number: Number | None) -> FormerProduction:
-    """The version to go back to: the named one, else the last that was in production and no longer is."""
-    candidates = await versions.former_production(tx.session, model_id)
-    serving = [version for version in candidates if version.stage == Stage.PRODUCTION]
-    if number is not None:
-        named = [version for version in candidates if tuple(version.number) == number]
-        if named and named == serving:
-            raise Conflict(f"{number} is already in production.", current=str(number))
-        if not named:
-            raise NotFound(
-                "version that was in production", str(number), "input.toVersion", f"of {model_id}", modelId=model_id
-            )
-        return named[0]
-    former = [version for version in candidates if version not in serving]
-    if not former:
-        raise Conflict(f"No other version of {model_id} was in production before, so there is nothing to roll back to.")
-    return former[0]

@@ -23,6 +23,7 @@ from schema.fields import (
     expression,
     one,
     optional,
+    payload,
     required,
 )
 from schema.nodes import Node
@@ -62,7 +63,7 @@ class CanaryPlan:
     )
     health_required: bool = column("Whether a healthy report is required to advance automatically.")
     max_health_age_minutes: float | None = column(
-        "The maximum age of that healthy report, in minutes. Null if any report since the stage began is recent enough."
+        "The maximum age of that healthy report, in minutes. Null means the length of the stage, at most 15 minutes."
     )
 
 
@@ -74,7 +75,8 @@ class DeploymentEvent:
     kind: str = column(
         "The kind of step: `created`, `advanced`, `completed`, `paused`, `resumed`, `rolledBack` or"
         " `retired`. A deployment that serves the rest of the traffic during another rollout can also have"
-        " `yielded` and `restored`."
+        " `yielded` and `restored`, or `unmanaged` if traffic that returns to it stays without a version because it"
+        " may not serve it."
     )
     traffic_percentage: int = column("The percentage of traffic that the deployment serves after the step.")
     actor: str = column(
@@ -209,8 +211,8 @@ class CanaryConfigInput:
         limits.Whole(canary.MOST_FAILURES, 1),
     )
     max_health_age_minutes: float | None = optional(
-        "The maximum age of the healthy report that is required to advance automatically. If omitted, the"
-        " report must have come since the stage began.",
+        "The maximum age of the healthy report that is required to advance automatically, in minutes. Default: the"
+        " length of the stage, at most 15 minutes.",
         limits.Minutes(least=0.01),
         null="means that no report is required",
     )
@@ -231,12 +233,21 @@ class CreateDeploymentInput:
 @strawberry.type(description="The result of `createDeployment`.")
 class CreateDeploymentPayload:
     deployment: Deployment = one("The new deployment.", "{c}.id = {payload[deployment_id]}")
+    warnings: list[str] = payload("What the rollout needs to advance, such as health reports. Empty if nothing.")
 
 
 @strawberry.input(description="An action on a deployment.")
 class DeploymentActionInput:
     deployment_id: strawberry.ID = required("The deployment's ID.", limits.Id("dep"))
     reason: str | None = optional("The reason for the action. Kept in the history.", limits.NOTES)
+    expected_status: enums.DeploymentStatus | None = optional(
+        "The status that the caller expects the deployment to have. CONFLICT if it has another. Default: not checked."
+    )
+    expected_stage: int | None = optional(
+        "The stage that the caller expects the rollout to be in, as in `currentStage`. CONFLICT if it is in another,"
+        " so that two callers who advance at the same time do it once. Default: not checked.",
+        limits.Whole(canary.MOST_STAGES),
+    )
 
 
 @strawberry.type(description="The result of an action on a deployment.")
@@ -248,8 +259,14 @@ class DeploymentActionPayload:
 class ReportDeploymentHealthInput:
     deployment_id: strawberry.ID = required("The ID of a deployment that has not ended.", limits.Id("dep"))
     healthy: bool = required("Whether the deployment is healthy.")
-    metrics: JSON | None = optional("The metrics that were measured.", objects.JsonObject())
-    observed_at: datetime | None = optional("When the health was observed. Default: now.")
+    metrics: JSON | None = optional(
+        "The metrics that were measured. One that is NaN or infinite makes the report unhealthy, and is kept as text.",
+        objects.Observed(),
+    )
+    observed_at: datetime | None = optional(
+        "When the health was observed. Several reports of one time count once, so a report can be sent again."
+        " Default: now."
+    )
 
 
 @strawberry.type(description="The result of `reportDeploymentHealth`.")
@@ -258,3 +275,4 @@ class ReportDeploymentHealthPayload:
         "The deployment, after any advance, pause or rollback that the report caused.",
         "{c}.id = {payload[deployment_id]}",
     )
+    warnings: list[str] = payload("Why the report does not count, or counts as unhealthy. Empty if neither.")

@@ -19,6 +19,7 @@ from storage.vocabulary import (
     PrincipalKind,
     ReviewedPart,
     Role,
+    RollbackDeployments,
     Stage,
     TransitionRequestStatus,
     VersionOrderField,
@@ -42,6 +43,7 @@ __all__ = [
     "PrincipalKind",
     "ReviewedPart",
     "Role",
+    "RollbackDeployments",
     "Stage",
     "TransitionRequestStatus",
     "VersionOrderField",
@@ -162,6 +164,12 @@ describe_enum(
     OFF="The rule is not checked.",
     WARN="Values that violate the rule are accepted with a warning.",
     ENFORCE="Values that violate the rule are refused.",
+)
+describe_enum(
+    RollbackDeployments,
+    "What happens to the deployments of a version that is rolled back from production.",
+    RESTORE="What served before takes over, in the same transaction.",
+    LEAVE="The deployments stay as they are.",
 )
 describe_enum(
     Decision, "A reviewer's decision.", APPROVE="The transition is approved.", REJECT="The transition is rejected."

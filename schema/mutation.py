@@ -10,6 +10,7 @@ from resolvers import policies as write_policies
 from resolvers import principals as write_members
 from resolvers import projects as write_projects
 from resolvers import retention as write_retention
+from resolvers import rollbacks as write_rollbacks
 from resolvers import tags as write_tags
 from resolvers import transition_requests as write_requests
 from resolvers import transitions as write_transitions
@@ -129,11 +130,13 @@ class Mutation:
         needs=Need.CONTRIBUTOR,
     )
     rollback_production: transitions.RollbackProductionPayload | None = mutation(
-        "Return a former production version to PRODUCTION through its legal stages, in one transaction and"
-        " without a new approval. CONFLICT if there is no such version. GATE_FAILED if it used INVALID data"
-        " and the policy blocks that.",
+        "Return a former production version to PRODUCTION through its legal stages, and its deployments to what"
+        " served before, in one transaction. A version that another one replaced needs no new approval. One that"
+        " was rolled back, or archived by hand, is never chosen automatically: it returns only with `toVersion`,"
+        " from STAGING and with a new approval, otherwise APPROVAL_REQUIRED. CONFLICT if there is no version to"
+        " return to. GATE_FAILED if it used INVALID data and the policy blocks that.",
         transitions.RollbackProductionInput,
-        write_transitions.rollback_production,
+        write_rollbacks.rollback_production,
         needs=Need.REVIEWER,
     )
     update_model_card: cards.UpdateModelCardPayload | None = mutation(

@@ -282,7 +282,15 @@ class CancelTransitionPayload:
 class RollbackProductionInput:
     model_id: strawberry.ID = required("The model's ID.", limits.Id("model"))
     to_version: SemVer | None = optional(
-        "The number of a version that was in production before. Default: the last one before the current version."
+        "The number of a version that was in production before. Default: the last version that another one"
+        " replaced in production."
+    )
+    expected_version: SemVer | None = optional(
+        "The number of the version that the caller wants to leave. CONFLICT if another version, or none, is in"
+        " production now, so that two callers who roll back at the same time do it once. Default: not checked."
+    )
+    deployments: enums.RollbackDeployments | None = optional(
+        "What happens to the deployments of the version that leaves production. Default: RESTORE."
     )
     notes: str = required("The reason for the rollback. Kept in the history of each transition.", limits.NOTES)
 
@@ -292,4 +300,15 @@ class RollbackProductionPayload:
     version: links.ModelVersion = one("The version that is in production again.", "{c}.id = {payload[version_id]}")
     archived: links.ModelVersion | None = one(
         "The version that was in production until now. Null if there was none.", "{c}.id = {payload[archived_id]}"
+    )
+    deployments: list[links.Deployment] = many(
+        "The deployments that the rollback changed, oldest first.",
+        "{c}.id = ANY ({payload[changed_deployments]}::text[])",
+        "{c}.created_at, {c}.id",
+    )
+    still_serving: list[links.Deployment] = many(
+        "The deployments that still serve the version that left production, because nothing served before them that"
+        " could take over, or because `deployments` is LEAVE. Oldest first.",
+        "{c}.id = ANY ({payload[still_serving]}::text[])",
+        "{c}.created_at, {c}.id",
     )

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.rows import at_most_one, columns, every, one
 from storage.visibility import Viewer, VisibleRow, visible
 
-# How many reports are looked at: more than any plan's threshold.
+# How many times of reports are looked at: more than any plan's threshold.
 REPORTS = 101
 
 
@@ -32,7 +32,7 @@ def invalid_data(version: str) -> str:
 @dataclass(frozen=True)
 class DeploymentRow:
     """A deployment whose model is locked, with all that decides what happens to it: its version's stage and invalid
-    data, the policy, its latest health reports (time and verdict, newest first), and the database's clock."""
+    data, the policy, its latest health reports (time, verdict and ids, newest first), and the database's clock."""
 
     id: str
     project_id: str
@@ -57,7 +57,7 @@ class DeploymentRow:
     version_stage: str
     block_invalid_data: bool
     invalid_data: list[str]
-    reports: Sequence[tuple[str, bool]]
+    reports: Sequence[tuple[str, bool, list[str]]]
     now: datetime
 
 
@@ -65,9 +65,9 @@ COMPUTED = ("version_stage", "block_invalid_data", "invalid_data", "reports", "n
 FACTS = f"""
 SELECT {columns(DeploymentRow, "d", *COMPUTED)}, v.stage AS version_stage, y.block_invalid_data,
     {invalid_data("v")} AS invalid_data,
-    (SELECT coalesce(json_agg(json_build_array(h.at, h.healthy)), '[]') FROM (
-        SELECT at, healthy FROM health_reports WHERE deployment_id = d.id ORDER BY at DESC, id DESC LIMIT {REPORTS}) h)
-        AS reports,
+    (SELECT coalesce(json_agg(json_build_array(h.at, h.healthy, h.ids)), '[]') FROM (
+        SELECT at, bool_and(healthy) AS healthy, array_agg(id ORDER BY id) AS ids FROM health_reports
+        WHERE deployment_id = d.id GROUP BY at ORDER BY at DESC LIMIT {REPORTS}) h) AS reports,
     clock_timestamp() AS now
 FROM deployments d JOIN versions v ON v.id = d.version_id JOIN project_policies y ON y.project_id = d.project_id
 """
@@ -97,6 +97,12 @@ async def in_place(session: AsyncSession, model_id: str, environment: str) -> li
     """The deployments that serve a model in an environment: the active one, and the one being rolled out."""
     condition = "d.model_id = :model AND d.environment = :environment AND d.strategy <> 'SHADOW'"
     return await _living(session, condition, model=model_id, environment=environment)
+
+
+async def shadows(session: AsyncSession, version_id: str, environment: str) -> list[DeploymentRow]:
+    """The shadows of a version in an environment."""
+    condition = "d.version_id = :version AND d.environment = :environment AND d.strategy = 'SHADOW'"
+    return await _living(session, condition, version=version_id, environment=environment)
 
 
 async def of_version(session: AsyncSession, version_id: str) -> list[DeploymentRow]:

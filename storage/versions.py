@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
 
 from storage.base import Recorded, one_of, readable_id, tenant, within_project
-from storage.rows import at_most_one, every
+from storage.rows import at_most_one
 from storage.sql import fill_sql, load_sql
 from storage.vocabulary import DatasetRole, Stage
 
@@ -248,28 +248,6 @@ SELECT v.id, v.project_id, v.model_id, v.number, v.stage, v.stage_position, v.cr
 FROM versions v
 LEFT JOIN versions p ON p.model_id = v.model_id AND p.stage = 'PRODUCTION'
 WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])
-"""
-
-
-@dataclass(frozen=True)
-class FormerProduction:
-    """A version that is or was in production."""
-
-    id: str
-    number: list[int]
-    stage: str
-
-
-async def former_production(session: AsyncSession, model_id: str) -> list[FormerProduction]:
-    """The versions of a model that have been in production, the last first, each once."""
-    return await every(session, FormerProduction, FORMER_PRODUCTION, model_id=model_id)
-
-
-FORMER_PRODUCTION = """
-SELECT v.id, v.number, v.stage
-FROM stage_transitions s JOIN versions v ON v.id = s.version_id
-WHERE s.model_id = :model_id AND s.to_stage = 'PRODUCTION'
-GROUP BY v.id ORDER BY max(s.position) DESC
 """
 
 

@@ -58,6 +58,11 @@ class DeploymentStrategy(StrEnum):
     BLUE_GREEN = "BLUE_GREEN"
 
 
+class RollbackDeployments(StrEnum):
+    RESTORE = "RESTORE"
+    LEAVE = "LEAVE"
+
+
 class DeploymentStatus(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     PAUSED = "PAUSED"

@@ -97,6 +97,7 @@ class Place:
             await opened.close()
 
 
+RECENT = {"maxHealthAgeMinutes": 120}
 STAGES = [
     {"trafficPercentage": 5, "durationMinutes": 60},
     {"trafficPercentage": 25, "durationMinutes": 120},
@@ -143,7 +144,7 @@ async def test_a_canary_goes_through_its_stages_as_time_passes_and_health_is_goo
 
 
 async def test_without_health_reports_it_pauses_before_it_advances(place: Place) -> None:
-    new = await place.canary(await place.production("1.0.0"))
+    new = await place.canary(await place.production("1.0.0"), maxHealthAgeMinutes=120)
     assert await place.shares() == {"CANARY 1.0.0": 5, None: 95}
     await place.report(new, healthy=True)
     assert await place.pass_time(60) == 1
@@ -174,7 +175,7 @@ async def test_an_old_report_pauses_it_too_and_null_asks_for_none(place: Place) 
 @pytest.mark.parametrize("auto_rollback", [True, False])
 async def test_too_many_unhealthy_reports_in_a_row_stop_it_at_once(place: Place, auto_rollback: bool) -> None:
     old = await place.deploy(await place.production("1.0.0"))
-    new = await place.canary(await place.production("2.0.0"), failureThreshold=2, autoRollback=auto_rollback)
+    new = await place.canary(await place.production("2.0.0"), failureThreshold=2, autoRollback=auto_rollback, **RECENT)
     for healthy in (True, False, True, False):
         assert (await place.report(new, healthy))["status"] == "IN_PROGRESS"
     assert await place.pass_time(61) == 0, "an unhealthy report holds it"

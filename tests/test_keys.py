@@ -167,7 +167,7 @@ async def test_a_key_stops_at_its_expiry_even_while_it_is_trusted(database: Clus
     began = time.monotonic()
     assert await owner(keyring, secret) == ALL
     await asyncio.sleep(0.52)
-    assert await why_not(keyring, secret) == "KEY_UNKNOWN"
+    assert await why_not(keyring, secret) == "KEY_EXPIRED"
     assert time.monotonic() - began < keys.TRUSTED_SECONDS
 
 
@@ -292,8 +292,8 @@ async def test_the_address_of_a_service_is_nobody_for_an_issuers_token(database:
     assert rejected.value.reason == "ADDRESS_OF_SERVICE"
 
 
-async def test_an_expired_key_is_unknown(database: Cluster, keyring: Keyring) -> None:
-    assert await why_not(keyring, await key_for(database, -1)) == "KEY_UNKNOWN"
+async def test_an_expired_key_is_refused_as_expired(database: Cluster, keyring: Keyring) -> None:
+    assert await why_not(keyring, await key_for(database, -1)) == "KEY_EXPIRED"
     assert await owner(keyring, await key_for(database, 3600)) == ALL
 
 

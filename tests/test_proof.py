@@ -290,7 +290,7 @@ async def test_a_running_server_signs_with_the_new_key_at_its_next_checkpoint(ke
     assert json.loads(kept.lines()[-1])["key"] == new
 
 
-@pytest.mark.parametrize("place", ["install_next", "tell"])
+@pytest.mark.parametrize("place", ["install_next", "record"])
 def test_a_rotation_that_is_interrupted_is_finished_by_the_next_checkpoint(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

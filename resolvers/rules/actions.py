@@ -20,6 +20,8 @@ ACTIONS = {
     "deployment.resumed": "A paused rollout was resumed.",
     "deployment.retired": "A deployment ended and serves no more traffic.",
     "deployment.rolledBack": "A rollout was rolled back.",
+    "deployment.unmanaged": "Traffic that nothing may serve was left unmanaged, because the deployment that served it"
+    " before may not serve it again.",
     "deployment.yielded": "A deployment gave a share of its traffic to the one that replaces it.",
     "experiment.completed": "An experiment ended as COMPLETED or FAILED.",
     "experiment.created": "An experiment was created.",

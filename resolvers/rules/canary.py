@@ -82,9 +82,12 @@ def stage_gate(number: Number, stage: Stage, environment: str, strategy: Deploym
     return Gate("stage", False, f"{number} is in {stage}; for {environment} a {strategy} deployment needs {needed}.")
 
 
-def blocked(stage: Stage, uses_invalid: Sequence[str], blocks_invalid: bool) -> str | None:
-    """Why a version may be rolled out no further; None while it may."""
-    if stage is Stage.ARCHIVED:
+def blocked(
+    stage: Stage, uses_invalid: Sequence[str], blocks_invalid: bool, *, was_replaced: bool = False
+) -> str | None:
+    """Why a version may not come to serve, or serve more; None if it may. One that served before and was archived only
+    because another one replaced it may serve again: `was_replaced`."""
+    if stage is Stage.ARCHIVED and not was_replaced:
         return "Its version has been archived."
     if uses_invalid and blocks_invalid:
         return f"Its version used {', '.join(uses_invalid)}, which is INVALID."

@@ -165,6 +165,40 @@ class JsonObject:
             raise BadUserInput(field, f"is nested more than {self.deepest} levels deep; make it flatter.")
 
 
+NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+@dataclass(frozen=True)
+class Observed(JsonObject):
+    """A JSON object of what was measured. A number that is not finite says that something is wrong: it is kept, as
+    text."""
+
+    def clean(self, field: str, value: Any) -> dict[str, Any]:
+        if isinstance(value, dict):
+            self._check_depth(field, value)
+            value = _named(value)
+        return super().clean(field, value)
+
+
+def not_finite(observed: Mapping[str, Any], path: str = "") -> list[str]:
+    """The paths of what was measured as NaN or infinite."""
+    names = []
+    for name, each in observed.items():
+        if isinstance(each, Mapping):
+            names += not_finite(each, f"{path}{name}.")
+        elif each == "NaN" or each in NAMES.values():
+            names.append(f"{path}{name}")
+    return names
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _named(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_named(each) for each in value]
+    return NAMES.get(value, "NaN") if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _refuse_first(field: str, value: Any, is_wrong: Callable[[Any], bool], problem: str) -> None:
     """Refuse the first part of a value that is wrong by its path, a wrong name by that of its object."""
     place = _first(value, is_wrong)

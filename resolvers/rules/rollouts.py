@@ -48,8 +48,12 @@ class RolloutStage(NamedTuple):
     duration_minutes: float
 
 
+# The longest that a report counts in a plan that sets no age.
+USUAL_AGE = timedelta(minutes=15)
+
+
 class Plan(NamedTuple):
-    """`max_health_age` of None asks for a report since the stage began, however old."""
+    """`max_health_age` of None means the smaller of a stage's length and USUAL_AGE."""
 
     stages: Sequence[RolloutStage]
     auto_advance: bool = True
@@ -57,6 +61,12 @@ class Plan(NamedTuple):
     failure_threshold: int = 1
     health_required: bool = True
     max_health_age: timedelta | None = None
+
+    def age_limit(self, stage: int) -> timedelta:
+        """How old a report may be that lets this stage end."""
+        if self.max_health_age is not None:
+            return self.max_health_age
+        return min(USUAL_AGE, timedelta(minutes=self.stages[stage].duration_minutes))
 
 
 class Rollout(NamedTuple):
@@ -69,13 +79,19 @@ class Rollout(NamedTuple):
 
 
 class Report(NamedTuple):
+    """What was observed at one time: unhealthy if any report of that time says so. `ids` are those of the reports."""
+
     at: datetime
     healthy: bool
+    ids: Sequence[str] = ()
 
 
 class Decision(NamedTuple):
+    """A step, why it is made, and the ids of the reports that it stands on."""
+
     action: Action
     reason: str
+    reports: Sequence[str] = ()
 
 
 def decide(
@@ -85,8 +101,8 @@ def decide(
     if rollout.status not in ROLLING:
         return None
     counted = [report for report in reports if report.at >= rollout.since]
-    bad = len(list(takewhile(lambda report: not report.healthy, counted)))
-    if bad >= plan.failure_threshold:
+    bad = list(takewhile(lambda report: not report.healthy, counted))
+    if len(bad) >= plan.failure_threshold:
         return _failed(rollout, plan, bad)
     if rollout.status is PAUSED:
         return None
@@ -95,25 +111,29 @@ def decide(
     ends = stage_ends(rollout, plan)
     if ends is None or now < ends:
         return None
-    return _at_its_end(plan, counted, now)
+    return _at_its_end(plan, plan.age_limit(rollout.stage), counted, now)
 
 
-def _failed(rollout: Rollout, plan: Plan, bad: int) -> Decision | None:
-    reason = f"{bad} unhealthy reports in a row." if bad > 1 else "An unhealthy report."
+def _failed(rollout: Rollout, plan: Plan, bad: Sequence[Report]) -> Decision | None:
+    reason = f"{len(bad)} unhealthy reports in a row." if len(bad) > 1 else "An unhealthy report."
+    ids = [id_ for report in bad for id_ in report.ids]
     if plan.auto_rollback:
-        return Decision(Action.ROLL_BACK, reason)
-    return Decision(Action.PAUSE, reason) if rollout.status is IN_PROGRESS else None
+        return Decision(Action.ROLL_BACK, reason, ids)
+    return Decision(Action.PAUSE, reason, ids) if rollout.status is IN_PROGRESS else None
 
 
-def _at_its_end(plan: Plan, counted: Sequence[Report], now: datetime) -> Decision | None:
+def _at_its_end(plan: Plan, limit: timedelta, counted: Sequence[Report], now: datetime) -> Decision | None:
     if plan.health_required and not counted:
         return Decision(Action.PAUSE, "No health was reported since the stage began.")
-    if plan.health_required and plan.max_health_age is not None and now - counted[0].at > plan.max_health_age:
-        age, limit = (each.total_seconds() / 60 for each in (now - counted[0].at, plan.max_health_age))
-        return Decision(Action.PAUSE, f"The newest health report is {age:.1f} minutes old; the limit is {limit:g}.")
+    newest = counted[0].ids if counted else ()
+    if plan.health_required and now - counted[0].at > limit:
+        age, most = (each.total_seconds() / 60 for each in (now - counted[0].at, limit))
+        sentence = f"The newest health report is {age:.1f} minutes old; the limit is {most:g}."
+        return Decision(Action.PAUSE, sentence, newest)
     if counted and not counted[0].healthy:
         return None  # held until another report says better, or worse
-    return Decision(Action.ADVANCE, f"The stage's time has passed{' and its health is good' if counted else ''}.")
+    good = " and its health is good" if counted else ""
+    return Decision(Action.ADVANCE, f"The stage's time has passed{good}.", newest)
 
 
 def stage_ends(rollout: Rollout, plan: Plan) -> datetime | None:
@@ -130,8 +150,7 @@ def next_look(rollout: Rollout, plan: Plan, reports: Sequence[Report]) -> dateti
     if ends is None or not counted or counted[0].healthy:
         return ends
     # Held by an unhealthy report: until that is too old.
-    held = plan.health_required and plan.max_health_age is not None
-    return max(ends, counted[0].at + plan.max_health_age) if held else None  # type: ignore[operator]
+    return max(ends, counted[0].at + plan.age_limit(rollout.stage)) if plan.health_required else None
 
 
 def after(action: Action, rollout: Rollout, plan: Plan, now: datetime) -> Rollout:

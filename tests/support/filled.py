@@ -177,16 +177,20 @@ class Filled:
 # Each mutation's input, with all that can be given
 
 
+def described(of: Filled) -> Input:
+    return {"name": of.text(), "description": of.text()}
+
+
 async def create_project(of: Filled) -> Input:
-    return {"id": of.id("proj"), "name": of.text(), "description": of.text()}
+    return described(of) | {"id": of.id("proj"), "members": [{"email": of.email(), "role": "VIEWER"}]}
 
 
 async def create_model(of: Filled) -> Input:
-    return await create_project(of) | {"id": of.id("model"), "projectId": of.project}
+    return described(of) | {"id": of.id("model"), "projectId": of.project}
 
 
 async def create_dataset(of: Filled) -> Input:
-    return await create_project(of) | {"id": of.id("ds"), "projectId": of.project}
+    return described(of) | {"id": of.id("ds"), "projectId": of.project}
 
 
 async def create_dataset_version(of: Filled) -> Input:
@@ -297,8 +301,9 @@ async def cancel_transition(of: Filled) -> Input:
 async def rollback_production(of: Filled) -> Input:
     model = await of.new_model()
     first = await of.new_version("STAGING", "PRODUCTION", model=model)
-    await of.new_version("STAGING", "PRODUCTION", model=model)
-    return {"modelId": model, "toVersion": first["version"], "notes": of.text()}
+    second = await of.new_version("STAGING", "PRODUCTION", model=model)
+    named = {"toVersion": first["version"], "expectedVersion": second["version"], "deployments": "RESTORE"}
+    return {"modelId": model, "notes": of.text()} | named
 
 
 async def update_model_card(of: Filled) -> Input:
@@ -323,7 +328,8 @@ async def set_dataset_version_status(of: Filled) -> Input:
 
 async def create_api_key(of: Filled) -> Input:
     key = {"name": of.text(), "email": of.email(), "kind": "SERVICE", "expiresAt": FAR}
-    return key | {"projectId": of.project, "mayAttest": True}
+    roles = [{"projectId": of.project, "role": "VIEWER"}]
+    return key | {"projectId": of.project, "mayAttest": True, "memberships": roles}
 
 
 async def rotate_api_key(of: Filled) -> Input:
@@ -403,13 +409,14 @@ def model_in(deployment: Input) -> str:
 
 
 async def deployment_action(of: Filled) -> Input:
-    return {"deploymentId": await of.new_deployment(), "reason": of.text()}
+    expected = {"expectedStatus": "IN_PROGRESS", "expectedStage": 0}
+    return {"deploymentId": await of.new_deployment(), "reason": of.text()} | expected
 
 
 async def resume_deployment(of: Filled) -> Input:
     paused = {"deploymentId": await of.new_deployment(), "reason": of.text()}
     await write(of.own, "pauseDeployment", paused)
-    return paused | {"reason": of.text()}
+    return paused | {"reason": of.text(), "expectedStatus": "PAUSED", "expectedStage": 0}
 
 
 async def report_deployment_health(of: Filled) -> Input:
