@@ -78,6 +78,6 @@ async def test_an_enforced_vocabulary_refuses_what_it_does_not_know(registry: Re
     which = {"modelId": f"model_{project[5:]}", "version": made["version"]["version"]}
     refusal = await registry.refusal(ADD_TAGS, input=which | {"tags": ["candidate", "candidat"]})
     assert (refusal["code"], refusal["field"]) == ("BAD_USER_INPUT", "input.tags[1]")
-    assert refusal["message"].endswith('; the nearest tag is "candidate".')
+    assert refusal["message"].endswith("define this one with defineTag.")
     await registry.ask(POLICY, input={"projectId": project, "tags": "OFF"})
     assert (await registry.ask(ADD_TAGS, input=which | {"tags": ["candidat"]}))["addTags"]["warnings"] == []

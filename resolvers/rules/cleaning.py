@@ -22,6 +22,25 @@ REFUSED_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\
 # Marks in all but name: each is of class 0, as letters are, and falls apart into two marks.
 TWO_MARKS = "\u0f73\u0f75\u0f81"
 CHUNK = 500
+# Marks, format characters and separators: they show nothing on their own.
+INKLESS = {"Cf", "Mn", "Me", "Zs", "Cn"}
+
+
+# Characters that change the direction of the text around them, so that it shows another order than it has.
+OVERRIDES = re.compile("[\u202d\u202e]")
+# In a name also those that begin such a run, and those of no width or no ink: two names that look alike would differ.
+UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\ufeff\u180e\u115f\u1160\u3164\uffa0\u2800]")
+
+
+def check_visible(field: str, text: str, *, lines: bool) -> None:
+    """BadUserInput for text that a reader would not see as it is."""
+    if text.isascii():
+        return
+    if not UNSEEN.sub("", text).strip() or all(unicodedata.category(each) in INKLESS for each in text):
+        raise BadUserInput(field, "has no visible character; use at least one, or omit it.")
+    hidden = (OVERRIDES if lines else UNSEEN).search(text)
+    if hidden:
+        raise BadUserInput(field, f"contains the invisible character U+{ord(hidden[0]):04X}; remove it.")
 
 
 def clean_text(field: str, value: Any, longest: int, *, lines: bool = False) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from resolvers.errors import BadUserInput
-from resolvers.rules.cleaning import check_count, clean_text, quoted
+from resolvers.rules.cleaning import check_count, check_visible, clean_text, quoted
 from resolvers.rules.ids import RESERVED
 from resolvers.rules.locations import hidden_credential_in
 
@@ -38,6 +38,7 @@ class Text:
         kept = clean_text(field, value, self.longest, lines=self.lines)
         if not kept:
             raise BadUserInput(field, "is empty; use at least one character, or omit it.")
+        check_visible(field, kept, lines=self.lines)
         return kept
 
 

@@ -134,7 +134,7 @@ class JsonObject:
         # Written, what is refused can be told without looking at each part; what else is written so is looked at.
         if b"\\u0000" in written:
             _refuse_first(field, value, _holds_nul, "contains a NUL character; remove it.")
-        if exact_json.LONG.search(written):
+        if exact_json.holds_long_number(written):
             _refuse_first(field, value, _is_too_long, TOO_LONG)
         if b"null" in written:
             _refuse_first(field, value, _is_not_finite, "is not a finite number; omit it or write it as text.")

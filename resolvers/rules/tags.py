@@ -38,10 +38,12 @@ class Vocabulary:
 
 def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tuple[list[str], list[str]]:
     """The tags by their shared names, each once, and what will be warned of; BadUserInput where one is refused."""
+    warnings = [
+        f"The tag {quoted(tag)} has a comma. If it is several tags, send several." for tag in tags if "," in tag
+    ]
     if vocabulary.mode is PolicyMode.OFF or not vocabulary.deprecated:
-        return list(tags), []
+        return list(tags), warnings
     shared = [vocabulary.aliases.get(tag, tag) for tag in tags]
-    warnings: list[str] = []
     for place, tag in enumerate(shared):
         wrong = _wrong(tag, vocabulary, suggest=len(warnings) < SUGGESTIONS)
         if wrong and vocabulary.mode is PolicyMode.ENFORCE:
