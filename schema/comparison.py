@@ -34,6 +34,7 @@ class MetricDiff:
     improved: bool | None = column(
         "Whether the last version is better than the baseline. Null if the registry does not know."
     )
+    verdict: enums.MetricVerdict = column("How the last version compares with the baseline.")
 
 
 @strawberry.type(description="One hyper-parameter across the compared versions.")

@@ -13,6 +13,7 @@ from storage.vocabulary import (
     ExperimentStatus,
     LineageDirection,
     LineageEdgeKind,
+    MetricVerdict,
     OrderDirection,
     PolicyChangeStatus,
     PolicyMode,
@@ -37,6 +38,7 @@ __all__ = [
     "ExperimentStatus",
     "LineageDirection",
     "LineageEdgeKind",
+    "MetricVerdict",
     "OrderDirection",
     "PolicyChangeStatus",
     "PolicyMode",
@@ -164,6 +166,15 @@ describe_enum(
     OFF="The rule is not checked.",
     WARN="Values that violate the rule are accepted with a warning.",
     ENFORCE="Values that violate the rule are refused.",
+)
+describe_enum(
+    MetricVerdict,
+    "How a metric of one version compares with that of another.",
+    BETTER="The metric is better.",
+    WORSE="The metric is worse.",
+    EQUAL="The metric is the same.",
+    NOT_COMPARABLE="The registry does not know whether a higher value is better.",
+    MISSING="One of the versions does not have the metric.",
 )
 describe_enum(
     RollbackDeployments,

@@ -58,6 +58,14 @@ class DeploymentStrategy(StrEnum):
     BLUE_GREEN = "BLUE_GREEN"
 
 
+class MetricVerdict(StrEnum):
+    BETTER = "BETTER"
+    WORSE = "WORSE"
+    EQUAL = "EQUAL"
+    NOT_COMPARABLE = "NOT_COMPARABLE"
+    MISSING = "MISSING"
+
+
 class RollbackDeployments(StrEnum):
     RESTORE = "RESTORE"
     LEAVE = "LEAVE"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resolvers.rules.bumps import Change, TrainingFacts, required_change
-from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.metrics import higher_is_better, verdict
 from resolvers.rules.same import ABSENT, same
 
 MOST = 10
@@ -41,6 +41,7 @@ def _metric_diff(name: str, values: Sequence[float | None]) -> dict[str, Any]:
         "relativeDelta": _finite(delta / abs(first)) if delta is not None and first else None,
         "higherIsBetter": better,
         "improved": _improved(first, last, better),
+        "verdict": verdict(name, first, last),
     }
 
 

@@ -1,8 +1,8 @@
 """What must hold before a version is brought to another stage: one gate each, passed or not, and why.
 
 Into PRODUCTION all gates count, elsewhere the stage machine alone, and whoever `approvedBy` names. A worse metric is
-measured against the version in production, as a share of its value; only metrics whose direction is known and that both
-versions have are compared: the registry never guesses.
+measured against the version in production, as a share of its value, or by its difference from 0; only metrics whose
+direction is known and that both versions have are compared, and the gate names the others: the registry never guesses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import NamedTuple, TypedDict
 from resolvers.rules.approvals import Asked, Panel, Person, Review, Reviewed, Tally, tally
 from resolvers.rules.bumps import NumberedFacts, declared_change
 from resolvers.rules.cards import Card, missing_sections
-from resolvers.rules.metrics import higher_is_better
+from resolvers.rules.metrics import verdict, worse_by
 from resolvers.rules.policies import Policy
 from resolvers.rules.semver import Number
 from resolvers.rules.stages import TRANSITIONS, no_way
-from storage.vocabulary import ExperimentStatus, PolicyMode, Stage
+from storage.vocabulary import ExperimentStatus, MetricVerdict, PolicyMode, Stage
 
 TRANSITION, APPROVALS = "transition", "approvals"
 
@@ -188,19 +188,43 @@ def _incumbent(promotion: Promotion) -> Gate:
     if incumbent is None or tolerance is None:
         reason = "Nothing is in production." if incumbent is None else "The policy does not compare."
         return Gate("incumbent", True, reason)
+    verdicts = _verdicts(promotion.metrics, incumbent["metrics"])
     against = f"{Number(*incumbent['number'])} in production"
     for name, before in sorted(incumbent["metrics"].items()):
-        worse = _worse_by(name, before, promotion.metrics.get(name))
-        if worse > tolerance:
-            now = promotion.metrics[name]
-            reason = f"{name} is {now:g}, {worse:.1%} worse than {before:g} of {against}; {tolerance:.1%} is allowed."
-            return Gate("incumbent", False, reason)
-    return Gate("incumbent", True, f"No metric is more than {tolerance:.1%} worse than that of {against}.")
+        if verdicts[name] is MetricVerdict.WORSE:
+            now, worse = promotion.metrics[name], worse_by(before, promotion.metrics[name])
+            if worse > tolerance:
+                reason = (
+                    f"{name} is {now:g}, {worse:.1%} worse than {before:g} of {against}; {tolerance:.1%} is allowed."
+                )
+                return Gate("incumbent", False, reason)
+    return Gate("incumbent", True, _compared(verdicts, against, tolerance))
 
 
-def _worse_by(name: str, before: float, now: float | None) -> float:
-    """By which share of its value a metric got worse; 0 where it did not or cannot be compared."""
-    better = higher_is_better(name)
-    if now is None or better is None or before == 0:
-        return 0.0
-    return max(0.0, (before - now if better else now - before) / abs(before))
+def _verdicts(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, MetricVerdict]:
+    return {name: verdict(name, before.get(name), now.get(name)) for name in sorted({*now, *before})}
+
+
+def _compared(verdicts: Mapping[str, MetricVerdict], against: str, tolerance: float) -> str:
+    """What was compared, and what was not and why."""
+    compared = [name for name, each in verdicts.items() if each not in UNCOMPARED]
+    sentences = [
+        f"No metric is more than {tolerance:.1%} worse than that of {against}: {_some(compared)} compared."
+        if compared
+        else f"Nothing was compared with {against}."
+    ]
+    for unknown, why in UNCOMPARED.items():
+        if names := [name for name, each in verdicts.items() if each is unknown]:
+            sentences.append(f"{_some(names)} {why}.")
+    return " ".join(sentences)
+
+
+UNCOMPARED = {
+    MetricVerdict.NOT_COMPARABLE: "not compared, because it is not known whether a higher value is better",
+    MetricVerdict.MISSING: "not compared, because one of the versions does not have it",
+}
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
