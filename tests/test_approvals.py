@@ -537,8 +537,9 @@ async def test_production_goes_back_through_its_legal_stages(team: Team) -> None
         ("ARCHIVED", "STAGING", False, "Errors."),
         ("STAGING", "PRODUCTION", False, "Errors."),
     ]
-    again = await team.keys[MARIA].ask(BACK, input={"modelId": model, "notes": "Fixed.", "toVersion": "1.1.0"})
-    assert again["rollbackProduction"]["version"]["version"] == "1.1.0"
+    again = {"modelId": model, "notes": "Fixed.", "toVersion": "1.1.0"}
+    refusal = await team.keys[MARIA].refusal(BACK, input=again)
+    assert (refusal["code"], refusal["reason"]) == ("APPROVAL_REQUIRED", "LEFT_ON_PURPOSE")
 
 
 async def test_a_rollback_needs_somewhere_to_go(team: Team) -> None:
@@ -554,9 +555,9 @@ async def test_a_rollback_needs_somewhere_to_go(team: Team) -> None:
     assert (refusal["code"], refusal["needed"]) == ("FORBIDDEN", "REVIEWER")
 
 
-async def test_production_comes_back_after_it_was_archived_by_hand(team: Team) -> None:
+async def test_after_production_was_archived_by_hand_the_version_before_it_comes_back(team: Team) -> None:
     model = await two_in_production(team)
     asked = {"modelId": model, "version": "1.1.0", "targetStage": "ARCHIVED"}
     await team.keys[PIPELINE].ask(MOVE, input=asked)
     done = (await team.keys[MARIA].ask(BACK, input={"modelId": model, "notes": "Too early."}))["rollbackProduction"]
-    assert (done["version"]["version"], done["archived"]) == ("1.1.0", None)
+    assert (done["version"]["version"], done["archived"]) == ("1.0.0", None)
