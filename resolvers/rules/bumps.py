@@ -4,7 +4,8 @@ MAJOR  another algorithm family, target or data set; a removed feature; more tha
 MINOR  another version of the same data set; fewer added features; other hyper-parameters or another artifact
 PATCH  no training fact changed
 
-A fact that either side does not state is not compared: the registry never guesses. A version of another model begins a
+A fact that either side does not state is not compared, and an algorithm whose family is not known requires nothing: the
+registry never guesses. A version of another model begins a
 line of its own, so its number declares MAJOR, which is enough for any change.
 """
 
@@ -12,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
-from resolvers.rules.algorithms import family
+from resolvers.rules.algorithms import canonical, family
 from resolvers.rules.cleaning import cut
+from resolvers.rules.leaves import leaves
 from resolvers.rules.limits import NAME
 from resolvers.rules.same import ABSENT, same
 from resolvers.rules.semver import Number, declared_bump
@@ -92,15 +94,21 @@ def _differ(before: Any, after: Any) -> bool:
 
 def _algorithm(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     reasons = []
-    if _differ(parent.algorithm, child.algorithm):
-        before, after = family(parent.algorithm or ""), family(child.algorithm or "")
-        if before != after:
-            reasons.append(Reason(Bump.MAJOR, f"The algorithm family changed from {before} to {after}."))
-        else:
-            reasons.append(Reason(Bump.MINOR, f"The algorithm changed from {parent.algorithm} to {child.algorithm}."))
+    if parent.algorithm and child.algorithm and canonical(parent.algorithm) != canonical(child.algorithm):
+        reasons.append(_another_algorithm(parent.algorithm, child.algorithm))
     if _differ(parent.target, child.target):
         reasons.append(Reason(Bump.MAJOR, f"The target changed from {parent.target} to {child.target}."))
     return reasons
+
+
+def _another_algorithm(before: str, after: str) -> Reason:
+    families = family(before), family(after)
+    changed = f"The algorithm changed from {before} to {after}"
+    if None in families:
+        return Reason(Bump.PATCH, f"{changed}; whether that is another family of algorithms is not known.")
+    if families[0] != families[1]:
+        return Reason(Bump.MAJOR, f"The algorithm family changed from {families[0]} to {families[1]}.")
+    return Reason(Bump.MINOR, f"{changed}.")
 
 
 def _data(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
@@ -130,10 +138,11 @@ def _features(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
 def _details(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
     reasons = []
     if parent.parameters and child.parameters:
+        before, after = dict(leaves(parent.parameters)), dict(leaves(child.parameters))
         changed = sorted(
             name
-            for name in {*parent.parameters, *child.parameters} - {"algorithm"}
-            if not same(parent.parameters.get(name, ABSENT), child.parameters.get(name, ABSENT))
+            for name in {*before, *after} - {"algorithm"}
+            if not same(before.get(name, ABSENT), after.get(name, ABSENT))
         )
         if changed:
             reasons.append(Reason(Bump.MINOR, f"Hyper-parameters changed: {_named(changed)}."))

@@ -5,14 +5,12 @@ A difference is the last version's value less the baseline's. What either does n
 would follow from it. Parameters are compared leaf by leaf, objects within objects by dotted names; lists are leaves.
 """
 
-import hashlib
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resolvers.rules.bumps import Change, TrainingFacts, required_change
+from resolvers.rules.leaves import leaves
 from resolvers.rules.metrics import higher_is_better, verdict
 from resolvers.rules.same import ABSENT, same
 
@@ -70,23 +68,6 @@ def parameters(versions: Sequence[Version]) -> Iterator[tuple[str, list[Any], bo
     for name in sorted({name for facts in flat for name in facts}):
         values = [facts.get(name, ABSENT) for facts in flat]
         yield name, values, not all(same(values[0], value) for value in values[1:])
-
-
-# Of a name in a path; what is longer is cut, and told apart by a digest.
-LONGEST_PART = 200
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """All that is not an object in itself, by its dotted name; names that hold dots or blanks stand in quotes."""
-    if not isinstance(value, Mapping) or (path and not value):
-        yield path, value
-        return
-    for name, inner in value.items():
-        part = name if re.fullmatch(r'[^.\s"]+', name) else json.dumps(name, ensure_ascii=False)
-        if len(part) > LONGEST_PART:
-            # It would be repeated for all that it holds.
-            part = f"{part[:LONGEST_PART]}...{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        yield from leaves(inner, f"{path}.{part}" if path else part)
 
 
 def feature_diff(versions: Sequence[Version]) -> dict[str, list[str]]:

@@ -82,9 +82,22 @@ def test_algorithms_of_one_family_are_known_in_any_spelling(one: str, other: str
     assert family(one) == family(other)
 
 
-def test_an_unknown_algorithm_is_a_family_of_its_own() -> None:
-    assert family("Prophet") == "prophet"
-    assert family("prophet") != family("tbats")
+def test_an_unknown_algorithm_requires_nothing_and_the_reason_says_so() -> None:
+    change = required_change(replace(BASE, algorithm="xgboost"), replace(BASE, algorithm="our own"))
+    unknown = "whether that is another family of algorithms is not known."
+    assert change == (Bump.PATCH, [f"The algorithm changed from xgboost to our own; {unknown}"])
+
+
+def test_spellings_of_one_algorithm_are_no_change() -> None:
+    change = required_change(replace(BASE, algorithm="XGBoost"), replace(BASE, algorithm="xgb"))
+    assert change == (Bump.PATCH, ["No training fact changed."])
+
+
+def test_a_reason_names_the_leaf_that_changed() -> None:
+    before = {"model": {"optimizer": {"lr": 0.1, "name": "adam"}, "depth": 6}}
+    after = {"model": {"optimizer": {"lr": 0.2, "name": "adam"}, "depth": 6}}
+    change = required_change(replace(BASE, parameters=before), replace(BASE, parameters=after))
+    assert change.reasons == ["Hyper-parameters changed: model.optimizer.lr."]
 
 
 def test_a_reason_does_not_repeat_a_long_name() -> None:

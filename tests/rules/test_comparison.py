@@ -9,6 +9,7 @@ import pytest
 
 from resolvers.renderings.comparison_markdown import markdown
 from resolvers.rules import comparison
+from resolvers.rules.leaves import leaves
 from resolvers.rules.metrics import higher_is_better
 from resolvers.rules.same import same
 
@@ -137,7 +138,7 @@ def side(**facts: Any) -> dict[str, Any]:
 
 
 def test_names_within_objects_have_dots_and_names_with_dots_quotes() -> None:
-    assert dict(comparison.leaves({"a": {"b": 1, "c.d": {"e": {}}}, "f": [{"g": 1}]})) == {
+    assert dict(leaves({"a": {"b": 1, "c.d": {"e": {}}}, "f": [{"g": 1}]})) == {
         "a.b": 1,
         'a."c.d".e': {},
         "f": [{"g": 1}],
@@ -146,7 +147,7 @@ def test_names_within_objects_have_dots_and_names_with_dots_quotes() -> None:
 
 def test_a_long_name_is_not_repeated_whole_for_all_that_it_holds() -> None:
     long, other = "A" * 30_000, "A" * 29_999 + "B"
-    found = dict(comparison.leaves({long: {f"leaf {n}": n for n in range(3_000)}, other: {"leaf": 1}}))
+    found = dict(leaves({long: {f"leaf {n}": n for n in range(3_000)}, other: {"leaf": 1}}))
     assert len(found) == 3_001
     assert max(map(len, found)) < 300
-    assert dict(comparison.leaves({long: {"x": 1}})).keys() == dict(comparison.leaves({long: {"x": 2}})).keys()
+    assert dict(leaves({long: {"x": 1}})).keys() == dict(leaves({long: {"x": 2}})).keys()
