@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cluster, Registry
+from tests.support.deployed import FLAG, Place, doing, kinds
 from tests.support.documents import DEPLOY, REPORT
-from tests.test_deployments import FLAG, Place, doing, kinds
 
 BACK = """mutation($input: RollbackProductionInput!) { rollbackProduction(input: $input) {
     version { version } archived { version } deployments { name } stillServing { name } } }"""
