@@ -107,6 +107,7 @@ def promotion_facts(version: str, target: str) -> str:
         target=target,
         review=review("a"),
         reviewed=reviewed(version),
+        invalid_data=load_sql("invalid_data", v=version),
         reviewer_left=reviewer_left("y"),
         parent=parent,
         child=fill_sql(VERSION_FACTS, v=version),

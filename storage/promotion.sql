@@ -2,12 +2,13 @@
 -- is the alias of the version's row, `target` an expression for the target stage. `review`, `reviewed`,
 -- `reviewer_left`, `parent` and `child` are expressions: one approval `a` beside what holds now, what a review of the
 -- version shows, whether a reviewer left the project of the policy `y` lately, and the training facts of the parent and
--- of the version.
+-- of the version. `invalid_data` is the array of INVALID data that the version depends on.
 json_build_object(
     'stage', {v}.stage, 'position', {v}.stage_position, 'author', {v}.created_by, 'number', {v}.number,
     'policy', (SELECT to_json(y) FROM project_policies y WHERE y.project_id = {v}.project_id),
     'card', (SELECT to_json(k) FROM version_cards k WHERE k.version_id = {v}.id),
     'reviewed', {reviewed},
+    'invalid_data', {invalid_data},
     'people', (SELECT coalesce(json_agg(json_build_object('id', p.id, 'email', p.email, 'kind', p.kind, 'role', m.role)
             ORDER BY m.role DESC, p.email), '[]')
         FROM members m JOIN principals p ON p.id = m.principal_id WHERE m.project_id = {v}.project_id),

@@ -9,10 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.rows import at_most_one, columns, every, one
+from storage.sql import load_sql
 from storage.visibility import Viewer, VisibleRow, visible
 
 # How many times of reports are looked at: more than any plan's threshold.
 REPORTS = 101
+INVALID_DATA = load_sql("invalid_data", v="v")
 
 
 class PlannedStage(TypedDict):
@@ -20,13 +22,6 @@ class PlannedStage(TypedDict):
 
     trafficPercentage: int
     durationMinutes: float
-
-
-def invalid_data(version: str) -> str:
-    """The ids of the INVALID data set versions that the version of this name used."""
-    return f"""ARRAY(SELECT w.id FROM dataset_versions w WHERE w.status = 'INVALID' AND w.id = ANY (
-        ARRAY(SELECT u.dataset_version_id FROM dataset_uses u WHERE u.version_id = {version}.id)
-            || {version}.dataset_version_id) ORDER BY w.id)"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class DeploymentRow:
 COMPUTED = ("version_stage", "block_invalid_data", "invalid_data", "reports", "now")
 FACTS = f"""
 SELECT {columns(DeploymentRow, "d", *COMPUTED)}, v.stage AS version_stage, y.block_invalid_data,
-    {invalid_data("v")} AS invalid_data,
+    {INVALID_DATA} AS invalid_data,
     (SELECT coalesce(json_agg(json_build_array(h.at, h.healthy, h.ids)), '[]') FROM (
         SELECT at, bool_and(healthy) AS healthy, array_agg(id ORDER BY id) AS ids FROM health_reports
         WHERE deployment_id = d.id GROUP BY at ORDER BY at DESC LIMIT {REPORTS}) h) AS reports,
@@ -127,7 +122,7 @@ async def deployable(session: AsyncSession, model_id: str, number: Sequence[int]
 
 
 DEPLOYABLE = f"""
-SELECT v.id, v.model_id, v.number, v.stage, {invalid_data("v")} AS invalid_data
+SELECT v.id, v.model_id, v.number, v.stage, {INVALID_DATA} AS invalid_data
 FROM versions v WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[])
 """
 
@@ -144,14 +139,12 @@ async def change_deployment(session: AsyncSession, row: DeploymentRow, **values:
 # The rollout that has been due for longest and whose model nobody else works on; one whose version may be rolled out no
 # further is due at once. What will be done is decided from the row as it is read under that lock: whoever held the
 # model before may have done it.
-DUE = """
+DUE = f"""
 SELECT d.id, d.model_id
 FROM deployments d JOIN models m ON m.id = d.model_id
 JOIN versions v ON v.id = d.version_id JOIN project_policies y ON y.project_id = d.project_id
 WHERE d.status = 'IN_PROGRESS' AND (d.due_at <= clock_timestamp() OR v.stage = 'ARCHIVED'
-    OR y.block_invalid_data AND EXISTS (
-        SELECT FROM dataset_uses u JOIN dataset_versions w ON w.id = u.dataset_version_id
-        WHERE u.version_id = v.id AND w.status = 'INVALID'))
+    OR y.block_invalid_data AND cardinality({INVALID_DATA}) > 0)
 ORDER BY d.due_at LIMIT 1 FOR NO KEY UPDATE OF m SKIP LOCKED
 """
 

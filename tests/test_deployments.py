@@ -246,7 +246,7 @@ async def test_a_rollout_pauses_when_its_data_turn_out_to_be_invalid(place: Plac
     assert impact["deployments"] == [{"name": "CANARY 1.0.0", "status": "IN_PROGRESS"}]
     assert await place.tick() == 1
     paused = await place.read(rollout)
-    assert paused["events"][-1]["reason"] == f"Its version used {data}, which is INVALID."
+    assert paused["events"][-1]["reason"] == f"Its version depends on {data}, which is INVALID."
     await place.do("retireDeployment", rollout)
     refusal = await place.registry.refusal(DEPLOY, input=place.wanted("1.0.0", "DIRECT"))
     assert (refusal["code"], [gate["name"] for gate in refusal["gates"]]) == ("GATE_FAILED", ["data"])

@@ -90,5 +90,5 @@ def blocked(
     if stage is Stage.ARCHIVED and not was_replaced:
         return "Its version has been archived."
     if uses_invalid and blocks_invalid:
-        return f"Its version used {', '.join(uses_invalid)}, which is INVALID."
+        return f"Its version depends on {', '.join(uses_invalid)}, which is INVALID."
     return None

@@ -54,10 +54,8 @@ class Promotion(NamedTuple):
     incumbent: Incumbent | None
     parent: NumberedFacts | None
     child: NumberedFacts
-
-    @property
-    def invalid_data(self) -> list[str]:
-        return [id_ for id_, status in self.reviewed["data"].items() if status == "INVALID"]
+    # The ids of what it depends on: data that it or an ancestor used, and what these were derived from.
+    invalid_data: Sequence[str]
 
     @property
     def panel(self) -> Panel:
@@ -158,8 +156,8 @@ def _data(promotion: Promotion) -> Gate:
 def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
     """Whether a version that used these INVALID data set versions may continue, where the policy blocks them or not."""
     if not invalid:
-        return Gate("data", True, "None of its data set versions is INVALID.")
-    uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
+        return Gate("data", True, "No data set version that it depends on is INVALID.")
+    uses = f"It depends on {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
     if blocks:
         return Gate("data", False, f"{uses}.")
     return Gate("data", True, f"{uses}; the policy allows it.")

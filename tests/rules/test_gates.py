@@ -19,7 +19,7 @@ PROMOTION = Promotion(
     reviewed={"cardRevision": 0, "data": {}}, people=[REVIEWER], requester=None, reviewer_left=False, loosened_alone=[],
     request=None,
     reviews=[], experiment=None, metrics={"auc": 0.9}, incumbent=None, parent=None,
-    child={"model": "model_a", "number": [1, 1, 0], "facts": {}},
+    child={"model": "model_a", "number": [1, 1, 0], "facts": {}}, invalid_data=[],
 )  # fmt: skip
 ALL = ["transition", "approvals", "card", "metrics", "data", "experiment", "bump", "incumbent"]
 
@@ -59,7 +59,7 @@ def compared(major: int, algorithm: str) -> dict[str, Any]:
         ({"policy": policy(min_metrics=[{"name": "auc", "min": 0.91, "max": None}])}, ["metrics"]),
         ({"policy": policy(min_metrics=[{"name": "auc", "min": None, "max": 0.89}])}, ["metrics"]),
         ({"policy": policy(min_metrics=[{"name": "f1", "min": 0.0, "max": None}])}, ["metrics"]),
-        ({"reviewed": {"cardRevision": 0, "data": {"a": "ACTIVE", "b": "INVALID"}}}, ["data"]),
+        ({"invalid_data": ["b"]}, ["data"]),
         ({"experiment": "FAILED"}, ["experiment"]),
         ({"parent": compared(1, "xgboost"), "child": {"model": "m", "number": [1, 1, 0], "facts": {"algorithm": "mlp"}},
           "policy": policy(semver="ENFORCE")}, ["bump"]),
@@ -74,8 +74,7 @@ def test_each_gate_closes_by_itself(changes: Any, gates: list[str]) -> None:
     "changes",
     [
         {"policy": policy(min_metrics=[{"name": "auc", "min": 0.9, "max": 0.9}])},
-        {"reviewed": {"cardRevision": 0, "data": {"b": "INVALID"}}, "policy": policy(block_invalid_data=False)},
-        {"reviewed": {"cardRevision": 0, "data": {"b": "DEPRECATED"}}},
+        {"invalid_data": ["b"], "policy": policy(block_invalid_data=False)},
         {"experiment": "COMPLETED"},
         {"parent": compared(1, "xgboost"), "child": {"model": "m", "number": [1, 1, 0], "facts": {"algorithm": "mlp"}}},
         {"parent": compared(1, "xgboost"), "child": compared(2, "mlp"), "policy": policy(semver="ENFORCE")},

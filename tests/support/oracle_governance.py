@@ -247,7 +247,25 @@ def facts(data: Data, version: Row, target: Stage) -> Promotion:
         ),
         parent=cast(NumberedFacts, compared(data, parent)) if parent else None,
         child=cast(NumberedFacts, compared(data, version)),
+        invalid_data=invalid_data(data, version),
     )
+
+
+def invalid_data(data: Data, version: Row) -> list[str]:
+    """What a version depends on that is INVALID: walked upwards, one thing after another."""
+    ids, line = set[str](), [version]
+    while (parent := data.by_id("versions", line[-1]["parent_id"])) is not None:
+        line.append(parent)
+    for each in line:
+        uses = data.all("dataset_uses", version_id=each["id"])
+        ids |= {use["dataset_version_id"] for use in uses if use["role"] == "TRAINING" or each is version}
+        ids |= {each["dataset_version_id"]} - {None}
+    while (
+        more := {link["parent_id"] for id_ in ids for link in data.all("dataset_parents", dataset_version_id=id_)} - ids
+    ):
+        ids |= more
+    status = {id_: data.by_id("dataset_versions", id_) for id_ in ids}
+    return sorted(id_ for id_, row in status.items() if row and row["status"] == "INVALID")
 
 
 def reviewer_left(rules: Row) -> bool:
