@@ -1,5 +1,6 @@
 """Impact on a large registry: what a plain search of the graph finds, by one statement."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -124,6 +125,33 @@ def test_it_reaches_what_a_plain_search_of_the_graph_reaches(large: Compared) ->
         reached.append(len(expected))
     assert max(reached) > VERSIONS / 3
     assert 0 in reached
+
+
+GATES = """query($ids: [ID!]!) { nodes(ids: $ids) {
+    id ... on ModelVersion { promotion(targetStage: PRODUCTION) { gates { name reason } } } } }"""
+
+
+def test_the_gate_of_a_promotion_names_the_invalid_data_whose_impact_reaches_the_version(large: Compared) -> None:
+    data = large.oracle.data
+    graph = Graph(data)
+    invalid = [row["id"] for row in data.tables["dataset_versions"] if row["status"] == "INVALID"]
+    reached = {id_: graph.affected(id_) for id_ in invalid}
+    # In other roles than TRAINING a version's own data count too, and what they were derived from.
+    uses = grouped(data.tables["dataset_uses"], "dataset_version_id")
+    for id_ in invalid:
+        derived = {id_}
+        while more := {link["dataset_version_id"] for each in derived for link in graph.derived[each]} - derived:
+            derived |= more
+        reached[id_] |= {use["version_id"] for each in derived for use in uses[each]}
+    versions, named = graph.versions[:: VERSIONS // 90], 0
+    for start in range(0, len(versions), 30):
+        answer = large.compiled(GATES, {"ids": [version["id"] for version in versions[start : start + 30]]})
+        for node in answer["data"]["nodes"]:
+            (reason,) = [gate["reason"] for gate in node["promotion"]["gates"] if gate["name"] == "data"]
+            expected = sorted(id_ for id_ in invalid if node["id"] in reached[id_])
+            assert expected == sorted(set(re.findall(r"dsv_[\w.-]*\w", reason))), node["id"]
+            named += bool(expected)
+    assert named > 10
 
 
 def test_its_pages_hold_each_version_once(large: Compared) -> None:

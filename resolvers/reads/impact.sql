@@ -12,6 +12,7 @@
     FROM affected a
     -- Kept apart, so that children are looked up by their index, not all versions read to find them.
     CROSS JOIN LATERAL (SELECT v.id::text FROM versions v WHERE v.parent_id = a.id OFFSET 0) child
-    WHERE child.id NOT IN (SELECT id FROM direct)
+    -- As a hashed anti-join, however many are direct: NOT IN is not hashed once the planner expects many.
+    WHERE NOT EXISTS (SELECT FROM direct d WHERE d.id = child.id)
 )
 SELECT {answer})
