@@ -33,6 +33,7 @@ from schema import (
     versions,
     webhooks,
 )
+from schema.corrections import Corrections
 from schema.fields import mutation
 
 
@@ -40,7 +41,7 @@ from schema.fields import mutation
     description="Writes. Each mutation is one transaction: it is applied and recorded in the history as a whole, or"
     " refused without any effect."
 )
-class Mutation:
+class Mutation(Corrections):
     create_project: projects.CreateProjectPayload | None = mutation(
         "Create a project. ALREADY_EXISTS if the ID is taken.",
         projects.CreateProjectInput,
