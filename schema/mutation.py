@@ -217,7 +217,8 @@ class Mutation(Corrections):
     )
     apply_retention: retention.ApplyRetentionPayload | None = mutation(
         "Archive old DEVELOPMENT versions of a project now, at most 500, as the daily run does. Versions are"
-        " kept if they are tagged `keep`, under review, or the parent of a version that is not archived.",
+        " kept if they are tagged `keep`, under review, deployed, the target of an alias, or the parent of a"
+        " version that is not archived.",
         retention.ApplyRetentionInput,
         write_retention.apply_retention,
         needs=Need.ADMIN,
