@@ -2,8 +2,9 @@ from collections.abc import Sequence
 
 from resolvers.claims import claimed_id, keep_new
 from resolvers.errors import NotFound
+from resolvers.rules.corrections import before_and_after, corrected
 from resolvers.transaction import Transaction
-from storage.datasets import Dataset, DatasetParent, DatasetVersion, change_version, dataset_ids
+from storage.datasets import Dataset, DatasetParent, DatasetVersion, change_dataset, change_version, dataset_ids
 from storage.policies import lock_policy
 from storage.vocabulary import DatasetVersionStatus
 
@@ -16,6 +17,18 @@ async def create_dataset(
     facts = {"id": dataset_id, "project_id": project_id, "name": name, "description": description}
     await keep_new(tx, Dataset, facts | {"created_by": tx.caller.actor})
     await tx.record("dataset.created", dataset_id, project_id, chain=project_id, after=facts)
+    return {"dataset_id": dataset_id}
+
+
+async def update_dataset(
+    tx: Transaction, *, dataset_id: str, name: str | None = None, description: str | None = None
+) -> dict[str, str]:
+    row = await tx.lock_dataset(dataset_id)
+    changed = corrected(row, {"name": name, "description": description})
+    if changed:
+        await change_dataset(tx.session, dataset_id, changed)
+        change = before_and_after(row, changed)
+        await tx.record("dataset.updated", dataset_id, row.project_id, chain=row.project_id, **change)
     return {"dataset_id": dataset_id}
 
 

@@ -4,10 +4,11 @@ from typing import Any
 from resolvers.claims import claimed_id, keep_new
 from resolvers.datasets import require_dataset_versions
 from resolvers.errors import BadUserInput, Conflict
+from resolvers.rules.corrections import before_and_after, corrected
 from resolvers.transaction import Transaction
 from resolvers.version_creation import NewVersion, register
 from resolvers.versions import models_of
-from storage.experiments import Experiment, LockedExperiment, complete
+from storage.experiments import Experiment, LockedExperiment, change_experiment, complete
 from storage.rows import now
 from storage.vocabulary import ExperimentStatus
 
@@ -45,6 +46,18 @@ async def create_experiment(
     ended = None if status is ExperimentStatus.RUNNING else await now(tx.session)
     await keep_new(tx, Experiment, facts | {"completed_at": ended, "created_by": tx.caller.actor})
     await tx.record("experiment.created", experiment_id, project_id, chain=project_id, after=facts)
+    return {"experiment_id": experiment_id}
+
+
+async def update_experiment(
+    tx: Transaction, *, experiment_id: str, name: str | None = None, notes: str | None = None
+) -> dict[str, str]:
+    row = await tx.lock_experiment(experiment_id)
+    changed = corrected(row, {"name": name, "notes": notes})
+    if changed:
+        await change_experiment(tx.session, experiment_id, changed)
+        change = before_and_after(row, changed)
+        await tx.record("experiment.updated", experiment_id, row.project_id, chain=row.project_id, **change)
     return {"experiment_id": experiment_id}
 
 

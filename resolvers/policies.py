@@ -43,6 +43,7 @@ class PolicyChanges(TypedDict, total=False):
     max_regression: float | None
     approval_valid_days: int
     loosening_hours: float
+    protected_aliases: Sequence[str]
 
 
 async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -> dict[str, str]:

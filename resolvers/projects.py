@@ -5,10 +5,11 @@ from resolvers.claims import claimed_id, keep_new
 from resolvers.errors import BadUserInput
 from resolvers.principals import known_principal, set_role
 from resolvers.rules.cleaning import quoted
+from resolvers.rules.corrections import before_and_after, corrected
 from resolvers.transaction import Transaction
 from storage.policies import ProjectPolicy, recorded_policy
 from storage.principals import Member
-from storage.projects import Project
+from storage.projects import Project, change_project, project_texts
 from storage.vocabulary import PrincipalKind, Role
 
 
@@ -49,3 +50,15 @@ def _refuse_unless_once(creator: str, members: Sequence[Mapping[str, Any]]) -> N
             raise BadUserInput(f"{field}.email", f"names {quoted(each['email'])} again; name each person once.")
         if each["email"] == creator and each["role"] != Role.ADMIN:
             raise BadUserInput(f"{field}.role", f"is {each['role']}; the creator of a project is an ADMIN. Omit it.")
+
+
+async def update_project(
+    tx: Transaction, *, project_id: str, name: str | None = None, description: str | None = None
+) -> dict[str, str]:
+    await tx.lock_project(project_id)
+    now = await project_texts(tx.session, project_id)
+    changed = corrected(now, {"name": name, "description": description})
+    if changed:
+        await change_project(tx.session, project_id, changed)
+        await tx.record("project.updated", project_id, project_id, chain=project_id, **before_and_after(now, changed))
+    return {"project_id": project_id}

@@ -105,6 +105,11 @@ class Transaction:
         row = await datasets.dataset(self.session, id_, self.caller.viewer)
         return self._require(row, "data set", id_, field)
 
+    async def lock_dataset(self, id_: str, field: str = "input.datasetId") -> VisibleDataset:
+        """A data set, which nobody else changes until this transaction ends."""
+        row = await datasets.lock_dataset(self.session, id_, self.caller.viewer)
+        return self._require(await self._with_role_now(row), "data set", id_, field)
+
     async def dataset_version(self, id_: str, field: str = "input.datasetVersionId") -> VisibleDatasetVersion:
         row = await datasets.dataset_version(self.session, id_, self.caller.viewer)
         return self._require(row, "data set version", id_, field)

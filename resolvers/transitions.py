@@ -87,7 +87,7 @@ async def transition_stage(
     if is_gated:
         asked = Asked(caller_in(tx, promotion), approved_by, tx.caller.may_attest)
         assessment = gates.assess(promotion, target_stage, asked)
-        refuse_unless_allowed(assessment, promotion, target_stage)
+        refuse_unless_allowed(assessment, promotion, f"{move.number} cannot go to {target_stage}")
         events = approval_with_step(move, promotion, assessment)
         approved_by = approved_by or ", ".join(assessment.tally.approvers)
     if target_stage is Stage.ARCHIVED:
@@ -149,20 +149,21 @@ def caller_in(tx: Transaction, promotion: Promotion) -> Person:
     return member or Person(id=tx.caller.principal_id, email=tx.caller.actor, kind=tx.caller.kind, role=None)
 
 
-def refuse_unless_allowed(assessment: Assessment, promotion: Promotion, target: Stage) -> None:
+def refuse_unless_allowed(assessment: Assessment, promotion: Promotion, what: str) -> None:
+    """Refuse `what` the sentence begins with, such as "2.1.0 cannot go to PRODUCTION"."""
     if assessment.allowed:
         return
-    number, failed = Number(*promotion.number), [gate._asdict() for gate in assessment.failed]
+    failed = [gate._asdict() for gate in assessment.failed]
     if (problem := assessment.tally.problem) is not None:
         raise ApprovalRequired(
-            f"{number} cannot go to {target} yet. {problem.sentence}",
+            f"{what} yet. {problem.sentence}",
             reason=problem.reason,
             required=promotion.policy["required_approvals"],
             approvedBy=list(assessment.tally.approvers),
             gates=failed,
         )
     reasons = " ".join(gate.reason for gate in assessment.failed)
-    raise GateFailed(f"{number} cannot go to {target}: {reasons}", gates=failed)
+    raise GateFailed(f"{what}: {reasons}", gates=failed)
 
 
 def approval_with_step(move: Move, promotion: Promotion, assessment: Assessment) -> list[NewEvent]:

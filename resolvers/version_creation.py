@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from resolvers.datasets import require_dataset_versions
-from resolvers.errors import AlreadyExists, BadUserInput, NotFound, VersionMismatch
+from resolvers.errors import AlreadyExists, BadUserInput, Conflict, NotFound, VersionMismatch
 from resolvers.rules import bumps, semver
 from resolvers.rules.bumps import Change, TrainingFacts
 from resolvers.rules.cleaning import clean_text
 from resolvers.rules.limits import NAME
+from resolvers.rules.origins import NewOrigin, kept_origin
 from resolvers.rules.semver import Number
 from resolvers.rules.tags import Vocabulary, shared_tags
 from resolvers.transaction import Transaction
@@ -52,6 +53,7 @@ class NewVersion(TypedDict, total=False):
     target: str
     artifact: NewArtifact
     tags: Sequence[str]
+    origin: NewOrigin
     create_model: bool
 
 
@@ -75,6 +77,7 @@ async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: s
     if new["project_id"] != model.project_id:
         project_id = new["project_id"]
         raise NotFound("model", model.id, f"{path}.modelId", f"in project {project_id}", projectId=project_id)
+    _refuse_archived(model, f"{path}.modelId")
     facts, uses = await _facts(tx, new, path)
     parent = await _parent(tx, model.id, new, path)
 
@@ -90,6 +93,15 @@ async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: s
     after = _details(new, number, parent)
     await tx.record("version.created", version_id, model.project_id, chain=model.id, after=after, step=step)
     return Registered(version_id, number, warnings + of_tags)
+
+
+def _refuse_archived(model: LockedModel, field: str) -> None:
+    if model.archived:
+        raise Conflict(
+            f"{model.id} is archived and accepts no new versions. Bring it back with updateModel(archived: false).",
+            field=field,
+            id=model.id,
+        )
 
 
 def vocabulary_of(rules: RegistrationRules) -> Vocabulary:
@@ -231,6 +243,7 @@ async def _keep(
         "experiment_id": new.get("experiment_id"),
         "dataset_version_id": facts.dataset_version,
         "parent_id": parent.id if parent else None,
+        "origin": kept_origin(new.get("origin")),
         "created_by": tx.caller.actor,
     }
     of_version = {"project_id": project_id, "version_id": version_id}
@@ -243,5 +256,7 @@ async def _keep(
 
 def _details(new: NewVersion, number: Number, parent: Parent | None) -> dict[str, Any]:
     stated = {name: value for name, value in new.items() if name not in ("project_id", "bump", "create_model")}
+    if "origin" in new:
+        stated["origin"] = kept_origin(new["origin"])
     line = {"version": str(number), "parent_version": None, "parent_id": parent.id if parent else None}
     return stated | line | {"stage": Stage.DEVELOPMENT}

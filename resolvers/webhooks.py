@@ -110,6 +110,16 @@ async def update_webhook(
     return {"webhook_id": webhook_id}
 
 
+async def delete_webhook(tx: Transaction, *, webhook_id: str) -> dict[str, str]:
+    """An attempt that is in flight may still arrive."""
+    webhook = await tx.webhook(webhook_id)
+    await webhooks.delete_webhook(tx.session, webhook_id)
+    project_id = webhook.project_id
+    before = {name: getattr(webhook, name) for name in ("url", "actions", "description", "active")}
+    await tx.record("webhook.deleted", webhook_id, project_id, chain=project_id, before=before)
+    return {"webhook_id": webhook_id, "project_id": project_id}
+
+
 async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hours: float = 24.0) -> dict[str, Any]:
     """A new secret. Until the overlap ends, events are signed with the one before as well."""
     webhook = await tx.webhook(webhook_id)

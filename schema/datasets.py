@@ -81,6 +81,18 @@ class CreateDatasetPayload:
     dataset: Dataset = one("The new data set.", "{c}.id = {payload[dataset_id]}")
 
 
+@strawberry.input(description="Corrections of a data set. Fields that are omitted stay unchanged.")
+class UpdateDatasetInput:
+    dataset_id: strawberry.ID = required("The data set's ID.", limits.Id("ds"))
+    name: str | None = optional("The new name. Unique in the data set's project.", limits.NAME)
+    description: str | None = optional("What the data set contains and where it comes from.", limits.NEW_NOTES)
+
+
+@strawberry.type(description="The result of `updateDataset`.")
+class UpdateDatasetPayload:
+    dataset: Dataset = one("The updated data set.", "{c}.id = {payload[dataset_id]}")
+
+
 @strawberry.input(description="A data set version to register.")
 class CreateDatasetVersionInput:
     id: strawberry.ID | None = optional("The data set version's ID. Generated if omitted.", limits.NewId("dsv"))

@@ -213,6 +213,7 @@ describe_enum(
 describe_enum(
     ReviewedPart,
     "A part of what a review covers.",
+    ARTIFACT="The location of the artifact, by when it was last moved.",
     CARD="The model card, by its revision.",
     DATA="The status of a data set version that the version used, and when the status was set.",
     DESCRIPTION="The version's description.",

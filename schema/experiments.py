@@ -62,6 +62,18 @@ class CreateExperimentPayload:
     experiment: Experiment = one("The new experiment.", "{c}.id = {payload[experiment_id]}")
 
 
+@strawberry.input(description="Corrections of an experiment. Fields that are omitted stay unchanged.")
+class UpdateExperimentInput:
+    experiment_id: strawberry.ID = required("The experiment's ID.", limits.Id("exp"))
+    name: str | None = optional("The new name.", limits.NAME)
+    notes: str | None = optional("What was tried and what was learned.", limits.NEW_NOTES)
+
+
+@strawberry.type(description="The result of `updateExperiment`.")
+class UpdateExperimentPayload:
+    experiment: Experiment = one("The updated experiment.", "{c}.id = {payload[experiment_id]}")
+
+
 @strawberry.input(description="The end of an experiment, with the versions that it produced.")
 class CompleteExperimentInput:
     experiment_id: strawberry.ID = required("The ID of a RUNNING experiment.", limits.Id("exp"))

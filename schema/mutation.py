@@ -33,6 +33,7 @@ from schema import (
     versions,
     webhooks,
 )
+from schema.corrections import Corrections
 from schema.fields import mutation
 
 
@@ -40,7 +41,7 @@ from schema.fields import mutation
     description="Writes. Each mutation is one transaction: it is applied and recorded in the history as a whole, or"
     " refused without any effect."
 )
-class Mutation:
+class Mutation(Corrections):
     create_project: projects.CreateProjectPayload | None = mutation(
         "Create a project. ALREADY_EXISTS if the ID is taken.",
         projects.CreateProjectInput,
@@ -216,7 +217,8 @@ class Mutation:
     )
     apply_retention: retention.ApplyRetentionPayload | None = mutation(
         "Archive old DEVELOPMENT versions of a project now, at most 500, as the daily run does. Versions are"
-        " kept if they are tagged `keep`, under review, or the parent of a version that is not archived.",
+        " kept if they are tagged `keep`, under review, deployed, the target of an alias, or the parent of a"
+        " version that is not archived.",
         retention.ApplyRetentionInput,
         write_retention.apply_retention,
         needs=Need.ADMIN,

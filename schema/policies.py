@@ -7,6 +7,7 @@ from strawberry.scalars import JSON
 
 from resolvers.rules import limits, objects
 from resolvers.rules.access import Need
+from resolvers.rules.aliases import Alias
 from schema import enums, links
 from schema.fields import OBJECT, column, computed, many, one, optional, required
 from schema.nodes import Node
@@ -90,6 +91,9 @@ class ProjectPolicy:
         " Range: 0 to 8,760. With 0, the change takes effect at once. Default: 24. If one person shortened it"
         " alone, 24 applies once others can confirm."
     )
+    protected_aliases: list[str] = column(
+        "The aliases that need what a promotion to PRODUCTION needs: `setAlias` says what that is. Default: none."
+    )
     pending_changes: list[PolicyChange] = many(
         "The changes that loosen this policy and are not in force yet, oldest first. At most one for each field.",
         "{c}.project_id = {t}.project_id AND {c}.status = 'PENDING'",
@@ -128,6 +132,11 @@ class UpdateProjectPolicyInput:
     )
     loosening_hours: float | None = optional(
         "How long a change that loosens this policy waits if nobody confirms it.", limits.Hours(8_760)
+    )
+    protected_aliases: list[str] | None = optional(
+        "The aliases that need what a promotion to PRODUCTION needs. The list replaces the current one. Removing an"
+        " alias from it loosens the policy.",
+        limits.ListOf(Alias(), 50),
     )
 
 

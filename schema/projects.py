@@ -26,7 +26,11 @@ class Project(Node):
     name: str = column("The project's name.")
     description: str | None = column("What the project is about.", weight=TEXT)
     created_at: datetime = column("When the project was created.")
-    models: Connection[links.Model] = connection("The project's models, by name.", "{c}.project_id = {t}.id", BY_NAME)
+    models: Connection[links.Model] = connection(
+        "The project's models, by name, without archived ones.",
+        "{c}.project_id = {t}.id AND NOT {c}.archived",
+        BY_NAME,
+    )
     datasets: Connection[links.Dataset] = connection(
         "The project's data sets, by name.", "{c}.project_id = {t}.id", BY_NAME
     )
@@ -80,3 +84,15 @@ class CreateProjectInput:
 @strawberry.type(description="The result of `createProject`.")
 class CreateProjectPayload:
     project: Project = one("The new project.", "{c}.id = {payload[project_id]}")
+
+
+@strawberry.input(description="Corrections of a project. Fields that are omitted stay unchanged.")
+class UpdateProjectInput:
+    project_id: strawberry.ID = required("The project's ID.", limits.Id("proj"))
+    name: str | None = optional("The new name.", limits.NAME)
+    description: str | None = optional("What the project is about.", limits.NEW_NOTES)
+
+
+@strawberry.type(description="The result of `updateProject`.")
+class UpdateProjectPayload:
+    project: Project = one("The updated project.", "{c}.id = {payload[project_id]}")

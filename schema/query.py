@@ -46,8 +46,8 @@ class Query:
     )
     model: Model | None = one("The model with this ID. Null if there is none.", BY_ID, ID, needs=Need.ANYONE)
     models: Connection[Model] = connection(
-        "Models, by name.",
-        "({args[projectId]}::text IS NULL OR {c}.project_id = {args[projectId]})"
+        "Models, by name, without archived ones.",
+        "NOT {c}.archived AND ({args[projectId]}::text IS NULL OR {c}.project_id = {args[projectId]})"
         " AND ({args[query]}::text IS NULL OR strpos(lower({c}.name), lower({args[query]})) > 0"
         " OR strpos(lower({c}.id), lower({args[query]})) > 0)",
         BY_NAME,

@@ -88,7 +88,7 @@ class ReviewedChange:
     subject: str | None = column("The ID of the data set version if the part is DATA. Otherwise null.")
     before: str | None = column(
         "The value at the time of the review: a card's revision, a data set version's status, the"
-        " description, or the tags, comma-separated. Null if there was none.",
+        " description, the tags, comma-separated, or when the artifact was last moved. Null if there was none.",
         weight=TEXT,
     )
     after: str | None = column(
@@ -126,8 +126,8 @@ class Approval:
         "Why the decision no longer counts. Null if it still counts.", REVIEW_INPUTS, invalid_reason, weight=TEXT
     )
     changed_since: list[ReviewedChange] = computed(
-        "What has changed since the decision: the model card, the data, the description, the experiment or"
-        " the tags. Any of these changes invalidates an approval.",
+        "What has changed since the decision: the model card, the data, the description, the experiment,"
+        " the tags or the artifact's location. Any of these changes invalidates an approval.",
         REVIEW_INPUTS,
         changed_since,
         weight=TEXT,

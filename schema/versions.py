@@ -38,6 +38,7 @@ from schema.fields import (
 from schema.impact import Impact, impact_of_version
 from schema.lineage import LineageGraph, lineage_graph, lineage_picture
 from schema.nodes import Connection, Node
+from schema.origins import Origin, OriginInput
 from schema.scalars import BigInt, SemVer
 from schema.transitions import StageTransition
 from storage.versions import DatasetUse as DatasetUseRow
@@ -67,6 +68,9 @@ class Artifact:
     digest: str | None = column("A digest of the contents, such as `sha256:...`.", "artifact_digest")
     size_bytes: BigInt | None = column("The size in bytes. Null if it was not given.", "artifact_size_bytes")
     format: str | None = column("The file format, such as `onnx` or `pickle`.", "artifact_format")
+    moved_at: datetime | None = column(
+        "When the location was last changed with `moveArtifact`. Null if it never was.", "artifact_moved_at"
+    )
 
 
 @strawberry.type(description="A data set version that a version used, and its role.")
@@ -106,6 +110,15 @@ class ModelVersion(Node):
     model: links.Model = one("The model that this is a version of.", "{c}.id = {t}.model_id")
     version: SemVer = expression(
         "The version number. Unique in the model, and never reused.", "array_to_string({t}.number, '.')"
+    )
+    ordinal: int = column(
+        "The place of the version in the order in which its model's versions were registered, from 1 without gaps. It"
+        " never changes and is never reused. For clients that count versions with whole numbers."
+    )
+    aliases: list[str] = expression(
+        "The aliases that point to the version, in alphabetical order.",
+        "(SELECT coalesce(json_agg(a.name ORDER BY a.name), '[]'::json) FROM model_aliases a"
+        " WHERE a.version_id = {t}.id)",
     )
     stage: enums.Stage = column("The version's stage.")
     description: str | None = column("What is new in the version.", weight=TEXT)
@@ -168,6 +181,9 @@ class ModelVersion(Node):
     )
     created_at: datetime = column("When the version was registered.")
     created_by: str = column("The email address of the person or service that registered the version.")
+    origin: Origin | None = embedded(
+        "Where the version was before it was imported. Null if that was not stated.", "{t}.origin IS NOT NULL"
+    )
     model_card: links.ModelCard = one("The version's model card.", "{c}.version_id = {t}.id")
     compare_to: VersionComparison = bound(
         "A comparison of this version with another, which is the baseline. NOT_FOUND if the other version"
@@ -195,8 +211,8 @@ class ModelVersion(Node):
     )
     review_digest: str = computed(
         "A digest of everything that a review covers: the model card's revision, the description, the tags,"
-        " the experiment's status and notes, and the status of the data. It changes when any of these changes."
-        " Pass it as `expectedReviewDigest`. 64 hexadecimal digits.",
+        " the experiment's status and notes, the status of the data, and the artifact's location. It changes when any"
+        " of these changes. Pass it as `expectedReviewDigest`. 64 hexadecimal digits.",
         REVIEWED_INPUTS,
         review_digest,
         weight=TEXT,
@@ -264,6 +280,7 @@ class CreateVersionInput:
     target: str | None = optional("What the version predicts.", limits.NAME)
     artifact: ArtifactInput | None = optional("The artifact of the trained model.")
     tags: list[str] | None = optional("The version's tags.", limits.TAGS)
+    origin: OriginInput | None = optional("Where the version was before, if it is imported.")
     create_model: bool | None = required(
         "Whether to create the model, named by its ID, if it does not exist. Default: false.", default=False
     )

@@ -119,6 +119,17 @@ class UpdateWebhookPayload:
     webhook: Webhook = one("The updated webhook.", "{c}.id = {payload[webhook_id]}")
 
 
+@strawberry.input(description="A webhook to delete.")
+class DeleteWebhookInput:
+    webhook_id: strawberry.ID = required("The webhook's ID.", limits.Id("whk"))
+
+
+@strawberry.type(description="The result of `deleteWebhook`.")
+class DeleteWebhookPayload:
+    id: strawberry.ID = payload("The ID of the deleted webhook.", "webhook_id")
+    project: links.Project = one("The project with its remaining webhooks.", "{c}.id = {payload[project_id]}")
+
+
 @strawberry.input(description="A delivery to send again.")
 class ReplayDeliveryInput:
     delivery_id: strawberry.ID = required("The delivery's ID.", limits.Id("dlv"))

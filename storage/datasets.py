@@ -69,6 +69,8 @@ class DatasetParent(SQLModel, table=True):
 @dataclass(frozen=True, kw_only=True)
 class VisibleDataset(VisibleRow):
     id: str
+    name: str
+    description: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,15 @@ class VisibleDatasetVersion(VisibleRow):
 
 async def dataset(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDataset | None:
     return await visible(session, VisibleDataset, "datasets", id_, viewer)
+
+
+async def lock_dataset(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDataset | None:
+    return await visible(session, VisibleDataset, "datasets", id_, viewer, lock=True)
+
+
+async def change_dataset(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    """Change columns of a locked data set."""
+    await session.execute(update(Dataset).where(col(Dataset.id) == id_).values(**values))
 
 
 async def dataset_version(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDatasetVersion | None:

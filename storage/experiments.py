@@ -44,6 +44,7 @@ class Experiment(Recorded, table=True):
 
 @dataclass(frozen=True, kw_only=True)
 class LockedExperiment(VisibleRow):
+    name: str
     status: str
     training_duration_secs: float | None
     notes: str | None
@@ -77,3 +78,8 @@ async def complete(session: AsyncSession, id_: str, ending: Mapping[str, Any]) -
     """End an experiment now, with these columns."""
     ended = {"completed_at": func.clock_timestamp(), **ending}
     await session.execute(update(Experiment).where(col(Experiment.id) == id_).values(**ended))
+
+
+async def change_experiment(session: AsyncSession, id_: str, values: Mapping[str, Any]) -> None:
+    """Change columns of a locked experiment."""
+    await session.execute(update(Experiment).where(col(Experiment.id) == id_).values(**values))

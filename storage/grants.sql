@@ -9,17 +9,19 @@ REVOKE UPDATE (stage, stage_position) ON versions FROM {app};
 GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, experiments, versions, metrics, tags,
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
     model_cards, model_card_revisions, idempotent_answers, deployments, health_reports,
-    webhooks, webhook_deliveries, policy_changes, checkpoint_reports TO {app};
-GRANT UPDATE (description) ON models TO {app}; -- also what the row lock needs
-GRANT UPDATE (description, touched_at) ON versions TO {app};
-GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO {app};
+    webhooks, webhook_deliveries, policy_changes, checkpoint_reports, model_aliases TO {app};
+GRANT UPDATE (name, description) ON projects, datasets TO {app};
+GRANT UPDATE (name, description, owner, properties, archived) ON models TO {app}; -- also what the row lock needs
+GRANT UPDATE (version_id, set_at, set_by), DELETE ON model_aliases TO {app};
+GRANT UPDATE (description, touched_at, artifact_uri) ON versions TO {app};
+GRANT UPDATE (name, status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO {app};
 GRANT UPDATE (status, status_reason, status_at) ON dataset_versions TO {app};
 GRANT UPDATE (revoked_at, expires_at, last_used_at) ON api_keys TO {app};
 GRANT UPDATE (administers) ON principals TO {app};
 GRANT UPDATE (role, reviewer_since) ON members TO {app};
 GRANT UPDATE (required_approvals, allow_self_approval, require_complete_card, block_invalid_data, semver, tags,
     retention_days, min_metrics, max_regression, approval_valid_days, allow_requester_approval, loosening_hours,
-    reviewer_left_at) ON project_policies TO {app};
+    protected_aliases, reviewer_left_at) ON project_policies TO {app};
 GRANT UPDATE (status, effective_at, confirmed_by) ON policy_changes TO {app};
 GRANT UPDATE (description, deprecated) ON tag_definitions TO {app};
 GRANT UPDATE (status) ON transition_requests TO {app};
@@ -28,7 +30,7 @@ GRANT UPDATE (revision, description, intended_use, limitations, ethical_consider
 GRANT UPDATE (body_hash, answer, extensions, projects, at), DELETE ON idempotent_answers TO {app};
 GRANT UPDATE (status, traffic_percentage, stage, stage_since, due_at, revision) ON deployments TO {app};
 GRANT UPDATE (url, description, actions, active, position, secret, previous_secret, previous_until, failing_since,
-    disabled_at, disabled_reason) ON webhooks TO {app};
+    disabled_at, disabled_reason), DELETE ON webhooks TO {app};
 GRANT UPDATE (status, attempts, next_at, attempted_at, response_status, error, lease), DELETE ON webhook_deliveries
     TO {app};
 GRANT UPDATE (finished_at) ON daily_runs TO {app};

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, text, update
+from sqlalchemy import JSON, CheckConstraint, Column, DateTime, Index, Text, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
 
@@ -44,6 +45,9 @@ class ProjectPolicy(SQLModel, table=True):
     approval_valid_days: int = 30
     allow_requester_approval: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     loosening_hours: float = Field(default=24, sa_column_kwargs={"server_default": text("24")})
+    protected_aliases: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'::text[]"))
+    )
     reviewer_left_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
@@ -90,6 +94,7 @@ class LockedPolicy:
     approval_valid_days: int
     allow_requester_approval: bool
     loosening_hours: float
+    protected_aliases: list[str]
     reviewer_left_at: datetime | None
     now: datetime
 

@@ -18,6 +18,7 @@ WITH RECURSIVE policy AS MATERIALIZED (
             THEN 'It is under review.'
         WHEN EXISTS (SELECT FROM deployments p
             WHERE p.version_id = o.id AND p.status NOT IN ('ROLLED_BACK', 'RETIRED')) THEN 'It is deployed.'
+        WHEN EXISTS (SELECT FROM model_aliases a WHERE a.version_id = o.id) THEN 'An alias points to it.'
         WHEN EXISTS (SELECT FROM versions c WHERE c.parent_id = o.id AND c.stage <> 'ARCHIVED' AND NOT ({is_old_c}))
             THEN 'A living version was derived from it.'
         END AS reason

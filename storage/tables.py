@@ -1,5 +1,6 @@
 """Every table, so that the metadata is whole wherever it is needed."""
 
+from storage.aliases import ModelAlias
 from storage.approvals import Approval, TransitionRequest
 from storage.audit import AuditChain, AuditEvent, FeedEvent, UnplacedEvent
 from storage.base import metadata
@@ -39,6 +40,7 @@ __all__ = [
     "Member",
     "Metric",
     "Model",
+    "ModelAlias",
     "ModelCard",
     "ModelCardRevision",
     "PolicyChange",

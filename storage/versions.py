@@ -44,6 +44,7 @@ class Version(Recorded, table=True):
         readable_id("ver"),
         tenant(),
         UniqueConstraint("model_id", "number", name="number"),
+        UniqueConstraint("model_id", "ordinal", name="ordinal"),
         UniqueConstraint("project_id", "model_id", "id", name="of_model"),
         CheckConstraint("array_ndims(number) = 1 AND cardinality(number) = 3 AND 0 <= ALL (number)", name="number"),
         one_of("stage", Stage),
@@ -84,6 +85,8 @@ class Version(Recorded, table=True):
     project_id: str
     model_id: str
     number: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
+    # The database counts: whatever is inserted here is replaced.
+    ordinal: int = Field(default=None, sa_column_kwargs={"nullable": False})
     stage: str
     stage_position: int = Field(sa_type=BigInteger)
     description: str | None = None
@@ -95,6 +98,8 @@ class Version(Recorded, table=True):
     artifact_digest: str | None = None
     artifact_size_bytes: int | None = Field(default=None, sa_type=BigInteger)
     artifact_format: str | None = None
+    artifact_moved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    origin: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     experiment_id: str | None = None
     dataset_version_id: str | None = None
     parent_id: str | None = None
@@ -229,6 +234,8 @@ class LockedVersion:
     stage_position: int
     created_by: str
     description: str | None
+    artifact_uri: str | None
+    artifact_digest: str | None
     production_id: str | None
     tags: list[str]
     requests: list[OpenRequest]
@@ -240,7 +247,7 @@ async def locked_version(session: AsyncSession, model_id: str, number: Sequence[
 
 LOCKED_VERSION = """
 SELECT v.id, v.project_id, v.model_id, v.number, v.stage, v.stage_position, v.created_by, v.description,
-    p.id AS production_id,
+    shown_uri(v.artifact_uri) AS artifact_uri, v.artifact_digest, p.id AS production_id,
     (SELECT coalesce(array_agg(g.tag), '{}') FROM tags g WHERE g.version_id = v.id) AS tags,
     (SELECT coalesce(json_agg(json_build_object('id', q.id, 'version', q.version_id, 'target', q.target_stage,
             'is_expired', q.expires_at <= clock_timestamp())), '[]')

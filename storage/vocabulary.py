@@ -125,6 +125,7 @@ class PolicyChangeStatus(StrEnum):
 
 
 class ReviewedPart(StrEnum):
+    ARTIFACT = "ARTIFACT"
     CARD = "CARD"
     DATA = "DATA"
     DESCRIPTION = "DESCRIPTION"

@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Text, UniqueConstraint, text, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Text,
+    UniqueConstraint,
+    delete,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
@@ -127,3 +138,9 @@ async def disable(session: AsyncSession, webhook_id: str, reason: str) -> None:
 
 async def change(session: AsyncSession, webhook_id: str, values: Mapping[str, Any]) -> None:
     await session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(**values))
+
+
+async def delete_webhook(session: AsyncSession, webhook_id: str) -> None:
+    """Delete a locked webhook with its deliveries; nobody adds any to it meanwhile."""
+    await session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.webhook_id) == webhook_id))
+    await session.execute(delete(Webhook).where(col(Webhook.id) == webhook_id))

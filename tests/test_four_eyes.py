@@ -27,6 +27,7 @@ MEMBER = "mutation($input: SetMemberInput!) { setMember(input: $input) { project
 LEAVE = "mutation($input: RemoveMemberInput!) { removeMember(input: $input) { project { id } } }"
 CARD = "mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { modelCard { revision } } }"
 DESCRIBE = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
+MOVE_ARTIFACT = "mutation($input: MoveArtifactInput!) { moveArtifact(input: $input) { version { id } } }"
 TAG = "mutation($input: TagsInput!) { addTags(input: $input) { version { id } } }"
 DATA = """mutation($p: ID!, $d: ID!, $v: ID!, $name: String!) {
     createDataset(input: {id: $d, projectId: $p, name: $name}) { dataset { id } }
@@ -393,6 +394,27 @@ async def test_an_edit_between_two_votes_makes_the_first_invalid(office: Office,
     first = done["approvals"][0]
     assert (first["reviewer"], first["valid"]) == (RITA, False)
     assert first["changedSince"] == [{"what": what, "subject": None, "before": before, "after": after}]
+    assert (await office.vote(RITA, request))["status"] == "APPLIED"
+
+
+async def test_an_artifact_that_was_moved_between_two_votes_makes_the_first_invalid(office: Office) -> None:
+    await office.policy(requiredApprovals=2)
+    candidate = await office.candidate(artifact={"uri": "s3://old/m", "digest": "sha256:ab"})
+    request = await office.requested(candidate)
+    await office.vote(RITA, request)
+    named = {"modelId": candidate["modelId"], "version": "1.0.0"}
+    seen = (await office.keys[RITA].ask(CHECK, id=candidate["modelId"], to="PRODUCTION"))["version"]["reviewDigest"]
+    await office.by(CAROL, MOVE_ARTIFACT, **named, uri="s3://new/m", reason="Moved.")
+    stale = await office.refused(RAVI, REVIEW, requestId=request, decision="APPROVE", expectedReviewDigest=seen)
+    assert (stale["code"], stale["field"]) == ("CONFLICT", "input.expectedReviewDigest")
+    done = await office.vote(RAVI, request)
+    assert done["status"] == "OPEN"
+    first = done["approvals"][0]
+    assert (first["valid"], first["invalidReason"]) == (False, "The artifact was moved after the review.")
+    (change,) = first["changedSince"]
+    assert (change["what"], change["before"]) == ("ARTIFACT", None) and change["after"]
+    refusal = await office.refused(CAROL, MOVE, **candidate, approvedBy=RITA)
+    assert refusal["reason"] == "ARTIFACT_CHANGED"
     assert (await office.vote(RITA, request))["status"] == "APPLIED"
 
 

@@ -485,6 +485,20 @@ WRITES |= {
     "a secret": ("rotateWebhookSecret", lambda us, of: {"webhookId": of.webhook}),
     "health": ("reportDeploymentHealth", lambda us, of: {"deploymentId": of.deployment, "healthy": False}),
 }
+WRITES |= {
+    "a project's name": ("updateProject", lambda us, of: {"projectId": of.project, "name": "Ours"}),
+    "a model's name": ("updateModel", lambda us, of: {"modelId": of.model, "name": "Ours"}),
+    "a model's end": ("updateModel", lambda us, of: {"modelId": of.model, "archived": True, "reason": "Ours"}),
+    "a data set's name": ("updateDataset", lambda us, of: {"datasetId": of.dataset, "name": "Ours"}),
+    "an experiment's name": ("updateExperiment", lambda us, of: {"experimentId": of.experiment, "name": "Ours"}),
+    "an artifact's place": (
+        "moveArtifact",
+        lambda us, of: {"modelId": of.model, "version": "1.0.0", "uri": "s3://ours", "reason": "Ours"},
+    ),
+    "an alias": ("setAlias", lambda us, of: {"modelId": of.model, "version": "1.0.0", "alias": "ours"}),
+    "one alias less": ("removeAlias", lambda us, of: {"modelId": of.model, "alias": "champion"}),
+    "a webhook's end": ("deleteWebhook", lambda us, of: {"webhookId": of.webhook}),
+}
 OF_THE_INSTANCE = {"createProject", "createApiKey", "setAdministrator"}
 
 

@@ -105,6 +105,75 @@ async def test_what_was_kept_before_governance_is_governed_and_still_sound(
     await run_sql(cluster.superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+LINES = """
+INSERT INTO projects (id, name, created_by) VALUES ('proj_l', 'L', 'old');
+INSERT INTO project_policies (project_id, required_approvals, allow_self_approval, require_complete_card,
+    block_invalid_data, semver, tags, retention_days, min_metrics, max_regression, approval_valid_days)
+    VALUES ('proj_l', 1, true, false, true, 'WARN', 'WARN', 90, '[]', 0.1, 30);
+"""
+REGISTER = """
+INSERT INTO versions (id, project_id, model_id, number, stage, stage_position, parameters, features, artifact_uri,
+    created_at, created_by)
+    VALUES ($1, 'proj_l', $2, $3, 'DEVELOPMENT', 0, '{}', '{}', 's3://a', '2026-01-31', 'old')
+"""
+
+
+async def test_versions_of_an_old_registry_are_counted_in_the_order_of_their_registration(
+    cluster: Cluster, make_registry: Any
+) -> None:
+    old = await database_at(cluster, "0015")
+    owned = await connect(old.owner_url)
+    await owned.execute(LINES)
+    # Numbers, ids and times all in other orders than the registrations, of which two take turns in two models.
+    numbers = [[2, 0, 0], [1, 0, 0], [10, 0, 0], [1, 5, 0], [3, 0, 0]]
+    for model in ("model_a", "model_b"):
+        await owned.execute("INSERT INTO models VALUES (now(), 'old', $1, 'proj_l', $1, NULL)", model)
+    for place, number in enumerate(numbers):
+        for model in ("model_a", "model_b"):
+            id_ = f"ver_{9 - place}{model[-1]}"
+            async with owned.transaction():
+                await owned.execute(REGISTER, id_, model, number)
+                step = {"id": f"tra_{id_[4:]}", "versionId": id_, "from": None, "to": "DEVELOPMENT", "automatic": False}
+                told = json.loads(event("version.created")) | {"projectId": "proj_l", "subjectId": id_, "step": step}
+                text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+                await owned.execute("SELECT audit_append($1, ARRAY[$2])", model, text)
+    last = await owned.fetchval("SELECT at FROM audit_chains WHERE chain = 'model_b'")
+    assert await migrate(old.owner_url, old.app_url)
+    counted = await owned.fetch("SELECT model_id, number, ordinal FROM versions ORDER BY model_id, ordinal")
+    assert [(row[0], row[1], row[2]) for row in counted] == [
+        (model, number, place) for model in ("model_a", "model_b") for place, number in enumerate(numbers, start=1)
+    ]
+    assert await owned.fetchval("SELECT updated_at FROM models WHERE id = 'model_b'") == last
+    assert await owned.fetchval("SELECT count(*) FROM model_aliases") == 0
+    enabled = "SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'versions'::regclass AND tgname = 'keep_training_facts'"
+    assert await owned.fetchval(enabled) == b"A", "training facts are kept again"
+    await owned.close()
+    assert (await report_on_database(old.app_url, None)).code == 0
+
+    registry: Registry = await make_registry(old)
+    registry = registry.with_key(await make_key(old.app_url, "admin@localhost"))
+    new = 'projectId: "proj_l", modelId: "model_a", version: "11.0.0"'
+    made = await registry.ask(f"mutation {{ createVersion(input: {{{new}}}) {{ version {{ ordinal aliases }} }} }}")
+    assert made["createVersion"]["version"] == {"ordinal": 6, "aliases": []}
+    seen = await registry.ask(
+        '{ model(id: "model_a") { owner properties origin { id } archived aliases { name }'
+        " project { policy { protectedAliases } } versionByOrdinal(ordinal: 3) { version } } models { totalCount } }"
+    )
+    assert seen == {
+        "model": {
+            "owner": None, "properties": {}, "origin": None, "archived": False, "aliases": [],
+            "project": {"policy": {"protectedAliases": []}}, "versionByOrdinal": {"version": "10.0.0"},
+        },
+        "models": {"totalCount": 2},
+    }  # fmt: skip
+    move = 'modelId: "model_a", version: "11.0.0", alias: "champion"'
+    await registry.ask(f"mutation {{ setAlias(input: {{{move}}}) {{ alias {{ name }} }} }}")
+    assert (await report_on_database(old.app_url, None)).code == 0
+    name = make_url(old.owner_url).database
+    await registry.client._transport.app.app.state.database.close()  # type: ignore[attr-defined]
+    await run_sql(cluster.superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 BEARING = "https://u:hunter2@host/m?sig=hunter2"
 ANSWER = {"createVersion": {"version": {"where": BEARING, "plain": "s3://b/m?versionId=1", "notes": 'sig=a b é "#'}}}
 ANSWERED = """

@@ -36,6 +36,19 @@ mutation($input: CompleteExperimentInput!) { completeExperiment(input: $input) {
 TRANSITION = """
 mutation($input: TransitionStageInput!) { transitionStage(input: $input) { version { stage } archived { version } } }
 """
+SET_ALIAS = """
+mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { version { version } } previous { version } } }
+"""
+BY_ALIAS = """
+query($model: ID!) { model(id: $model) {
+  aliases { name version { version } } versionByAlias(alias: "champion") { version aliases }
+} }
+"""
+ALIAS_EVENTS = """
+query($model: ID!, $after: String) { auditEvents(filter: {subjectId: $model, action: ["alias.set"]},
+  first: 100, after: $after) { nodes { details } pageInfo { hasNextPage endCursor } } }
+"""
+UPDATE_MODEL = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { name } } }"
 IN_PRODUCTION = """
 query($model: ID!) { model(id: $model) {
   productionVersion { version }
@@ -234,6 +247,128 @@ async def assert_unbroken(live: Live, model: str, promotions: int, current: str 
     assert len(promoted) == promotions and archived == promoted[1:]
     (kept,) = await live.sql(POSITIONS, model)
     assert dict(kept) == {"steps": len(steps), "first": 1, "last": len(steps), "in_time": True}
+
+
+# ------------------------------------------------------------------------------------------------- aliases
+
+
+def set_alias(live: Live, model: str, version: str, **more: Any) -> Any:
+    return live.send(SET_ALIAS, input={"modelId": model, "alias": "champion", "version": version, **more})
+
+
+@asynccontextmanager
+async def alias_watched(live: Live, model: str, readers: int = 2) -> AsyncIterator[Counter[str]]:
+    """Readers that ask all the while where the alias points: how often each version was seen."""
+    seen, done = Counter[str](), asyncio.Event()
+
+    async def read() -> None:
+        while not done.is_set():
+            reply = await live.send(BY_ALIAS, model=model)
+            assert reply.code == OK, reply
+            asked = reply.data["model"]
+            # Both ways of one answer agree, and neither is ever without.
+            (alias,) = asked["aliases"]
+            pointed = asked["versionByAlias"]
+            assert alias["version"]["version"] == pointed["version"] and pointed["aliases"] == ["champion"]
+            seen[pointed["version"]] += 1
+
+    tasks = [asyncio.create_task(read()) for _ in range(readers)]
+    try:
+        yield seen
+    finally:
+        done.set()
+        await asyncio.gather(*tasks)
+
+
+async def alias_steps(live: Live, model: str) -> list[tuple[str | None, str]]:
+    """Each move of the alias as the log has it, the first one first."""
+    steps: list[tuple[str | None, str]] = []
+    after = None
+    while True:
+        page = (await live.ask(ALIAS_EVENTS, model=model, after=after))["auditEvents"]
+        for details in (node["details"] for node in page["nodes"]):
+            steps.append(((details["before"] or {}).get("version"), details["after"]["version"]))
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            return steps[::-1]
+
+
+@pytest.mark.parametrize("same_target", [False, True], ids=["to different versions", "to one version"])
+async def test_of_eight_movers_of_an_alias_who_expect_the_same_version_exactly_one_wins(
+    live: Live, rounds: Callable[[int, int], int], same_target: bool
+) -> None:
+    movers, turns = 8, rounds(6, 100)
+    model = await new_model(live)
+    numbers = [f"1.{minor}.0" for minor in range(movers + 1)]
+    for number in numbers:
+        assert (await create(live, model, version=number)).code == OK
+    assert (await set_alias(live, model, "1.0.0")).code == OK
+    await live.warm_up(movers + 2)
+    current = "1.0.0"
+    async with alias_watched(live, model) as seen:
+        for turn in range(turns):
+            targets = [number for number in numbers if number != current][:movers]
+            targets = targets[:1] * movers if same_target else targets
+            moves = (set_alias(live, model, target, expectedVersion=current) for target in targets)
+            if turn % 2:
+                async with starting_gun(live, model, movers):
+                    replies = await at_once(moves)
+            else:
+                replies = await at_once(moves)
+            assert codes(replies) == {OK: 1, "CONFLICT": movers - 1}, replies
+            (winner,) = (reply.data["setAlias"] for reply in replies if reply.code == OK)
+            assert winner["previous"] == {"version": current}
+            current = winner["alias"]["version"]["version"]
+    steps = await alias_steps(live, model)
+    assert len(steps) == turns + 1 and steps[-1][1] == current
+    assert [before for before, _ in steps] == [None, *(after for _, after in steps[:-1])]
+    assert seen.total() > turns
+    print(
+        f"\n{turns} times {movers} movers: one won each time, {movers - 1} CONFLICT; {seen.total()} reads, none empty"
+    )
+
+
+async def test_movers_of_an_alias_who_expect_nothing_all_move_it_one_after_the_other(
+    live: Live, rounds: Callable[[int, int], int]
+) -> None:
+    movers, turns = 8, rounds(3, 50)
+    model = await new_model(live)
+    numbers = [f"1.{minor}.0" for minor in range(movers + 1)]
+    for number in numbers:
+        assert (await create(live, model, version=number)).code == OK
+    assert (await set_alias(live, model, "1.0.0")).code == OK
+    await live.warm_up(movers + 2)
+    async with alias_watched(live, model) as seen:
+        for turn in range(turns):
+            targets = numbers[1:] if turn % 2 == 0 else numbers[:-1]
+            replies = await at_once(set_alias(live, model, target) for target in targets)
+            assert codes(replies) == {OK: movers}, replies
+    steps = await alias_steps(live, model)
+    assert [before for before, _ in steps] == [None, *(after for _, after in steps[:-1])], "an unbroken line"
+    print(f"\n{turns} times {movers} movers: all moved it, {len(steps)} events; {seen.total()} reads, none empty")
+
+
+async def test_a_model_renamed_and_archived_while_others_register_is_counted_without_a_gap(
+    live: Live, rounds: Callable[[int, int], int]
+) -> None:
+    turns = rounds(2, 30)
+    await live.warm_up(CALLERS)
+    for _ in range(turns):
+        model = await new_model(live)
+        names = [f"{model} {n}" for n in range(8)]
+        renames = [live.send(UPDATE_MODEL, input={"modelId": model, "name": name}) for name in names]
+        archiving = live.send(UPDATE_MODEL, input={"modelId": model, "archived": True, "reason": "Over."})
+        replies = await at_once([*(create(live, model) for _ in range(16)), *renames, archiving])
+        told = codes(replies)
+        assert set(told) <= {OK, "CONFLICT"} and told[OK] >= 9, replies
+        kept = await live.sql("SELECT ordinal FROM versions WHERE model_id = $1 ORDER BY 1", model)
+        assert [row["ordinal"] for row in kept] == list(range(1, told[OK] - 9 + 1))
+        (last,) = await live.sql("SELECT name, archived FROM models WHERE id = $1", model)
+        assert last["name"] in names and last["archived"]
+        # Whoever registered before was found by the new name at once: words follow the last name.
+        words = "SELECT count(*) FROM version_texts t JOIN versions v ON v.id = t.version_id WHERE v.model_id = $1"
+        (found,) = await live.sql(f"{words} AND t.words @@ phraseto_tsquery('simple', $2)", model, last["name"])
+        assert found["count"] == len(kept)
 
 
 # ------------------------------------------------------------------------------------------- registrations

@@ -42,6 +42,8 @@ CANCEL = "mutation($input: CancelTransitionInput!) { cancelTransition(input: $in
 DESCRIBE = "mutation($input: UpdateVersionInput!) { updateVersion(input: $input) { version { id } } }"
 CARD = "mutation($input: UpdateModelCardInput!) { updateModelCard(input: $input) { version { id } } }"
 
+ALIAS = "mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { name } } }"
+
 LIVING = "A living version was derived from it."
 
 
@@ -205,6 +207,15 @@ async def test_a_version_that_is_tagged_keep_is_kept_until_it_is_not(neglected: 
     assert await neglected.apply() == Applied([], {id_: "It is tagged keep."}, False)
     await neglected.registry.ask(REMOVE_TAGS, input=await neglected.named(id_) | {"tags": ["keep"]})
     await neglected.age(id_)
+    assert (await neglected.apply()).archived == [id_]
+
+
+async def test_a_version_that_an_alias_points_to_is_kept_until_none_does(neglected: Neglected) -> None:
+    id_, other = await neglected.young(), await neglected.young()
+    await neglected.registry.ask(ALIAS, input=await neglected.named(id_) | {"alias": "shadow"})
+    await neglected.age(id_)
+    assert await neglected.apply() == Applied([], {id_: "An alias points to it."}, False)
+    await neglected.registry.ask(ALIAS, input=await neglected.named(other) | {"alias": "shadow"})
     assert (await neglected.apply()).archived == [id_]
 
 

@@ -54,6 +54,11 @@ CANNOT = {
         f"INSERT INTO dataset_uses SELECT project_id, id, (SELECT min(id) FROM dataset_versions), 'TEST'"
         f" FROM versions WHERE model_id = {MODEL}",
     ],
+    "Set, move or remove an alias, or move an artifact, without an event": [
+        "INSERT INTO model_aliases (project_id, model_id, name, version_id, set_by)"
+        f" SELECT project_id, model_id, 'champion', id, 'a' FROM versions WHERE model_id = {MODEL}",
+        "UPDATE versions SET artifact_uri = 's3://other'",
+    ],
     "Delete a project, model, version, data set, experiment, principal, key, policy or model card": [
         f"DELETE FROM {table}"
         for table in [
@@ -157,7 +162,16 @@ UNTIED = {
     "checkpoint_reports": "INSERT INTO checkpoint_reports (place, reported_at) VALUES ('nowhere', now())",
 }
 # Written with a version's first event alone, or tied to an event.
-TIED = {"metrics", "dataset_uses", "principals", "members", "project_policies", "policy_changes", "api_keys"}
+TIED = {
+    "metrics",
+    "dataset_uses",
+    "model_aliases",
+    "principals",
+    "members",
+    "project_policies",
+    "policy_changes",
+    "api_keys",
+}
 
 # What the page says can be done, beside writing to the tables above, and statements that do it.
 CAN = {

@@ -80,7 +80,7 @@ async def test_a_session_that_plays_the_replica_does_not_get_past_the_triggers(s
         "INSERT INTO audit_chains VALUES ('forged', 0, '')",
         "UPDATE versions SET parameters = '{}'",
         "UPDATE versions SET number = '{9,9,9}'",
-        "UPDATE experiments SET name = 'other'",
+        "UPDATE experiments SET parameters = '{}'",
         "ALTER TABLE stage_transitions DISABLE TRIGGER ALL",
         "DROP TABLE audit_events",
         "CREATE TABLE smuggled (id int)",

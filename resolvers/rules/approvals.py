@@ -1,12 +1,11 @@
 """When an approval counts, and whose (product description, "Use approval workflows for production transitions").
 
 An approval is a reviewer's word for one step of a version, given for what the reviewer saw: the model card at its
-revision, the description, the tags, what is said of the experiment, and the data sets at their status since when; the
-training facts never change. It
-no longer counts when any of this has changed, when the reviewer has lost the role since (also after getting it back),
-when it is older than the policy allows, or when the version has gone another way. Services cannot approve. The person
-who registered the version approves only where the policy allows it. The person who requested the step approves where
-the policy allows it, or where nobody else could.
+revision, the description, the tags, what is said of the experiment, the data sets at their status since when, and the
+artifact where it was; the training facts never change. It no longer counts when any of this has changed, when the
+reviewer has lost the role since (also after getting it back), when it is older than the policy allows, or when the
+version has gone another way. Services cannot approve. The person who registered the version approves only where the
+policy allows it. The person who requested the step approves where the policy allows it, or where nobody else could.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,10 +20,12 @@ from storage.vocabulary import Decision, PrincipalKind, Role, TransitionRequestS
 
 class Reviewed(TypedDict):
     """What a review saw, and what an approval is bound to. `data` holds statuses by id, `dataSince` when each was set:
-    null for one that was never set. Approvals from before schema revision 0009 have no more than the first two."""
+    null for one that was never set. Approvals from before schema revision 0009 have no more than the first two, and
+    those from before 0020 no `artifactMovedAt`."""
 
     cardRevision: int
     data: Mapping[str, str]
+    artifactMovedAt: NotRequired[str | None]
     dataSince: NotRequired[Mapping[str, str | None]]
     description: NotRequired[str | None]
     experiment: NotRequired[Mapping[str, Any] | None]
@@ -127,7 +128,19 @@ class ReviewedChange(NamedTuple):
 def changes(review: Review) -> list[ReviewedChange]:
     """What has changed since a decision, of what it was made on."""
     then, now = review["reviewed"], review["now"]
-    return [*_card_change(then, now), *_data_changes(then, now), *_text_changes(then, now)]
+    return [
+        *_card_change(then, now),
+        *_data_changes(then, now),
+        *_text_changes(then, now),
+        *_artifact_change(then, now),
+    ]
+
+
+def _artifact_change(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:
+    # Without one in earlier approvals: no artifact could be moved then.
+    before, after = then.get("artifactMovedAt"), now.get("artifactMovedAt")
+    if before != after:
+        yield ReviewedChange("ARTIFACT", None, before, after, "The artifact was moved after the review.")
 
 
 def _card_change(then: Reviewed, now: Reviewed) -> Iterator[ReviewedChange]:

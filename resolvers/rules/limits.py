@@ -243,6 +243,31 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Link(Location):
+    """The address of a page, without credentials: what a browser opens when a person clicks on it."""
+
+    @property
+    def describe(self) -> str:
+        return f"An http or https address. {super().describe}"
+
+    def clean(self, field: str, value: Any) -> str:
+        return HTTP.clean(field, super().clean(field, value))
+
+
+@dataclass(frozen=True)
+class Replacement(Text):
+    """A text that replaces another one, or clears it."""
+
+    @property
+    def describe(self) -> str:
+        lines = "; line breaks are allowed" if self.lines else " on one line"
+        return f"At most {self.longest:,} characters{lines}. An empty text removes it."
+
+    def clean(self, field: str, value: Any) -> str:
+        return clean_text(field, value, self.longest, lines=self.lines)
+
+
+@dataclass(frozen=True)
 class ListOf:
     """Distinct entries, in their order."""
 
@@ -286,9 +311,13 @@ HTTP = Form(
     "an http or https address with a host, such as https://example.com/events.",
     2_000,
 )
+LINK = Link(2_000)
 ENVIRONMENT = Form(
     r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of the characters `a-z0-9-`, with a letter or digit at both ends.", 50
 )
+# Of what can be corrected and may be missing.
+NEW_NAME = Replacement(200)
+NEW_NOTES = Replacement(10_000, lines=True)
 # Of a field that holds such an address.
 CREDENTIALS_CUT = "Credentials that were stored before they were refused are shown as `***`."
 FEATURES = ListOf(Text(200), 5_000)

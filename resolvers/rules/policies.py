@@ -36,6 +36,7 @@ class Policy(TypedDict):
     max_regression: float | None
     approval_valid_days: int
     loosening_hours: float
+    protected_aliases: Sequence[str]
 
 
 def _lower(before: float, after: float) -> bool:
@@ -80,6 +81,10 @@ def _implied(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(after) and has_low and has_high
 
 
+def _fewer(before: Sequence[str], after: Sequence[str]) -> bool:
+    return not set(before) <= set(after)
+
+
 # A test finds a field of the policy that is missing. `retention_days` decides on no promotion.
 LOOSENS: Mapping[str, Looser | None] = {
     "required_approvals": _lower,
@@ -93,6 +98,7 @@ LOOSENS: Mapping[str, Looser | None] = {
     "max_regression": _tolerant,
     "approval_valid_days": _higher,
     "loosening_hours": _lower,
+    "protected_aliases": _fewer,
     "retention_days": None,
 }
 

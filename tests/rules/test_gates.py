@@ -13,6 +13,7 @@ POLICY: Policy = {
     "require_complete_card": False, "block_invalid_data": True,
     "semver": "WARN", "tags": "WARN", "min_metrics": [], "max_regression": 0.1,
     "retention_days": 90, "approval_valid_days": 30, "loosening_hours": 24,
+    "protected_aliases": [],
 }  # fmt: skip
 PROMOTION = Promotion(
     stage="STAGING", position=2, author="bo", number=[1, 1, 0], policy=POLICY, card={},

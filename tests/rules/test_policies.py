@@ -34,6 +34,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "approval_valid_days": st.integers(1, 3_650),
     "loosening_hours": st.floats(0, 8_760),
     "retention_days": st.none() | st.integers(1, 36_500),
+    "protected_aliases": st.lists(st.sampled_from("abc"), unique=True),
 }
 policies = st.fixed_dictionaries(VALUES)
 some_fields = st.fixed_dictionaries({}, optional=VALUES)
@@ -46,11 +47,16 @@ def test_every_field_of_the_policy_is_judged() -> None:
 
 @pytest.mark.parametrize("field", VALUES)
 @given(data=st.data())
-def test_no_change_loosens_both_ways_but_of_thresholds(field: str, data: st.DataObject) -> None:
+def test_no_change_loosens_both_ways_but_of_lists(field: str, data: st.DataObject) -> None:
     before, after = data.draw(VALUES[field]), data.draw(VALUES[field])
     assert not loosens(field, before, before)
-    if field not in ("min_metrics", "retention_days") and before != after:
+    if field not in ("min_metrics", "protected_aliases", "retention_days") and before != after:
         assert loosens(field, before, after) is not loosens(field, after, before)
+
+
+@given(VALUES["protected_aliases"], VALUES["protected_aliases"])
+def test_an_alias_that_is_no_longer_protected_loosens(before: list[str], after: list[str]) -> None:
+    assert loosens("protected_aliases", before, after) is any(alias not in after for alias in before)
 
 
 def passes(thresholds: list[dict[str, Any]], values: dict[str, float]) -> bool:

@@ -36,6 +36,8 @@ GIVEN = {
     "chain": "proj_alpha",
     "first": 3,
     "name": "auc",
+    "alias": "champion",
+    "ordinal": 1,
     "version": "1.0.0",
     "versions": ["1.0.0", "0.9.0"],
     "at": "2026-02-01T00:00:00Z",

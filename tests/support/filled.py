@@ -185,8 +185,14 @@ async def create_project(of: Filled) -> Input:
     return described(of) | {"id": of.id("proj"), "members": [{"email": of.email(), "role": "VIEWER"}]}
 
 
+def origin(of: Filled) -> Input:
+    by = {"createdAt": "2025-01-31T00:00:00Z", "createdBy": of.email(), "url": f"https://example.com/{of.mark()}"}
+    return {"system": of.text(), "id": of.text()} | by
+
+
 async def create_model(of: Filled) -> Input:
-    return described(of) | {"id": of.id("model"), "projectId": of.project}
+    owned = {"owner": of.email(), "properties": {of.text(): of.text()}, "origin": origin(of)}
+    return described(of) | {"id": of.id("model"), "projectId": of.project} | owned
 
 
 async def create_dataset(of: Filled) -> Input:
@@ -242,6 +248,7 @@ async def create_version(of: Filled) -> Input:
             "format": of.text(),
         },
         "tags": [of.text()],
+        "origin": origin(of),
         "createModel": False,
     }
 
@@ -259,6 +266,43 @@ async def complete_experiment(of: Filled) -> Input:
 
 async def update_version(of: Filled) -> Input:
     return await of.new_version() | {"description": of.text()}
+
+
+async def update_project(of: Filled) -> Input:
+    return {"projectId": of.project, "name": of.text(), "description": of.text()}
+
+
+async def update_model(of: Filled) -> Input:
+    owned = {"owner": of.email(), "properties": {of.text(): of.text()}, "archived": True, "reason": of.text()}
+    return {"modelId": await of.new_model(), "name": of.text(), "description": of.text()} | owned
+
+
+async def update_dataset(of: Filled) -> Input:
+    made = await write(of.own, "createDataset", await create_dataset(of), "{ dataset { id } }")
+    return {"datasetId": made["dataset"]["id"], "name": of.text(), "description": of.text()}
+
+
+async def update_experiment(of: Filled) -> Input:
+    return {"experimentId": await of.new_experiment(), "name": of.text(), "notes": of.text()}
+
+
+async def move_artifact(of: Filled) -> Input:
+    new = await create_version(of)
+    made = await write(of.own, "createVersion", new, "{ version { version } }")
+    version = {"modelId": of.model, "version": made["version"]["version"], "digest": new["artifact"]["digest"]}
+    return version | {"uri": f"s3://{of.mark()}", "reason": of.text()}
+
+
+async def set_alias(of: Filled) -> Input:
+    version, alias = await of.new_version(), of.mark().lower()
+    await write(of.own, "setAlias", version | {"alias": alias}, "{ __typename }")
+    return await of.new_version() | {"alias": alias, "expectedVersion": version["version"], "notes": of.text()}
+
+
+async def remove_alias(of: Filled) -> Input:
+    version, alias = await of.new_version(), of.mark().lower()
+    await write(of.own, "setAlias", version | {"alias": alias}, "{ __typename }")
+    return {"modelId": version["modelId"], "alias": alias, "notes": of.text()}
 
 
 async def add_tags(of: Filled) -> Input:
@@ -372,11 +416,12 @@ async def update_project_policy(of: Filled) -> Input:
         "minMetrics": [{"name": of.metric, "min": of.real(), "max": of.whole()}],
         "maxRegression": of.real(),
         "approvalValidDays": 731,
+        "protectedAliases": [of.mark().lower()],
     }
 
 
 async def confirm_policy_change(of: Filled) -> Input:
-    asked = {"projectId": of.project, "approvalValidDays": 731 + next(of._numbers)}
+    asked = {"projectId": of.project, "approvalValidDays": 732 + next(of._numbers) % 2_900}
     selected = "{ project { policy { pendingChanges { id field } } } }"
     pending = (await write(of.root, "updateProjectPolicy", asked, selected))["project"]["policy"]["pendingChanges"]
     return {"changeId": next(change["id"] for change in pending if change["field"] == "approvalValidDays")}
@@ -464,6 +509,11 @@ async def replay_deliveries(of: Filled) -> Input:
     return {"webhookId": webhook, "since": "2026-01-31T00:00:00Z", "status": ["FAILED", "DELIVERED"]}
 
 
+async def delete_webhook(of: Filled) -> Input:
+    webhook, _ = await new_delivery(of)
+    return {"webhookId": webhook}
+
+
 async def rotate_webhook_secret(of: Filled) -> Input:
     made = await write(of.own, "createWebhook", await create_webhook(of), "{ webhook { id } }")
     return {"webhookId": made["webhook"]["id"], "overlapHours": 48.0}
@@ -486,7 +536,10 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "createVersion": create_version,
     "createWebhook": create_webhook,
     "defineTag": define_tag,
+    "deleteWebhook": delete_webhook,
+    "moveArtifact": move_artifact,
     "pauseDeployment": deployment_action,
+    "removeAlias": remove_alias,
     "removeMember": remove_member,
     "removeTags": remove_tags,
     "replayDeliveries": replay_deliveries,
@@ -502,10 +555,15 @@ INPUTS: dict[str, Callable[[Filled], Awaitable[Input]]] = {
     "rotateApiKey": rotate_api_key,
     "rotateWebhookSecret": rotate_webhook_secret,
     "setAdministrator": set_administrator,
+    "setAlias": set_alias,
     "setDatasetVersionStatus": set_dataset_version_status,
     "setMember": set_member,
     "transitionStage": transition_stage,
+    "updateDataset": update_dataset,
+    "updateExperiment": update_experiment,
+    "updateModel": update_model,
     "updateModelCard": update_model_card,
+    "updateProject": update_project,
     "updateProjectPolicy": update_project_policy,
     "updateVersion": update_version,
     "updateWebhook": update_webhook,

@@ -481,6 +481,8 @@ class Writer:
             "modelId": lambda: self.values.id("model"),
             "version": self.values.version,
             "name": self.values.metric,
+            "alias": lambda: self.values.column("model_aliases", "name", "none", " CHAMPION"),
+            "ordinal": lambda: self.values.column("versions", "ordinal", 0, -1, 2**31 - 1),
             "at": self.values.moment,
             "environment": lambda: self.values.column("deployments", "environment", "none"),
             "chain": lambda: self.values.column("audit_events", "chain", "registry"),

@@ -64,6 +64,7 @@ class _Governance:
             approval_valid_days=30,
             allow_requester_approval=pick([True, False]),
             loosening_hours=pick([0.0, 24.0]),
+            protected_aliases=pick([[], ["champion", "a.b"]]),
             reviewer_left_at=pick([None, self.rows.now() + PAST, self.rows.now()]),
         )
         for field, value in (("semver", "OFF"), ("max_regression", None), ("min_metrics", thresholds)):

@@ -165,4 +165,5 @@ FLAGS = {
     "allow_requester_approval": False,
     "require_complete_card": False,
     "block_invalid_data": True,
+    "protected_aliases": [],
 }

@@ -35,6 +35,18 @@ PARAMETERS: list[Row] = [
     {"big": 2**63 - 1, "small": -(2**63), "tiny": 5e-324, "huge": 1.7976931348623157e308, "zero": -0.0},
     {"computed": 0, "parent": None, "": "empty", "ключ": "значение", 'q"': "\\", "😀": ["\u2028", "\t"]},
 ]
+ORIGINS: list[Row | None] = [
+    None,
+    {"system": "mlflow", "id": "churn/7"},
+    {
+        "system": "w&b 日本",
+        "id": '"',
+        "createdAt": "2024-02-29T12:00:00.5+00:00",
+        "createdBy": "ana",
+        "url": "https://a.b/c",
+    },
+]
+ALIASES = ["champion", "a.b", "a-b", "b_2", "shadow"]
 FEATURES = [[], ["age"], ["age", "income", "city"], ["income", "age", "city", "plan", "tenure", "日本", 'q"']]
 NUMBERS = [
     [1, 0, 0], [0, 9, 0], [1, 0, 1], [1, 2, 0], [1, 10, 0], [2, 0, 0], [10, 0, 0], [1, 0, 10], [3, 0, 0],
@@ -142,6 +154,11 @@ class Rows:
             project_id=project,
             name=name,
             description=self.random.choice(TEXTS),
+            owner=self.random.choice([None, "Team Ä", "ana@example.com"]),
+            properties=self.random.choice(PARAMETERS),
+            origin=self.random.choice(ORIGINS),
+            archived=self.random.random() < 0.3 and name != "Churn",
+            updated_at=self.now(),
             **self.made(),
         )
         numbers = iter(NUMBERS) if versions <= len(NUMBERS) else ([1, 0, n] for n in count())
@@ -149,7 +166,14 @@ class Rows:
         for _ in range(versions):
             history.register(self._version(model, next(numbers), experiments, data))
             history.walk(self.random.randrange(steps))
+        self._aliases(model, list(history.versions.values()))
         return model
+
+    def _aliases(self, model: Row, versions: Sequence[Row]) -> None:
+        of_model = {"project_id": model["project_id"], "model_id": model["id"]}
+        for name in self.random.sample(ALIASES, self.random.randrange(4)) if versions else ():
+            pointer = {"version_id": self.random.choice(versions)["id"], "set_at": self.now(), "set_by": "pipeline"}
+            self.add("model_aliases", **of_model, name=name, **pointer)
 
     def _version(self, model: Row, number: list[int], experiments: Sequence[Row], data: Sequence[Row]) -> Row:
         pick, project = self.random.choice, model["project_id"]
@@ -173,6 +197,8 @@ class Rows:
             artifact_digest=uri and pick([None, "sha256:ab", "sha256:cd"]),
             artifact_size_bytes=uri and pick([None, 0, 2**63 - 1]),
             artifact_format=uri and pick([None, "onnx"]),
+            artifact_moved_at=uri and pick([None, self.now()]),
+            origin=pick(ORIGINS),
             experiment_id=self.maybe(experiments),
             dataset_version_id=self.maybe(data),
             parent_id=self.maybe(own[-3:] if self.random.random() < 0.7 else older, 0.85),

@@ -11,14 +11,15 @@ MUTATIONS = _each(
     {
         Need.CONTRIBUTOR: (
             "addTags advanceDeployment cancelTransition completeExperiment createDataset createDatasetVersion "
-            "createDeployment createExperiment createModel createVersion pauseDeployment removeTags "
-            "reportDeploymentHealth requestTransition resumeDeployment retireDeployment rollbackDeployment "
-            "setDatasetVersionStatus transitionStage updateModelCard updateVersion"
+            "createDeployment createExperiment createModel createVersion moveArtifact pauseDeployment removeAlias "
+            "removeTags reportDeploymentHealth requestTransition resumeDeployment retireDeployment rollbackDeployment "
+            "setAlias setDatasetVersionStatus transitionStage updateDataset updateExperiment updateModel "
+            "updateModelCard updateVersion"
         ),
         Need.REVIEWER: ("confirmPolicyChange reviewTransition rollbackProduction"),
         Need.ADMIN: (
-            "applyRetention createWebhook defineTag removeMember replayDeliveries replayDelivery "
-            "rotateWebhookSecret setMember updateProjectPolicy updateWebhook"
+            "applyRetention createWebhook defineTag deleteWebhook removeMember replayDeliveries replayDelivery "
+            "rotateWebhookSecret setMember updateProject updateProjectPolicy updateWebhook"
         ),
         Need.OWNER: ("revokeApiKey rotateApiKey"),
         Need.INSTANCE: ("createApiKey createProject setAdministrator"),
@@ -33,8 +34,8 @@ TYPES = _each(
             "AlgorithmCount Approval Artifact AuditEvent AuditIntegrity CanaryPlan CanaryStage Dataset "
             "DatasetUse DatasetVersion Deployment DeploymentEvent Experiment FeatureDiff Gate HealthReport "
             "Impact ImpactPath LineageEdge LineageGraph Member Membership Metric MetricDiff MetricThreshold "
-            "Model ModelCard ModelCardRevision ModelVersion ParameterDiff PolicyChange Project ProjectPolicy "
-            "PromotionCheck RetentionExemption ReviewedChange SegmentDiff SegmentGap SegmentPerformance "
+            "Model ModelAlias ModelCard ModelCardRevision ModelVersion Origin ParameterDiff PolicyChange Project "
+            "ProjectPolicy PromotionCheck RetentionExemption ReviewedChange SegmentDiff SegmentGap SegmentPerformance "
             "ServingShare StageCount StageTransition TagCount TagDefinition TagDiff TrainingDataSummary "
             "TransitionRequest VersionChange VersionComparison VersionFacets Webhook WebhookDelivery"
         ),

@@ -43,6 +43,7 @@ TABLES = (
     "metrics",
     "tags",
     "dataset_uses",
+    "model_aliases",
     "stage_transitions",
     "principals",
     "members",
@@ -64,7 +65,7 @@ TABLES = (
 )
 JSON_COLUMNS = frozenset({
     "parameters", "min_metrics", "training_data_summary", "performance_by_segment", "sections", "reviewed",
-    "stages", "metrics", "from_value", "to_value",
+    "stages", "metrics", "from_value", "to_value", "properties", "origin",
 })  # fmt: skip
 # The table and the type that an id's prefix names.
 NODES = {
@@ -542,7 +543,30 @@ def models(data: Data, _: Row, project_id: str | None = None, query: str | None 
         texts = [model["name"].lower(), model["id"].lower()]
         return project_id in (None, model["project_id"]) and (query is None or any(query.lower() in t for t in texts))
 
-    return page(data, [model for model in data.tables["models"] if is_meant(model)], BY_NAME, Paging(**paging))
+    return page(
+        data, [model for model in data.all("models", archived=False) if is_meant(model)], BY_NAME, Paging(**paging)
+    )
+
+
+def models_of_project(data: Data, row: Row, **paging: Any) -> Row:
+    return page(data, data.all("models", project_id=row["id"], archived=False), BY_NAME, Paging(**paging))
+
+
+def aliases(data: Data, **columns: Any) -> list[Row]:
+    return sorted(data.all("model_aliases", **columns), key=lambda alias: alias["name"])
+
+
+def by_alias(data: Data, row: Row, alias: str) -> Row | None:
+    found = data.one("model_aliases", model_id=row["id"], name=alias.lower())
+    return found and data.by_id("versions", found["version_id"])
+
+
+def origin_moment(data: Data, row: Row) -> str | None:
+    return moment_text(moment(row["createdAt"])) if "createdAt" in row else None
+
+
+def origin_part(name: str) -> Callable[..., str | None]:
+    return lambda data, row: row.get(name)
 
 
 def by_id(table: str) -> Callable[..., Row | None]:
@@ -581,7 +605,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Query.experiment": by_id("experiments"),
     "Query.dataset": by_id("datasets"),
     "Query.datasetVersion": by_id("dataset_versions"),
-    "Project.models": connection("models", "project_id", BY_NAME),
+    "Project.models": models_of_project,
     "Project.datasets": connection("datasets", "project_id", BY_NAME),
     "Project.experiments": connection("experiments", "project_id", NEWEST_FIRST),
     "Dataset.project": link("projects", "project_id"),
@@ -599,6 +623,14 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Experiment.versions": connection("versions", "experiment_id", NEWEST_FIRST),
     "Model.project": link("projects", "project_id"),
     "Model.versions": search(lambda data, row: data.all("versions", model_id=row["id"]), HIGHEST_FIRST),
+    "Model.aliases": lambda data, row: aliases(data, model_id=row["id"]),
+    "Model.versionByAlias": by_alias,
+    "Model.versionByOrdinal": lambda data, row, ordinal: data.one("versions", model_id=row["id"], ordinal=ordinal),
+    "ModelAlias.version": link("versions", "version_id"),
+    "ModelVersion.aliases": lambda data, row: [alias["name"] for alias in aliases(data, version_id=row["id"])],
+    "Origin.createdAt": origin_moment,
+    "Origin.createdBy": origin_part("createdBy"),
+    "Origin.url": origin_part("url"),
     "Model.version": lambda data, row, version: of_model(data, row["id"], version),
     "Model.latestVersion": latest,
     "Model.productionVersion": lambda data, row: data.one("versions", model_id=row["id"], stage="PRODUCTION"),

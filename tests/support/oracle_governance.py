@@ -97,6 +97,7 @@ def reviewed_now(data: Data, version: Row) -> Any:
     since = {id_: changed_at(data.by_id("dataset_versions", id_) or {}) for id_ in sorted(used)}
     tags = sorted(each["tag"] for each in data.all("tags", version_id=version["id"]))
     return {
+        "artifactMovedAt": written(version["artifact_moved_at"]),
         "cardRevision": card(data, version)["revision"],
         "data": statuses,
         "dataSince": since,
@@ -117,7 +118,10 @@ def experiment_seen(data: Data, version: Row) -> Row | None:
 
 
 def changed_at(row: Row) -> str | None:
-    at = row["status_at"]
+    return written(row["status_at"])
+
+
+def written(at: datetime | None) -> str | None:
     return None if at is None else str(at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
 
