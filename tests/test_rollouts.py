@@ -64,7 +64,7 @@ async def begin(live: Live, effort: Effort) -> list[str]:
 def config(effort: Effort, asks_health: bool) -> dict[str, Any]:
     minutes = effort.stage / 60
     stages = [{"trafficPercentage": share, "durationMinutes": 0 if share == 100 else minutes} for share in SHARES]
-    return {"stages": stages} | ({} if asks_health else {"maxHealthAgeMinutes": None})
+    return {"stages": stages, "maxHealthAgeMinutes": 10 if asks_health else None}
 
 
 def wanted(model: str, number: str, environment: str, strategy: str, canary: Any = None) -> dict[str, Any]:
