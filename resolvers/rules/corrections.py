@@ -1,4 +1,4 @@
-"""What somebody corrects of something, beside what it is now."""
+"""What a correction changes, compared with the values in the database."""
 
 from collections.abc import Mapping
 from typing import Any
