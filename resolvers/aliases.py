@@ -66,8 +66,8 @@ async def _require_place(tx: Transaction, model_id: str, before: AliasTarget | N
 
 
 async def _approvers(move: Move, alias: str) -> Sequence[str]:
-    """Whose approvals a protected alias stands on; nobody's where it is not protected, or where the version is in
-    production already."""
+    """The people whose approvals allow the move of a protected alias. Empty if the alias is not protected, or if the
+    version is already in production."""
     tx, version = move.tx, move.version
     policy = await policies.lock_policy(tx.session, version.project_id, share=True)
     await tx.lock_model(version.model_id)  # again: the role may have been taken away while this waited

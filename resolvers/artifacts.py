@@ -30,8 +30,8 @@ def _require_same_bytes(row: LockedVersion, digest: str | None) -> None:
         raise Conflict(f"{number} has no artifact, so there is nothing to move. Register a new version with one.")
     if recorded is None:
         raise Conflict(
-            f"The artifact of {number} was registered without a digest, so nobody could tell whether another location"
-            " holds the same bytes. Register a new version with the artifact's location and digest."
+            f"The artifact of {number} was registered without a digest, so there is no way to tell whether another"
+            " location holds the same bytes. Register a new version with the artifact's location and digest."
         )
     if digest is not None and digest.lower() != recorded.lower():
         raise Conflict(

@@ -1,4 +1,4 @@
-"""Aliases of a model: names that each point at one of its versions."""
+"""Aliases of a model: names that each point to one of its versions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,7 @@ from storage.rows import at_most_one
 
 
 class ModelAlias(SQLModel, table=True):
-    """A name that points at one version of a model. It changes under the model's lock, in one row, so that nobody ever
-    reads that it points nowhere."""
+    """A name that points to one version of a model. A move changes one row, so a reader always sees a version."""
 
     __tablename__ = "model_aliases"
     __table_args__ = (
@@ -41,7 +40,7 @@ class ModelAlias(SQLModel, table=True):
 
 @dataclass(frozen=True)
 class AliasTarget:
-    """The version that an alias points at."""
+    """The version that an alias points to."""
 
     version_id: str
     number: list[int]
@@ -54,7 +53,7 @@ WHERE a.model_id = :model_id AND a.name = :name
 
 
 async def alias_target(session: AsyncSession, model_id: str, name: str) -> AliasTarget | None:
-    """What an alias of a locked model points at; None if it does not exist."""
+    """The version that an alias of a locked model points to. None if the model does not have the alias."""
     return await at_most_one(session, AliasTarget, TARGET, model_id=model_id, name=name)
 
 
@@ -66,7 +65,7 @@ async def count_aliases(session: AsyncSession, model_id: str) -> int:
 async def point_alias(
     session: AsyncSession, *, project_id: str, model_id: str, name: str, version_id: str, set_by: str
 ) -> None:
-    """Let an alias of a locked model point at a version from now on, whether or not there is one of this name."""
+    """Point an alias of a locked model to a version. Creates the alias if the model does not have it."""
     pointer = {"version_id": version_id, "set_by": set_by}
     key = {"project_id": project_id, "model_id": model_id, "name": name}
     added = insert(ModelAlias.__table__).values(key | pointer)  # type: ignore[attr-defined]

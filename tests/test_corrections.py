@@ -429,6 +429,11 @@ async def test_a_webhook_is_deleted_with_its_deliveries_and_the_log_keeps_what_i
     event = (await events_of(registry, webhook))[0]
     before = {"url": receiver.url, "actions": [], "description": "For the team.", "active": True}
     assert (event["action"], event["details"]) == ("webhook.deleted", {"before": before, "after": None})
+    thief = await connect(database.app_url)
+    await listen(registry, project, "https://example.com/b")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="no event of the same transaction"):
+        await thief.execute("DELETE FROM webhooks WHERE project_id = $1", project)
+    await thief.close()
     again = await registry.refusal(DELETE_WEBHOOK, input={"webhookId": webhook})
     assert (again["code"], again["field"]) == ("NOT_FOUND", "input.webhookId")
 

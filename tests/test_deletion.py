@@ -153,7 +153,7 @@ async def test_stolen_rights_of_the_app_delete_nothing_that_is_younger_than_a_da
     before = await count(database, "audit_feed", project)
     await run_sql(database.app_url, "SELECT forget_feed(-1000, 1000), forget_health(-1000, 1000)")
     assert await count(database, "audit_feed", project) == before > 1
-    for table in ("audit_events", "approvals", "stage_transitions", "audit_feed", "webhooks"):
+    for table in ("audit_events", "approvals", "stage_transitions", "audit_feed", "models", "versions"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await run_sql(database.app_url, f"DELETE FROM {table}")
 

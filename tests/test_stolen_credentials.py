@@ -54,7 +54,7 @@ CANNOT = {
         f"INSERT INTO dataset_uses SELECT project_id, id, (SELECT min(id) FROM dataset_versions), 'TEST'"
         f" FROM versions WHERE model_id = {MODEL}",
     ],
-    "Set, move or remove an alias, or move an artifact, without an event": [
+    "Set, move or remove an alias, move an artifact or delete a webhook without an event": [
         "INSERT INTO model_aliases (project_id, model_id, name, version_id, set_by)"
         f" SELECT project_id, model_id, 'champion', id, 'a' FROM versions WHERE model_id = {MODEL}",
         "UPDATE versions SET artifact_uri = 's3://other'",

@@ -1,4 +1,4 @@
-"""What a caller corrects, compared with what it is now."""
+"""What a correction changes, compared with the values in the database."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -244,7 +244,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Link(Location):
-    """The address of a page, without credentials: what a browser opens when a person clicks on it."""
+    """The address of a page, without credentials, that a browser can open."""
 
     @property
     def describe(self) -> str:

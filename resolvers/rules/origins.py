@@ -1,5 +1,5 @@
-"""Where something was before it came into the registry, as its caller states it: kept apart from the registry's own
-history, and never part of it."""
+"""Where a model or a version was before it was imported, as stated by the caller. It is never part of the registry's
+own history."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -106,6 +106,21 @@ CREATE CONSTRAINT TRIGGER tied_to_event AFTER INSERT OR UPDATE OR DELETE ON mode
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NOT owner_is_here()) EXECUTE FUNCTION tie_alias();
 ALTER TABLE model_aliases ENABLE ALWAYS TRIGGER tied_to_event;
 
+CREATE FUNCTION tie_webhook() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    IF told_of(OLD.project_id, OLD.id, 'webhook.deleted') IS NULL THEN
+        PERFORM refuse_untold(TG_OP, TG_TABLE_NAME);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER tied_to_event AFTER DELETE ON webhooks DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NOT owner_is_here()) EXECUTE FUNCTION tie_webhook();
+ALTER TABLE webhooks ENABLE ALWAYS TRIGGER tied_to_event;
+
 -- When anything of a model last changed: whatever does has an event in its chain, and holds its lock.
 CREATE FUNCTION keep_model_time() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
@@ -120,4 +135,4 @@ CREATE TRIGGER keep_model_time AFTER UPDATE ON audit_chains FOR EACH ROW
     WHEN (NEW.chain LIKE 'model\_%') EXECUTE FUNCTION keep_model_time();
 ALTER TABLE audit_chains ENABLE ALWAYS TRIGGER keep_model_time;
 
-REVOKE ALL ON FUNCTION tie_artifact(), tie_alias(), keep_model_time() FROM PUBLIC;
+REVOKE ALL ON FUNCTION tie_artifact(), tie_alias(), tie_webhook(), keep_model_time() FROM PUBLIC;
