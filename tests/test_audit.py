@@ -542,7 +542,7 @@ def test_a_key_that_is_none_or_another_is_refused(tmp_path: Path) -> None:
     signing_key(tmp_path / "two")
     public, private = tmp_path / "one" / "audit-public-key.pem", tmp_path / "one" / "audit-signing-key"
     public.write_bytes((tmp_path / "two" / "audit-public-key.pem").read_bytes())
-    with pytest.raises(KeyUnusable, match="does not belong to the signing key beside it"):
+    with pytest.raises(KeyUnusable, match="does not belong to the signing key next to it"):
         signing_key(tmp_path / "one")
     private.write_text("")
     with pytest.raises(KeyUnusable, match="is not a private key in PEM"):
