@@ -1,4 +1,4 @@
-"""Which algorithms are of one family, so that a change between them is not a fundamental one.
+"""The families of algorithms. A change within a family is not a fundamental one.
 
 Extend FAMILIES with further names; they are compared in lower case without blanks, dashes and underscores. An unknown
 algorithm is a family of its own.
@@ -28,6 +28,6 @@ _FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in nam
 
 
 def family(algorithm: str) -> str:
-    """The algorithm's family, or the algorithm itself in lower case where it is not known."""
+    """The algorithm's family, or the algorithm itself in lower case if it is not known."""
     plain = re.sub(r"[\s_-]", "", algorithm).lower()
     return _FAMILY_OF.get(plain, plain)

@@ -1,12 +1,11 @@
-"""When an approval counts, and whose (product description, "Use approval workflows for production transitions").
+"""Which approvals count (product description, "Use approval workflows for production transitions").
 
-An approval is a reviewer's word for one step of a version, given for what the reviewer saw: the model card at its
-revision, the description, the tags, what is said of the experiment, and the data sets at their status since when; the
-training facts never change. It
-no longer counts when any of this has changed, when the reviewer has lost the role since (also after getting it back),
-when it is older than the policy allows, or when the version has gone another way. Services cannot approve. The person
-who registered the version approves only where the policy allows it. The person who requested the step approves where
-the policy allows it, or where nobody else could.
+An approval is a reviewer's consent to one step of a version, given for what the reviewer saw: the model card at its
+revision, the description, the tags, the facts of the experiment, and the data sets with their status and the time of
+its last change. The training facts never change. An approval no longer counts if any of this has changed, if the
+reviewer has lost the role since (even after regaining it), if it is older than the policy allows, or if the version has
+made another step. Services cannot approve. The person who registered the version can approve only if the policy allows
+it. The person who requested the step can approve if the policy allows it, or if there is no other reviewer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from storage.vocabulary import Decision, PrincipalKind, Role, TransitionRequestS
 
 
 class Reviewed(TypedDict):
-    """What a review saw, and what an approval is bound to. `data` holds statuses by id, `dataSince` when each was set:
-    null for one that was never set. Approvals from before schema revision 0009 have no more than the first two."""
+    """What a review saw, which an approval is bound to. `data` holds statuses by id, `dataSince` the time when each was
+    set, null for one that was never set. Approvals from before schema revision 0009 have only the first two fields."""
 
     cardRevision: int
     data: Mapping[str, str]
@@ -32,7 +31,7 @@ class Reviewed(TypedDict):
 
 
 class Review(TypedDict):
-    """A recorded decision beside what holds now, as storage/review.sql gathers it."""
+    """A recorded decision together with the current state, as storage/review.sql gathers it."""
 
     reviewer: str
     decision: str
@@ -71,7 +70,7 @@ def is_reviewer(role: str | None, kind: str) -> bool:
 
 
 def problem(review: Review) -> Problem | None:
-    """Why a recorded decision no longer counts; None while it does."""
+    """Why a recorded decision no longer counts. None while it does."""
     return _of_reviewer(review) or _of_request(review) or _of_reviewed(review)
 
 
@@ -102,7 +101,7 @@ def _of_request(review: Review) -> Problem | None:
         return Problem("REQUEST_CLOSED", f"The request that it was given for is {status}.")
     is_applied = review["after_position"] == position and review["stage"] == review["target"]
     if review["now_position"] != position and not is_applied:
-        return Problem("MOVED_ON", f"The version has gone another way since and is in {review['stage']}.")
+        return Problem("MOVED_ON", f"The version has made another transition since and is in {review['stage']}.")
     return None
 
 
@@ -115,7 +114,7 @@ def _of_reviewed(review: Review) -> Problem | None:
 
 
 class ReviewedChange(NamedTuple):
-    """What is no longer as a review saw it: `what` is a ReviewedPart, `subject` the id of the data set version."""
+    """A change since a review. `what` is a ReviewedPart, `subject` the id of the data set version."""
 
     what: str
     subject: str | None
@@ -125,7 +124,7 @@ class ReviewedChange(NamedTuple):
 
 
 def changes(review: Review) -> list[ReviewedChange]:
-    """What has changed since a decision, of what it was made on."""
+    """The changes since a decision, in the facts that it was based on."""
     then, now = review["reviewed"], review["now"]
     return [*_card_change(then, now), *_data_changes(then, now), *_text_changes(then, now)]
 
@@ -170,12 +169,12 @@ def _experiment_text(experiment: Mapping[str, Any] | None) -> str | None:
 
 
 def digest(reviewed: Reviewed) -> str:
-    """Stands for all that a review shows: it changes when any of that does."""
+    """The digest of everything that a review shows. It changes when any of that changes."""
     return sha256(rfc8785.dumps(cast(dict[str, Any], reviewed))).hexdigest()
 
 
 class Person(TypedDict):
-    """A principal with its role in the project: None where it has none."""
+    """A principal with its role in the project, or None if it has none."""
 
     id: str | None
     email: str
@@ -188,8 +187,8 @@ REQUESTER = "{email} requested this transition, and the policy asks for another 
 
 
 class Panel(NamedTuple):
-    """What decides who may review a step: its people, the version's author, the person who requested the step, and the
-    policy. `reviewer_left` says that a person has lost the role of a reviewer lately."""
+    """The facts that decide who may review a step: its people, the version's author, the person who requested the step,
+    and the policy. `reviewer_left` is true if a person has recently lost the role of a reviewer."""
 
     people: Sequence[Person]
     author: str
@@ -201,7 +200,8 @@ class Panel(NamedTuple):
     loosened_alone: Sequence[str] = ()
 
     def is_alone(self, email: str) -> bool:
-        """Whether nobody but this person could review the step. Nobody becomes alone by removing the others."""
+        """Whether this person is the only one who could review the step. A person does not become alone by removing the
+        others."""
         return not self.reviewer_left and not any(
             person["email"] != email
             and is_reviewer(person["role"], person["kind"])
@@ -210,7 +210,7 @@ class Panel(NamedTuple):
         )
 
     def problem(self, person: Person) -> Problem | None:
-        """Why this person's own word is no approval; None where it is one."""
+        """Why this person's own approval does not count. None if it counts."""
         email = person["email"]
         if person["kind"] == PrincipalKind.SERVICE:
             return Problem("SERVICE", f"{email} is a service, and only people approve.")
@@ -223,8 +223,8 @@ class Panel(NamedTuple):
         return None
 
     def approves_alone(self, email: str) -> bool:
-        """Whether an approval by this person has to be marked: it is its own work, and nobody else could review it, or
-        agreed to the policy that allows it."""
+        """Whether an approval by this person has to be marked: the person approves their own work, and there is no
+        other reviewer, or no second person agreed to the policy that allows it."""
         permissions = ((self.author, "allow_self_approval"), (self.requester, "allow_requester_approval"))
         return any(
             email == own and (self.is_alone(email) or field in self.loosened_alone) for own, field in permissions
@@ -232,10 +232,11 @@ class Panel(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Who would bring the version on, in whose name, and whether the caller's key may attest approvals.
+    """The caller who requests the step, the reviewer named as approver, and whether the caller's key may attest
+    approvals.
 
-    `by_review` where it is done by reviewing a request: then approvals count whichever the stage. `recorded_only` where
-    nothing is done: then the caller's own approval does not count before it is given.
+    `by_review` is true for the review of a request: then approvals count for every stage. `recorded_only` is true if no
+    step is made: then the caller's own approval does not count before it is given.
     """
 
     caller: Person
@@ -246,8 +247,8 @@ class Asked(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Whose approvals count for a step, who approves by taking it (None: nobody), whether that is attested by another,
-    and what is wrong where the approvals are not enough."""
+    """The people whose approvals count for a step, the person who approves by making it (None: no one), whether another
+    principal attests that approval, and the problem if the approvals are not enough."""
 
     approvers: Sequence[str]
     new_approver: str | None
@@ -256,7 +257,7 @@ class Tally(NamedTuple):
 
 
 def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) -> Tally:
-    """Count the approvals of a step that a person asks for now. `reviews` are those of this step alone."""
+    """Count the approvals of a step that is requested now. `reviews` are only those of this step."""
     standing = [review for review in reviews if problem(review) is None]
     approvers = [review["reviewer"] for review in standing if review["decision"] == Decision.APPROVE]
     rejected = [review["reviewer"] for review in standing if review["decision"] == Decision.REJECT]
@@ -274,7 +275,7 @@ def tally(reviews: Sequence[Review], panel: Panel, required: int, asked: Asked) 
 def _new_approval(
     asked: Asked, approvers: Sequence[str], reviews: Sequence[Review], panel: Panel
 ) -> tuple[str | None, bool, Problem | None]:
-    """Whose approval comes with the request itself: the caller's own, or one that its key attests."""
+    """The approval that comes with the request itself: the caller's own, or one that its key attests."""
     name = asked.approved_by
     if asked.recorded_only or (name is not None and name in approvers):
         return None, False, None
@@ -289,7 +290,8 @@ def _new_approval(
 
 
 def _of_named(email: str, reviews: Sequence[Review], panel: Panel) -> Problem | None:
-    """Why the approval of a person who is named, not asking, does not count: there may be one that no longer does."""
+    """Why the approval of a named person who is not the caller does not count. There may be an earlier one that no
+    longer counts."""
     recorded = [r for r in reviews if r["reviewer"] == email and r["decision"] == Decision.APPROVE]
     person = next((person for person in panel.people if person["email"] == email), None)
     if person is None and not recorded:

@@ -1,11 +1,11 @@
-"""Which part of the version number a change must raise (product description, "Semantic Versioning for ML Models").
+"""The part of the version number that a change must raise (product description, "Semantic Versioning for ML Models").
 
 MAJOR  another algorithm family, target or data set; a removed feature; more than 20 % added features
 MINOR  another version of the same data set; fewer added features; other hyper-parameters or another artifact
 PATCH  no training fact changed
 
-A fact that either side does not state is not compared: the registry never guesses. A version of another model begins a
-line of its own, so its number declares MAJOR, which is enough for any change.
+A fact that either side does not state is not compared: the registry never guesses. A version whose parent is of another
+model starts a new line, so its number declares MAJOR, which is enough for any change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,8 @@ MANY_FEATURES = 0.20
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What was trained, on what, how: all that a version's number has to speak for."""
+    """The facts of a training that a version's number has to reflect: algorithm, data, features, parameters and
+    artifact."""
 
     algorithm: str | None = None
     target: str | None = None
@@ -48,7 +49,7 @@ class Change(NamedTuple):
 
 
 def required_change(parent: TrainingFacts, child: TrainingFacts) -> Change:
-    """The bump that the difference requires, and each reason, the most significant first."""
+    """The bump that the difference requires, and its reasons, most significant first."""
     reasons = [*_algorithm(parent, child), *_data(parent, child), *_features(parent, child), *_details(parent, child)]
     if not reasons:
         return Change(Bump.PATCH, ["No training fact changed."])
@@ -72,7 +73,7 @@ class NumberedFacts(TypedDict):
 
 
 def declared_change(parent: NumberedFacts, child: NumberedFacts) -> DeclaredChange:
-    """What changed between two versions, and what the number of the second says of it."""
+    """The change between two versions, and the bump that the number of the second declares."""
     change = required_change(TrainingFacts(**parent["facts"]), TrainingFacts(**child["facts"]))
     bump = declared(Number(*parent["number"]), Number(*child["number"]), parent["model"] == child["model"])
     return DeclaredChange(change.required, change.reasons, bump, is_sufficient(bump, change.required))
@@ -143,7 +144,7 @@ def _details(parent: TrainingFacts, child: TrainingFacts) -> list[Reason]:
 
 
 def _another_artifact(parent: TrainingFacts, child: TrainingFacts) -> bool:
-    # The digest says what the artifact is, the URI only where: it decides where a digest is missing.
+    # The digest identifies the artifact, the URI only its place. The URI decides if a digest is missing.
     if parent.artifact_digest and child.artifact_digest:
         return parent.artifact_digest != child.artifact_digest
     return _differ(parent.artifact_uri, child.artifact_uri)
@@ -151,5 +152,5 @@ def _another_artifact(parent: TrainingFacts, child: TrainingFacts) -> bool:
 
 def _named(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    # A parameter's name may be as long as all parameters together.
+    # A parameter's name can be as long as the limit of all parameters together.
     return ", ".join(cut(name, NAME.longest) for name in names[:most]) + more

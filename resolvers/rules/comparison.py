@@ -1,8 +1,8 @@
-"""What differs between two to ten versions, the first of them the baseline (product description, "Comparing Model
+"""The differences between two to ten versions, with the first as the baseline (product description, "Comparing Model
 Versions").
 
-A difference is the last version's value less the baseline's. What either does not state is unknown, and so is what
-would follow from it. Parameters are compared leaf by leaf, objects within objects by dotted names; lists are leaves.
+A difference is the last version's value minus the baseline's. A value that either does not state is unknown, and so is
+everything derived from it. Parameters are compared leaf by leaf, nested objects by dotted names. Lists are leaves.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from resolvers.rules.same import ABSENT, same
 
 MOST = 10
 
-# One version as compared.sql tells it.
+# One version as compared.sql returns it.
 Version = Mapping[str, Any]
 
 
@@ -51,7 +51,7 @@ def _improved(first: float | None, last: float | None, higher_is_better: bool | 
 
 
 def _finite(number: float) -> float | None:
-    """Numbers at the ends of what a double holds may differ by more than it does."""
+    """Numbers at the ends of a double's range can differ by more than a double can hold."""
     return number if math.isfinite(number) else None
 
 
@@ -64,26 +64,26 @@ def parameter_diffs(versions: Sequence[Version], only_changed: bool) -> list[dic
 
 
 def parameters(versions: Sequence[Version]) -> Iterator[tuple[str, list[Any], bool]]:
-    """Each parameter by its dotted name, its values, ABSENT if there is none, and whether they differ."""
+    """Each parameter by its dotted name, its values, ABSENT for a missing one, and whether they differ."""
     flat = [dict(leaves(_facts(version)["parameters"])) for version in versions]
     for name in sorted({name for facts in flat for name in facts}):
         values = [facts.get(name, ABSENT) for facts in flat]
         yield name, values, not all(same(values[0], value) for value in values[1:])
 
 
-# Of a name in a path; what is longer is cut, and told apart by a digest.
+# The longest name in a path. A longer name is cut and made unique by a digest.
 LONGEST_PART = 200
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """All that is not an object in itself, by its dotted name; names that hold dots or blanks stand in quotes."""
+    """All values that are not objects, by dotted names. Names that contain dots or blanks are quoted."""
     if not isinstance(value, Mapping) or (path and not value):
         yield path, value
         return
     for name, inner in value.items():
         part = name if re.fullmatch(r'[^.\s"]+', name) else json.dumps(name, ensure_ascii=False)
         if len(part) > LONGEST_PART:
-            # It would be repeated for all that it holds.
+            # The name would be repeated for everything in its object.
             part = f"{part[:LONGEST_PART]}...{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         yield from leaves(inner, f"{path}.{part}" if path else part)
 
@@ -114,7 +114,7 @@ def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def required_bump(versions: Sequence[Version]) -> str | None:
-    """Unknown between models: each counts its own versions."""
+    """Unknown between models: each numbers its own versions."""
     same_model = versions[0]["change"]["model"] == versions[-1]["change"]["model"]
     return _change(versions).required if same_model else None
 

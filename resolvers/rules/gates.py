@@ -1,8 +1,8 @@
-"""What must hold before a version is brought to another stage: one gate each, passed or not, and why.
+"""The conditions for moving a version to another stage. Each is a gate that passes or not, with a reason.
 
-Into PRODUCTION all gates count, elsewhere the stage machine alone, and whoever `approvedBy` names. A worse metric is
-measured against the version in production, as a share of its value; only metrics whose direction is known and that both
-versions have are compared: the registry never guesses.
+For PRODUCTION all gates count, for other stages only the stage machine and the reviewer that `approvedBy` names.
+Metrics are compared with those of the version in production, as a share of its value. Only metrics whose direction is
+known and that both versions have are compared: the registry never guesses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Incumbent(TypedDict):
 
 
 class Promotion(NamedTuple):
-    """The facts of one version that the gates look at, as storage/promotion.sql gathers them."""
+    """The facts of one version that the gates check, as storage/promotion.sql gathers them."""
 
     stage: str
     position: int
@@ -103,13 +103,13 @@ def assess(promotion: Promotion, target: Stage, asked: Asked) -> Assessment:
 
 
 def counted_approvals(promotion: Promotion, target: Stage, asked: Asked) -> Tally:
-    """Only what was decided for the newest request counts, and what was decided without any."""
+    """Count only decisions for the newest request, and decisions without a request."""
     reviews = [review for review in promotion.reviews if review["request"] in (None, promotion.request)]
     return tally(reviews, promotion.panel, required_approvals(promotion, target, asked), asked)
 
 
 def required_approvals(promotion: Promotion, target: Stage, asked: Asked) -> int:
-    """Elsewhere than into production, and without a request, only a name that is given must stand for an approval."""
+    """For stages other than production, and without a request, approvals are required only if a reviewer is named."""
     by_policy = target is Stage.PRODUCTION or asked.by_review
     return int(promotion.policy["required_approvals"]) if by_policy else 1
 
@@ -156,9 +156,9 @@ def _data(promotion: Promotion) -> Gate:
 
 
 def data_gate(invalid: Sequence[str], blocks: bool) -> Gate:
-    """Whether a version that used these INVALID data set versions may continue, where the policy blocks them or not."""
+    """Whether a version that used these INVALID data set versions may proceed. `blocks` is the policy's setting."""
     if not invalid:
-        return Gate("data", True, "None of its data set versions is INVALID.")
+        return Gate("data", True, "It used no INVALID data set version.")
     uses = f"It used {', '.join(invalid)}, which {'are' if len(invalid) > 1 else 'is'} INVALID"
     if blocks:
         return Gate("data", False, f"{uses}.")
@@ -199,7 +199,7 @@ def _incumbent(promotion: Promotion) -> Gate:
 
 
 def _worse_by(name: str, before: float, now: float | None) -> float:
-    """By which share of its value a metric got worse; 0 where it did not or cannot be compared."""
+    """The share of its value by which a metric got worse. 0 if it did not, or cannot be compared."""
     better = higher_is_better(name)
     if now is None or better is None or before == 0:
         return 0.0

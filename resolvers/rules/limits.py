@@ -10,7 +10,7 @@ from resolvers.rules.cleaning import check_count, check_visible, clean_text, quo
 from resolvers.rules.ids import RESERVED
 from resolvers.rules.locations import hidden_credential_in
 
-# Under which a field or an argument of the schema holds its limit.
+# The key under which a field or an argument of the schema holds its limit.
 LIMIT = "limit"
 
 
@@ -19,7 +19,7 @@ class Limit(Protocol):
     def describe(self) -> str: ...
 
     def clean(self, field: str, value: Any) -> Any:
-        """The value as it is kept; BadUserInput, naming the field, where it cannot be."""
+        """The value as it is stored. Raises BadUserInput with the field if it is not acceptable."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class Id:
 
 @dataclass(frozen=True)
 class NewId(Id):
-    """The id of what is created. A reserved one is refused where it is kept, as one in use out of sight is."""
+    """The id of a new object. A reserved one is refused when it is stored, like one in use that the caller cannot
+    see."""
 
     @property
     def describe(self) -> str:
@@ -166,7 +167,7 @@ class Hours:
 
 @dataclass(frozen=True)
 class Email:
-    """An address, in lower case: it is who a person is."""
+    """An email address in lower case, which identifies a principal."""
 
     longest: int = 254
 
@@ -176,7 +177,8 @@ class Email:
 
     def clean(self, field: str, value: Any) -> str:
         kept = Text(self.longest).clean(field, value).lower()
-        # As it was given: some letters are plain ones in form NFC (the Kelvin sign a K), and so another person's.
+        # The original text: some letters become ASCII in form NFC (the Kelvin sign becomes K), which could be another
+        # person's address.
         if not value.isascii() or not re.fullmatch(r"[^\s@]+@[^\s@]+", kept):
             raise BadUserInput(field, f"is {quoted(value)}; it must be an email address such as ana@example.com.")
         return kept
@@ -184,7 +186,7 @@ class Email:
 
 @dataclass(frozen=True)
 class Name:
-    """Who a person is, or claims to be: compared as addresses are."""
+    """The name of a principal, or a claimed one. Compared like addresses."""
 
     longest: int = 254
 
@@ -262,7 +264,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class Several:
-    """A list of which each entry is looked for; several may be the same."""
+    """A list of values to search for, which may contain duplicates."""
 
     most: int
 
@@ -289,7 +291,7 @@ HTTP = Form(
 ENVIRONMENT = Form(
     r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "1 to 50 of the characters `a-z0-9-`, with a letter or digit at both ends.", 50
 )
-# Of a field that holds such an address.
+# In the description of a field that contains such an address.
 CREDENTIALS_CUT = "Credentials that were stored before they were refused are shown as `***`."
 FEATURES = ListOf(Text(200), 5_000)
 TAGS = ListOf(TAG, 50)

@@ -1,4 +1,5 @@
-"""Which way a metric is better. Extend the two lists; a name that is in neither is unknown, and unknown stays unknown.
+"""Whether higher or lower values of a metric are better. Extend the two lists as needed. The direction of other names
+is unknown.
 
 Names are compared in lower case without blanks, dashes and underscores, after a prefix such as `val_` or `test_`.
 """
@@ -27,5 +28,5 @@ def higher_is_better(name: str) -> bool | None:
 
 
 def metric_path(model: str, metric: str) -> str:
-    """Where the course of a metric over a model's versions is drawn."""
+    """The path of the picture of a metric over a model's versions."""
     return f"/models/{model}/metrics/{quote(metric, safe='')}.svg"

@@ -1,8 +1,8 @@
-"""Which changes of a policy loosen it, and what happens to them.
+"""Which changes of a policy loosen it, and when they take effect.
 
-Tightening takes effect at once. Loosening waits: until a second reviewer confirms it, or until the policy's own
-`loosening_hours` are over. Otherwise an administrator could switch a rule off, promote, and switch it on again. Where
-nobody else could confirm, it takes effect at once and is marked as done alone.
+Tightening takes effect at once. Loosening waits until a second reviewer confirms it, or until the policy's own
+`loosening_hours` have passed. Otherwise an administrator could switch a rule off, promote, and switch it on again. If
+there is no second reviewer, it takes effect at once and is marked as done alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,12 +60,12 @@ def _weaker(before: str, after: str) -> bool:
 
 
 def _tolerant(before: float | None, after: float | None) -> bool:
-    """Null compares nothing, and so tolerates everything."""
+    """Null means no comparison, which tolerates everything."""
     return before is not None and (after is None or after > before)
 
 
 def _widened(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether some metric of any value passes now that did not pass before; also where others are tightened."""
+    """Whether any value of a metric passes now that did not pass before, even if other thresholds are tightened."""
     kept = {threshold["name"]: threshold for threshold in after}
     return any(not _implied(threshold, kept.get(threshold["name"], {})) for threshold in before)
 
@@ -80,7 +80,7 @@ def _implied(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(after) and has_low and has_high
 
 
-# A test finds a field of the policy that is missing. `retention_days` decides on no promotion.
+# A test finds a field of the policy that is missing here. `retention_days` does not affect promotions.
 LOOSENS: Mapping[str, Looser | None] = {
     "required_approvals": _lower,
     "allow_self_approval": _allowed,
@@ -102,15 +102,15 @@ def loosens(field: str, before: Any, after: Any) -> bool:
     return looser is not None and looser(before, after)
 
 
-# The cooling time that counts where nobody but one person agreed to a shorter one.
+# The cooling time that applies if only one person agreed to a shorter one.
 USUAL_HOURS = 24.0
 
 
 class Decision(NamedTuple):
-    """What happens to the fields that a person asks to change, by name.
+    """The effect of a requested change on each field, by name.
 
-    `at_once` takes effect now, and of that `alone` is loosening that nobody else could confirm; `waiting` is loosening
-    that has to be confirmed. `withdrawn` names the fields whose pending change no longer counts.
+    `at_once` takes effect now, and `alone` is the part of it that loosens without a second person to confirm it.
+    `waiting` is loosening that has to be confirmed. `withdrawn` names the fields whose pending change is dropped.
     """
 
     at_once: Mapping[str, Any]
@@ -127,11 +127,11 @@ def decide(
     confirmable: bool,
     hours: float,
 ) -> Decision:
-    """`pending` holds the values that wait, by field. Asking again for the same one lets it wait on; any other value,
-    the one in force too, withdraws it. `hours` is the cooling time that counts."""
+    """`pending` holds the waiting values by field. A request for the same value leaves it pending. Any other value,
+    including the one in force, withdraws it. `hours` is the cooling time that applies."""
     new = {field: value for field, value in asked.items() if field not in pending or pending[field] != value}
     changed = {field: value for field, value in new.items() if value != policy[field]}
-    # Without a cooling time nobody has to be waited for.
+    # Without a cooling time there is nothing to wait for.
     waits = confirmable and hours > 0
     loosened = {field for field, value in changed.items() if loosens(field, policy[field], value)}
     waiting = {field: changed[field] for field in loosened} if waits else {}
