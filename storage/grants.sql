@@ -1,6 +1,6 @@
--- Returns nothing. For `storage/migrate.py`, which runs it as the owner after each migration: what the role of the
--- server may do. It reads everything, adds rows, and changes only what may change. The history of stages, the approvals
--- and the audit log are written through audit_append alone, and the words by which versions are found through
+-- Returns nothing. For `storage/migrate.py`, which runs it as the owner after each migration: the rights of the
+-- server's role. It reads everything, adds rows, and changes only columns that may change. The history of stages, the
+-- approvals and the audit log are written only through audit_append, and the search words of versions only through
 -- keep_words. `app` is the quoted name of the role.
 GRANT USAGE ON SCHEMA public TO {app};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {app};
@@ -10,7 +10,7 @@ GRANT INSERT ON projects, models, datasets, dataset_versions, dataset_parents, e
     dataset_uses, api_keys, principals, members, project_policies, tag_definitions, tag_aliases, transition_requests,
     model_cards, model_card_revisions, idempotent_answers, deployments, health_reports,
     webhooks, webhook_deliveries, policy_changes, checkpoint_reports TO {app};
-GRANT UPDATE (description) ON models TO {app}; -- also what the row lock needs
+GRANT UPDATE (description) ON models TO {app}; -- the row lock needs this right too
 GRANT UPDATE (description, touched_at) ON versions TO {app};
 GRANT UPDATE (status, algorithm, training_duration_secs, notes, completed_at) ON experiments TO {app};
 GRANT UPDATE (status, status_reason, status_at) ON dataset_versions TO {app};

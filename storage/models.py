@@ -11,7 +11,7 @@ from storage.visibility import Viewer, VisibleRow, role_in
 
 
 class Model(Recorded, table=True):
-    """A line of versions with one purpose. Its row is the lock under which its versions and stages change."""
+    """A series of versions with one purpose. Its row is the lock for changes of its versions and stages."""
 
     __tablename__ = "models"
     __table_args__ = (readable_id("model"), tenant(), UniqueConstraint("project_id", "name", name="name"))
@@ -24,7 +24,7 @@ class Model(Recorded, table=True):
 
 @dataclass(frozen=True, kw_only=True)
 class LockedModel(VisibleRow):
-    """A model whose versions, stages, requests and deployments nobody else changes until the transaction ends."""
+    """A model whose versions, stages, requests and deployments other transactions cannot change until this one ends."""
 
     id: str
 

@@ -4,7 +4,7 @@ from storage.base import Recorded, readable_id
 
 
 class Project(Recorded, table=True):
-    """What belongs together and is seen together: the tenant."""
+    """A project: the tenant, whose objects belong together and are visible together."""
 
     __tablename__ = "projects"
     __table_args__ = (readable_id("proj"),)

@@ -1,8 +1,8 @@
--- One JSON object: everything the promotion gates look at, for transitionStage and for ModelVersion.promotion. `v`
--- is the alias of the version's row, `target` an expression for the target stage. `review`, `reviewed`,
--- `reviewer_left`, `parent` and `child` are expressions: one approval `a` beside what holds now, what a review of the
--- version shows, whether a reviewer left the project of the policy `y` lately, and the training facts of the parent and
--- of the version.
+-- One JSON object: everything the promotion gates check, for transitionStage and for ModelVersion.promotion. `v` is the
+-- alias of the version's row, `target` an expression for the target stage. `review`, `reviewed`, `reviewer_left`,
+-- `parent` and `child` are expressions: one approval `a` with the current state, what a review of the version shows,
+-- whether a reviewer left the project of the policy `y` recently, and the training facts of the parent and of the
+-- version.
 json_build_object(
     'stage', {v}.stage, 'position', {v}.stage_position, 'author', {v}.created_by, 'number', {v}.number,
     'policy', (SELECT to_json(y) FROM project_policies y WHERE y.project_id = {v}.project_id),

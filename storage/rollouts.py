@@ -1,4 +1,4 @@
-"""What is loaded of deployments before something is decided, and how the clock finds those that are due."""
+"""Loads the facts of deployments for decisions, and finds the rollouts that are due."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.rows import at_most_one, columns, every, one
 from storage.visibility import Viewer, VisibleRow, visible
 
-# How many times of reports are looked at: more than any plan's threshold.
+# The number of report times that are loaded: more than any plan's threshold.
 REPORTS = 101
 
 
@@ -23,7 +23,7 @@ class PlannedStage(TypedDict):
 
 
 def invalid_data(version: str) -> str:
-    """The ids of the INVALID data set versions that the version of this name used."""
+    """The ids of the INVALID data set versions that a version used. `version` is the alias of its row."""
     return f"""ARRAY(SELECT w.id FROM dataset_versions w WHERE w.status = 'INVALID' AND w.id = ANY (
         ARRAY(SELECT u.dataset_version_id FROM dataset_uses u WHERE u.version_id = {version}.id)
             || {version}.dataset_version_id) ORDER BY w.id)"""
@@ -31,7 +31,7 @@ def invalid_data(version: str) -> str:
 
 @dataclass(frozen=True)
 class DeploymentRow:
-    """A deployment whose model is locked, with all that decides what happens to it: its version's stage and invalid
+    """A deployment whose model is locked, with all facts that decide its next step: its version's stage and invalid
     data, the policy, its latest health reports (time, verdict and ids, newest first), and the database's clock."""
 
     id: str
@@ -111,7 +111,8 @@ async def of_version(session: AsyncSession, version_id: str) -> list[DeploymentR
 
 @dataclass(frozen=True)
 class Deployable:
-    """What decides whether a version of a locked model can be deployed, in addition to its project's policy."""
+    """The facts that decide, together with the project's policy, whether a version of a locked model can be
+    deployed."""
 
     id: str
     model_id: str
@@ -121,8 +122,8 @@ class Deployable:
 
 
 async def deployable(session: AsyncSession, model_id: str, number: Sequence[int]) -> Deployable | None:
-    """A version whose project's policy is locked, in a statement before this one: the status of data must not change
-    between the two."""
+    """A version. Its project's policy must have been locked by an earlier statement, so that the status of data cannot
+    change in between."""
     return await at_most_one(session, Deployable, DEPLOYABLE, model_id=model_id, number=list(number))
 
 
@@ -133,7 +134,7 @@ FROM versions v WHERE v.model_id = :model_id AND v.number = CAST(:number AS int[
 
 
 async def change_deployment(session: AsyncSession, row: DeploymentRow, **values: Any) -> None:
-    """Change a deployment, which must be as it was read."""
+    """Change a deployment, which must be unchanged since it was read."""
     sets = ", ".join(f"{name} = :{name}" for name in values)
     statement = f"UPDATE deployments SET {sets}, revision = revision + 1 WHERE id = :id AND revision = :revision"
     changed = await session.execute(text(statement), {"id": row.id, "revision": row.revision, **values})
@@ -141,9 +142,9 @@ async def change_deployment(session: AsyncSession, row: DeploymentRow, **values:
         raise RuntimeError(f"{row.id} changed while its model was locked.")
 
 
-# The rollout that has been due for longest and whose model nobody else works on; one whose version may be rolled out no
-# further is due at once. What will be done is decided from the row as it is read under that lock: whoever held the
-# model before may have done it.
+# The rollout that has been due for longest and whose model is not locked by another transaction. A rollout whose
+# version may no longer be rolled out is due at once. The step is decided from the row as read under that lock, because
+# the previous holder of the lock may have made it already.
 DUE = """
 SELECT d.id, d.model_id
 FROM deployments d JOIN models m ON m.id = d.model_id
@@ -163,5 +164,5 @@ class DueDeployment:
 
 
 async def due_deployment(session: AsyncSession) -> DueDeployment | None:
-    """A rollout that is due; its model is locked now."""
+    """A rollout that is due. Its model is locked now."""
     return await at_most_one(session, DueDeployment, DUE)

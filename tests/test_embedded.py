@@ -484,7 +484,7 @@ def test_a_full_disk_is_survived_once_there_is_space_again(
         filler = small_disk / "filler"
         filler.write_bytes(b"x" * (free.f_bavail * free.f_frsize - 24_000_000))
         acknowledged = fill_the_wal(inside)
-        eventually(lambda: "ended by itself" in caplog.text)
+        eventually(lambda: "ended unexpectedly" in caplog.text)
         filler.unlink()
         assert eventually(lambda: ask(inside, "SELECT max(number) FROM acknowledged")) >= acknowledged > 0
         assert ask(inside, "SELECT count(*) = max(number) FROM acknowledged")
