@@ -1,4 +1,4 @@
-"""The one shape of whoever sends a request or acts on its own: from the key ring to the audit log."""
+"""The caller of a request, or a job of the server, as every layer from the key ring to the audit log knows it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from storage.vocabulary import PrincipalKind
 class Caller(NamedTuple):
     """The principal that a key or token belongs to, or a job of the server.
 
-    `visible` are the projects that it reaches (None: all, as an administrator of the instance), `only` the one project
-    that its key is bound to. `principal_id` is None for jobs and commands, and for an address that is no principal yet.
+    `visible` are the projects that it can access (None: all, as an administrator of the instance). `only` is the
+    project that its key is bound to. `principal_id` is None for jobs and commands, and for an address without a
+    principal.
     """
 
     actor: str
@@ -28,5 +29,5 @@ class Caller(NamedTuple):
 
     @property
     def viewer(self) -> Viewer:
-        # Of a principal the database says itself what it may: this process may not know yet that it lost a right.
+        # The database looks up a principal's rights itself: this process may not know yet that one was revoked.
         return Viewer(self.principal_id, self.only, self.administers and not self.principal_id)

@@ -25,7 +25,7 @@ async def update_model_card(
     if expected_revision is not None and expected_revision != card.revision:
         raise Conflict(
             f"expectedRevision is {expected_revision}; the model card is at revision {card.revision}. Read it again, so"
-            " that nobody's edit is lost.",
+            " that no edit is lost.",
             current=card.revision,
             expected=expected_revision,
         )

@@ -1,4 +1,4 @@
-"""Ids that callers choose for what they create. One that is not free is refused by what the caller may know of it."""
+"""Ids that callers choose for new objects. The refusal of an id in use depends on what the caller may see."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +26,8 @@ NOUNS: Mapping[type[SQLModel], tuple[str, str]] = {
 
 
 async def claimed_id(tx: Transaction, table: type[SQLModel], chosen: str | None) -> str:
-    """The id that a caller chose, or a new one. To be called before the rest of the request is looked at: what else is
-    wrong with it must not tell an id in use from a reserved one."""
+    """The id that a caller chose, or a new one. Must be called before the rest of the request is checked: other errors
+    must not reveal whether an id is in use or reserved."""
     if chosen is None:
         return new_id(NOUNS[table][0])
     seen = await is_seen(tx.session, table, chosen, tx.caller.viewer)
@@ -37,7 +37,7 @@ async def claimed_id(tx: Transaction, table: type[SQLModel], chosen: str | None)
 
 
 async def keep_new(tx: Transaction, table: type[SQLModel], row: Mapping[str, Any]) -> None:
-    """Add a row under its id, unless another caller was faster."""
+    """Add a row under its id, unless another transaction was faster."""
     if not await tx.keep_unless_there(table, row, "id"):
         raise taken(table) if await is_seen(tx.session, table, row["id"], tx.caller.viewer) else not_free(row["id"])
 
@@ -49,5 +49,6 @@ def taken(table: type[SQLModel]) -> AlreadyExists:
 
 
 def not_free(id_: str, field: str = "input.id") -> BadUserInput:
-    """Of an id that the caller cannot know to be in use: the same, whatever keeps it from being free."""
+    """The refusal of an id that the caller cannot know to be in use. It is the same for an id in use and a reserved
+    one."""
     return BadUserInput(field, f"is {quoted(id_)}; this id is reserved or in use. Choose another id.")

@@ -76,7 +76,7 @@ async def set_dataset_version_status(
 
 
 async def require_dataset_versions(tx: Transaction, project_id: str, ids: Sequence[str], field: str) -> dict[str, str]:
-    """The data set of each of these data set versions, all of which must be in the project."""
+    """The data set of each of these data set versions. All of them must be in the project."""
     if not ids:
         return {}
     known = await dataset_ids(tx.session, project_id, ids)

@@ -1,4 +1,4 @@
-"""Deploying versions, and what is done to deployments by hand or by those who watch them."""
+"""Creates deployments, changes them by hand, and accepts health reports about them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ async def create_deployment(
 
 
 def _needed(plan: Plan, id_: str) -> list[str]:
-    """What a rollout waits for that nobody sends on their own."""
+    """Warnings about health reports that a rollout needs but that are not sent automatically."""
     if not (plan.auto_advance and plan.health_required and len(plan.stages) > 1):
         return []
     limit = plan.age_limit(0).total_seconds() / 60
@@ -87,7 +87,8 @@ def _needed(plan: Plan, id_: str) -> list[str]:
 async def _deployable(
     tx: Transaction, project_id: str, named: Mapping[str, Any], environment: str, strategy: DeploymentStrategy
 ) -> tuple[Deployable, datetime]:
-    """The version to deploy, whose model is locked, and the database's clock; refused where it must not be deployed."""
+    """The version to deploy, whose model is locked, and the database's clock. Refuses a version that must not be
+    deployed."""
     await tx.project(project_id)
     model_id, number = named["model_id"], named["version"]
     model = await tx.lock_model(model_id, "input.registryVersion.modelId")
@@ -117,7 +118,7 @@ def _refuse_unless_free(others: Sequence[DeploymentRow], version: Deployable, en
 
 
 class ByHand(TypedDict, total=False):
-    """What is asked of a deployment; what the caller expects of it is checked first."""
+    """An action on a deployment. The caller's expectations about its state are checked first."""
 
     deployment_id: Required[str]
     reason: str
@@ -180,7 +181,7 @@ async def report_deployment_health(
     metrics: Mapping[str, Any] | None = None,
     observed_at: datetime | None = None,
 ) -> dict[str, object]:
-    """Keep what was observed, and make the step that it makes due, in the same transaction."""
+    """Store a health report and make the step that it makes due, in the same transaction."""
     row = await tx.deployment(deployment_id)
     if row.status in ENDED:
         raise Conflict(f"{row.name} is {row.status}; its health is no longer watched.", current=row.status)
@@ -196,7 +197,7 @@ async def report_deployment_health(
 
 
 def _doubts(row: DeploymentRow, at: datetime, healthy: bool, wrong: Sequence[str]) -> list[str]:
-    """Why a report does not count, or not as it was sent."""
+    """Warnings if a report does not count, or not as it was sent."""
     doubts = []
     if row.status in ROLLING and at < row.stage_since:
         began = f"{row.stage_since:%Y-%m-%dT%H:%M:%SZ}"

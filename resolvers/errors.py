@@ -1,10 +1,10 @@
-"""Refusals: one class each, a sentence for people, `extensions` for programs. Anything else is a defect."""
+"""Refusals: a class for each kind, a sentence for people, `extensions` for programs. Any other error is a defect."""
 
 from typing import Any
 
 
 class Refusal(Exception):
-    """What a caller is told. `code` is stable; `facts` stand next to it in the error's extensions."""
+    """An error that is shown to the caller. `code` is stable; `facts` are in the error's extensions next to it."""
 
     code = "INTERNAL"
 
@@ -18,7 +18,7 @@ class Refusal(Exception):
 
 
 class BadUserInput(Refusal):
-    """A value that cannot be taken; `field` names it."""
+    """A value that is not accepted; `field` names it."""
 
     code = "BAD_USER_INPUT"
 
@@ -27,13 +27,13 @@ class BadUserInput(Refusal):
         self.problem = problem
 
 
-# What a caller sees only with a role in its project, with where that role is needed.
+# Objects that a caller sees only with a role in their project, with the place where that role is needed.
 GUARDED = {"project": "it", "principal": "", "member": "", "key": ""}
 CHECK = "Check the id, or ask an ADMIN of the project for a role with setMember."
 
 
 class NotFound(Refusal):
-    """No such thing, or none that the caller may see: the answer is the same."""
+    """The object does not exist or the caller may not see it. The refusal is the same."""
 
     code = "NOT_FOUND"
 
@@ -48,7 +48,7 @@ class AlreadyExists(Refusal):
 
 
 class Conflict(Refusal):
-    """What the caller expected does not match."""
+    """The state is not the one that the caller expected."""
 
     code = "CONFLICT"
 
@@ -58,19 +58,19 @@ class IllegalTransition(Refusal):
 
 
 class ApprovalRequired(Refusal):
-    """A step that nobody, or not enough people, have approved; `reason` says what is wrong with whose approval."""
+    """A step without enough approvals. `reason` is a stable word for the problem."""
 
     code = "APPROVAL_REQUIRED"
 
 
 class GateFailed(Refusal):
-    """A step that the project's policy or the facts do not allow; `gates` says which, and why."""
+    """A step that the project's policy or the facts do not allow; `gates` lists the failed gates and their reasons."""
 
     code = "GATE_FAILED"
 
 
 class VersionMismatch(Refusal):
-    """A number that says less than what changed, where the policy enforces it."""
+    """A version number that declares less than what changed, under a policy that enforces it."""
 
     code = "VERSION_MISMATCH"
 
@@ -84,7 +84,7 @@ class QueryTooComplex(Refusal):
 
 
 class AnswerTooLarge(QueryTooComplex):
-    """The answer would exceed the limit, in bytes; found out while it was being made."""
+    """The response exceeds the limit in bytes. Detected while it is produced."""
 
     def __init__(self, most_bytes: int, advice: str = "Request fewer entries or fields", **facts: Any):
         super().__init__(
@@ -97,7 +97,7 @@ class AnswerTooLarge(QueryTooComplex):
 
 
 class RateLimited(Refusal):
-    """The caller has asked for more than its share; it may try again after `retry_after` seconds."""
+    """The caller has exceeded its share; it may try again after `retry_after` seconds."""
 
     code = "RATE_LIMITED"
 
@@ -107,7 +107,8 @@ class RateLimited(Refusal):
 
 
 class Unavailable(Refusal):
-    """Not now: the caller may try again after `retry_after` seconds; None where trying again blindly may do harm."""
+    """Temporarily unavailable. The caller may try again after `retry_after` seconds. None if a blind retry could do
+    harm."""
 
     code = "UNAVAILABLE"
 

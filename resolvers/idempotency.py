@@ -1,4 +1,5 @@
-"""Mutations that may be sent again: under an idempotency key a change is made once, and its answer kept next to it."""
+"""Mutations that can be repeated safely: with an idempotency key, a change is made once and its response stored with
+it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ FIELD = "Idempotency-Key"
 class Repeatable:
     """One root field of a request with an Idempotency-Key.
 
-    `extensions` is what the request's answer has in addition to its data; a repeated answer has that of the first.
+    `extensions` are the extensions of the request's response. A repeated response has those of the first one.
     """
 
     named: AnswerKey
@@ -25,8 +26,8 @@ class Repeatable:
     extensions: bytes
 
     async def recall(self, tx: Transaction) -> bytes | None:
-        """The earlier answer, if there is one and the caller may still have it. Waits while the same request is in
-        progress. CONFLICT for another request under the same key."""
+        """The earlier response, if there is one and the caller still has the rights to see it. Waits while the same
+        request is in progress. Refuses another request with the same key with CONFLICT."""
         stored = await idempotency.recall(tx.session, self.named, tx.settings.keep_answer_hours)
         if stored is None:
             return None
@@ -40,17 +41,17 @@ class Repeatable:
         return stored.answer
 
     async def keep(self, session: AsyncSession, answer: bytes, projects: Sequence[str] | None) -> None:
-        """Keep an answer and the projects that it was read from; None: from all, by an administrator."""
+        """Store a response and the projects that it was read from. None: all projects, by an administrator."""
         stored = StoredAnswer(self.body_hash, bytes(answer), self.extensions, projects)
         await idempotency.keep(session, self.named, stored)
 
 
 async def _require_rights(tx: Transaction, projects: Sequence[str] | None) -> None:
-    """Refuse unless the caller still has the mutation's role in all projects that its answer was read from."""
+    """Refuse unless the caller still has the mutation's role in all projects that its response was read from."""
     if projects is not None:
         await tx.require_projects(projects, FIELD)
-    # None also stands in the rows from before this column existed. Nobody knows whose rights those answers need, and
-    # making such a change again would break the promise: so they are for administrators alone.
+    # The projects are also None in rows from before this column existed. The rights that those responses need are not
+    # known, and repeating the change would break the guarantee, so only administrators get them.
     elif not await tx.still_administers():
         raise Forbidden(
             "This change was made, but its answer is returned to administrators of the instance only. It was made by"

@@ -13,7 +13,7 @@ from storage.rows import now
 from storage.secrets import hash_of, new_secret
 from storage.vocabulary import PrincipalKind, Role
 
-# The driver hands it to the database as infinity, and reads that as a moment without a time zone.
+# The driver sends it to the database as infinity, and reads infinity as a time without a time zone.
 INFINITY = datetime.max.replace(tzinfo=UTC)
 
 
@@ -48,7 +48,7 @@ async def create_api_key(
 
 async def _locked_projects(tx: Transaction, memberships: Sequence[Mapping[str, Any]]) -> dict[str, Role]:
     """The wanted roles by project. The projects are locked in the order of their ids, so that two callers who name the
-    same ones do not wait for each other."""
+    same projects cannot deadlock."""
     places = {each["project_id"]: place for place, each in enumerate(memberships)}
     for place, each in enumerate(memberships):
         if places[each["project_id"]] != place:
@@ -70,7 +70,7 @@ def _refuse_unless_ahead(expires_at: datetime, now: datetime) -> None:
 async def _keep(
     tx: Transaction, email: str, row: dict[str, Any], action: str, before: Any = None, **also: Any
 ) -> dict[str, str]:
-    """Keep a new key; its secret is answered, and known to nobody afterwards. `also` is what else the event tells."""
+    """Store a new key and return its secret, which is not stored. `also` holds further details of the event."""
     id_, secret = new_id("key"), new_secret()
     await tx.keep(ApiKey, row | {"id": id_, "secret_hash": hash_of(secret), "created_by": tx.caller.actor})
     expires_at = row["expires_at"] and row["expires_at"].isoformat()
@@ -88,7 +88,7 @@ async def revoke_api_key(tx: Transaction, *, id: str) -> dict[str, str]:
 
 
 async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) -> dict[str, str]:
-    """A new key with the same rights; the old one still works for the grace time, and then no more."""
+    """Create a key with the same rights. The old one works until the grace time has passed."""
     key = await _usable(tx, id)
     ends = key.now + timedelta(seconds=grace_seconds)
     ends = min(ends, key.expires_at) if key.expires_at else ends
@@ -100,7 +100,7 @@ async def rotate_api_key(tx: Transaction, *, id: str, grace_seconds: int = 0) ->
 
 
 async def _usable(tx: Transaction, id_: str) -> LockedKey:
-    """A key that still works, the caller's own unless it administers the instance."""
+    """A valid key, which must be the caller's own unless the caller administers the instance."""
     key = await lock_key(tx.session, id_, tx.caller.viewer)
     if key is None:
         raise NotFound("key", id_, "input.id")

@@ -81,8 +81,8 @@ async def _require_free_name(tx: Transaction, project_id: str, name: str) -> Non
 
 
 async def lock_or_make_models(tx: Transaction, wanted: Mapping[str, str | None], field: str) -> dict[str, LockedModel]:
-    """Models by id, locked in id order. One that is missing is made in the project it is wanted in, if any, named by
-    its id; without those that do not exist and that may not be made."""
+    """Models by id, locked in id order. A missing model is created in its wanted project, if any, with its id as the
+    name. Missing models without a wanted project are left out."""
     models = await tx.lock_models(sorted(wanted))
     for model_id, project_id in sorted(wanted.items()):
         if model_id not in models and project_id is not None:
@@ -102,7 +102,7 @@ async def _make_model(tx: Transaction, model_id: str, project_id: str, field: st
 
 
 async def _made_meanwhile(tx: Transaction, model_id: str, field: str) -> LockedModel:
-    """The model that another caller has made, and committed by now."""
+    """The model that another transaction has created and committed in the meantime."""
     if model := (await tx.lock_models([model_id])).get(model_id):
         return model
     if await is_seen(tx.session, Model, model_id, tx.caller.viewer) is None:

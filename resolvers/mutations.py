@@ -1,4 +1,4 @@
-"""How a mutation runs: its input is cleaned, its function writes, its payload is read, all in one transaction."""
+"""Runs a mutation in one transaction: cleans its input, calls the function that writes, and reads the payload."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ from resolvers.settings import MutationSettings
 from resolvers.transaction import Transaction
 from storage.engine import Database, driver_connection
 
-# Of a field for which null is a value.
+# In the description of a field that treats null as a value.
 NULL_MEANS = "null means"
 
 Writer = Callable[..., Awaitable[Mapping[str, Any]]]
@@ -46,9 +46,9 @@ class Write:
 
 @dataclass
 class Reading:
-    """How a mutation's payload is read: within the seconds that the whole mutation may take.
+    """How a mutation's payload is read, within the time limit of the whole mutation.
 
-    It is rendered in its caller's turn. `seconds` is how long its statement took."""
+    The payload is rendered in its caller's turn. `seconds` is the time that its statement took."""
 
     within: float
     turn: AbstractAsyncContextManager[float]
@@ -65,10 +65,11 @@ async def run_mutation(
     reading: Reading,
     settings: MutationSettings,
 ) -> bytes:
-    """Write one root field and answer it as a JSON object with its key; refusals are raised, and nothing is kept. It
+    """Run one root field and return it as a JSON object with its key. A refusal is raised, and nothing is saved. It
     takes at most the seconds of `reading`.
 
-    If an answer is kept under the same idempotency key, it is returned instead, to a caller who still has the rights.
+    If a response is stored under the same idempotency key, it is returned instead, to a caller who still has the
+    rights.
     """
     write = binding_of(operation.types["Mutation"], field.name)
     assert isinstance(write, Write)
@@ -85,7 +86,7 @@ async def run_mutation(
             if repeat and (kept := await repeat.recall(tx)) is not None:
                 return kept
             payload = await write.function(tx, **arguments)
-            # Compiled after the write: a refused input must not cost a plan.
+            # Compiled after the write, so that a refused input does not cost a plan.
             reader = tx.narrow_reader if repeat else tx.reader
             plan = operation.payload_plan(variables, reader, field.key)
             connection = await driver_connection(session)
@@ -101,8 +102,8 @@ async def run_mutation(
 
 
 def clean_input(of: Any, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """An input object by Python names, each value within its limit. Null is as good as absent, unless the field says
-    that it means something."""
+    """An input object by Python names, each value within its limit. Null is treated as omitted, unless the field gives
+    it a meaning."""
     definition = get_object_definition(of, strict=True)
     cleaned = {}
     for field in definition.fields:

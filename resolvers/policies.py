@@ -1,4 +1,5 @@
-"""Changing a project's policy: tightening at once, loosening after a second look (`resolvers.rules.policies`)."""
+"""Changes a project's policy: tightening at once, loosening after a confirmation or a wait
+(`resolvers.rules.policies`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -27,8 +28,8 @@ Events = list[NewEvent]
 
 
 class PolicyChanges(TypedDict, total=False):
-    """What of a policy will change. None, where it is a value: never for `retention_days`, not at all for
-    `max_regression`."""
+    """The fields of a policy to change. None is a value of two fields: `retention_days` (never) and `max_regression`
+    (no comparison)."""
 
     project_id: str
     required_approvals: int
@@ -67,8 +68,8 @@ async def update_project_policy(tx: Transaction, **new: Unpack[PolicyChanges]) -
 
 
 def _is_ended(row: PolicyChangeRow, decision: rules.Decision) -> bool:
-    """Whether a decision withdraws a pending change, or takes back one in force. A value that is still looser than the
-    one before the change does not take it back."""
+    """Whether a decision withdraws a pending change or reverts one in force. A value that is still looser than the one
+    before the change does not revert it."""
     field = row.field
     if row.status == PENDING:
         return field in decision.withdrawn
@@ -76,7 +77,8 @@ def _is_ended(row: PolicyChangeRow, decision: rules.Decision) -> bool:
 
 
 def _hours(policy: LockedPolicy, known: Sequence[PolicyChangeRow]) -> float:
-    """The cooling time that counts: one that a person shortened alone does not, once there are others."""
+    """The cooling time that applies. One that a person shortened alone does not apply once there are other
+    reviewers."""
     shortened = any(row.field == "loosening_hours" and row.status == APPLIED and row.alone for row in known)
     hours = float(policy.loosening_hours)
     return max(hours, rules.USUAL_HOURS) if shortened else hours
@@ -97,8 +99,8 @@ async def confirm_policy_change(tx: Transaction, *, change_id: str) -> dict[str,
 
 
 async def _refuse_unless_second(tx: Transaction, row: PolicyChangeRow) -> None:
-    """Only a person who reviews in the project confirms a change, and only one that another person requested: whoever
-    has the key of a service could confirm its changes alone."""
+    """Only a reviewer of the project can confirm a change, and only one that another person requested: a person with
+    the key of a service could otherwise confirm its changes alone."""
     role = await principals.member_role(tx.session, row.project_id, tx.caller.principal_id or "")
     actor = tx.caller.actor
     if not is_reviewer(role, tx.caller.kind):
@@ -114,14 +116,14 @@ async def _refuse_unless_second(tx: Transaction, row: PolicyChangeRow) -> None:
     requester = await principals.principal(tx.session, row.created_by)
     if requester is None or requester.kind == PrincipalKind.SERVICE:
         raise Forbidden(
-            f"{row.created_by} is a service, so nobody can confirm this change; {time}. To have it sooner, one"
-            " person requests it and another confirms it.",
+            f"{row.created_by} is a service, so its change cannot be confirmed; {time}. To apply it"
+            " sooner, one person must request it and another confirm it.",
             reason="SERVICE",
         )
 
 
 async def run_due_changes(database: Database) -> int:
-    """Let every change take effect whose time has come: how many. Any number of processes may call it at once."""
+    """Apply every change that is due, and return their number. Any number of processes may call it at once."""
     made = 0
     while await _one_due(database):
         made += 1
@@ -136,7 +138,7 @@ async def _one_due(database: Database) -> bool:
         tx = Transaction(session, CLOCK, Need.ADMIN)
         policy = await tx.lock_project(due.project_id)
         row = await policies.locked_change(session, due.id)
-        if row.status == PENDING:  # nobody was faster
+        if row.status == PENDING:  # no other process was faster
             in_office = await _is_in_office(tx, row)
             events = await (
                 _take_effect(tx, policy, row, "policy.changeApplied", None) if in_office else _end(tx, [row])
@@ -146,7 +148,7 @@ async def _one_due(database: Database) -> bool:
 
 
 async def _is_in_office(tx: Transaction, row: PolicyChangeRow) -> bool:
-    """Whether whoever requested a change could still do so; otherwise it is withdrawn."""
+    """Whether the principal that requested a change still has the role for it. If not, the change is withdrawn."""
     requester = await principals.principal(tx.session, row.created_by)
     if requester is None or requester.administers:
         return requester is not None
@@ -172,7 +174,7 @@ async def _begin(
     status: PolicyChangeStatus,
     wait: timedelta,
 ) -> Events:
-    """Keep changes that loosen: pending, or in force at once because nobody else could confirm them."""
+    """Store changes that loosen: pending, or in force at once because there is no second person to confirm them."""
     alone = status is APPLIED
     events = []
     for field, value in sorted(changes.items()):
@@ -197,7 +199,7 @@ async def _begin(
 
 
 async def _end(tx: Transaction, changes: Sequence[PolicyChangeRow]) -> Events:
-    """A pending change is withdrawn, one in force gives way to a later one."""
+    """Withdraw pending changes, and mark those in force as replaced."""
     events = []
     for row in changes:
         is_pending = row.status == PENDING
@@ -211,7 +213,7 @@ async def _end(tx: Transaction, changes: Sequence[PolicyChangeRow]) -> Events:
 
 
 async def _apply(tx: Transaction, policy: LockedPolicy, changes: Mapping[str, Any]) -> Events:
-    """Change the policy in force; the event that tells of it."""
+    """Change the policy in force. Returns the event that records it."""
     if not changes:
         return []
     project_id = policy.project_id

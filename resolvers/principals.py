@@ -26,11 +26,11 @@ async def set_member(tx: Transaction, *, project_id: str, email: str, role: Role
 async def set_role(
     tx: Transaction, project_id: str, principal: PrincipalRow, before: str | None, role: Role
 ) -> NewEvent:
-    """Give a principal a role in a project whose members are locked, in place of the one before; the event of it."""
+    """Set a principal's role in a project whose members are locked. Returns the event that records it."""
     could, can = before is not None and at_least(before, Role.REVIEWER), at_least(role, Role.REVIEWER)
     now: dict[str, Any] = {"role": role}
     if could != can:
-        # Not from when the lock was asked for: a vote may have been given while this waited.
+        # The time now, not when the lock was requested: a review may have been given during the wait.
         now["reviewer_since"] = await database_now(tx.session) if can else None
     row = {"project_id": project_id, "principal_id": principal.id, "created_by": tx.caller.actor}
     await principals.keep_member(tx.session, row, now)
@@ -41,7 +41,7 @@ async def set_role(
 
 
 async def add_roles(tx: Transaction, principal: PrincipalRow, wanted: Mapping[str, Role]) -> None:
-    """Give a principal roles by project, all of which are locked. A role that includes the wanted one stays."""
+    """Grant a principal roles by project. All projects must be locked. A role that includes the wanted one stays."""
     for project_id, role in wanted.items():
         before = await principals.member_role(tx.session, project_id, principal.id)
         if before is None or not at_least(before, role):
@@ -63,7 +63,7 @@ async def remove_member(tx: Transaction, *, project_id: str, email: str) -> dict
 
 
 async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> PrincipalRow:
-    """The principal of this address, made if there is none yet."""
+    """The principal with this address, created if there is none."""
     known = await principals.principal(tx.session, email)
     if known is None:
         id_ = new_id("prin")
@@ -78,7 +78,7 @@ async def known_principal(tx: Transaction, email: str, kind: PrincipalKind) -> P
 
 async def set_administrator(tx: Transaction, *, email: str, administers: bool) -> dict[str, str]:
     count = await principals.lock_administrators(tx.session)
-    await tx.require_instance()  # again: the right may have been taken away while this waited
+    await tx.require_instance()  # again: the right may have been revoked during the wait
     principal = await principals.principal(tx.session, email, lock=True)
     if principal is None:
         raise NotFound("principal", email, "input.email")

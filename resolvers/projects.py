@@ -30,7 +30,7 @@ async def create_project(
     after = facts | {"policy": await recorded_policy(tx.session, project_id)}
     events = [tx.event("project.created", project_id, project_id, after=after)]
     if maker := tx.caller.principal_id:
-        # Who makes a project is its first ADMIN, and may leave it to others.
+        # The principal that creates a project is its first ADMIN, and may hand it over to others.
         role = {"role": Role.ADMIN, "principal_id": maker, "project_id": project_id}
         await tx.keep(Member, role | {"created_by": tx.caller.actor})
         member = {"email": tx.caller.actor, "role": Role.ADMIN}

@@ -1,4 +1,4 @@
-"""What the database refuses, in the words of the registry."""
+"""Translates the database's errors into refusals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from resolvers.errors import AlreadyExists, AnswerTooLarge, BadUserInput, NotFound, Refusal, Unavailable
 
-# A unique constraint that two callers can race for, and what the slower one is told.
+# Unique constraints that two callers can race for, and the refusal of the slower one.
 TAKEN = {
     "models_name": ("input.name", "The project already has a model with this name; choose another name."),
     "datasets_name": ("input.name", "The project already has a data set with this name; choose another name."),
@@ -25,9 +25,9 @@ CUT_OFF = (
     "The connection to the database was lost while the change was being saved. Check whether it was saved before you"
     " try again."
 )
-# What a read raises that names what there is not (the database's function not_found).
+# Raised by a read that names an object that does not exist (the database's function not_found).
 NOT_FOUND = "LN404"
-# What it raises whose values exceed the largest answer (the database's function counted).
+# Raised by a read whose values exceed the largest response (the database's function counted).
 TOO_LARGE = "LN413"
 UNAVAILABLE = "The database cannot be reached or is busy. Nothing was saved; try again."
 
@@ -43,8 +43,8 @@ DRIVER_ERRORS = (
 )
 
 
-class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, because it stands around every read
-    """Turns a driver's error into the refusal it means; what means none continues as it is."""
+class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, because every read uses it
+    """Turns a driver's error into the matching refusal. Other errors are raised unchanged."""
 
     def __enter__(self) -> None:
         pass
@@ -56,7 +56,7 @@ class driver_errors_as_refusals:  # noqa: N801 - read as a statement; a class, b
 
 @contextmanager
 def perhaps_kept() -> Iterator[None]:
-    """Around a commit: an outage leaves open the outcome of it."""
+    """Around a commit: after an outage, its result is unknown."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -83,7 +83,7 @@ def meaning(error: BaseException) -> Refusal | None:
 
 
 def _of_our_own(cause: Any) -> Refusal | None:
-    """What the registry's own functions in the database refuse."""
+    """The refusal raised by one of the registry's own functions in the database."""
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate == NOT_FOUND:
         name, _, model_id = cause.detail.partition(" of ")
@@ -117,6 +117,6 @@ OUTAGES = (
 
 def _is_outage(error: BaseException, cause: Any) -> bool:
     if isinstance(cause, asyncpg.InterfaceError):
-        # A connection that died under us; other interface errors are defects.
+        # A connection that was lost; other interface errors are defects.
         return "closed" in str(cause) or "connection" in str(cause)
     return isinstance(cause, OUTAGES) or bool(getattr(error, "connection_invalidated", False))

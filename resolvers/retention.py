@@ -1,4 +1,4 @@
-"""Archiving development versions that nobody touched for long (product description, "Clean up old versions")."""
+"""Archives development versions that were not touched for long (product description, "Clean up old versions")."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -18,9 +18,9 @@ from storage.policies import retention_days
 from storage.retention import OldVersion
 from storage.vocabulary import Stage
 
-# How many versions one transaction archives, and how many one answer lists.
+# How many versions one transaction archives, and how many one response lists.
 BATCH = 500
-# How many versions the daily run finds in one look through a project.
+# How many versions the daily run finds in one pass through a project.
 LOOK = 40 * BATCH
 RUN = Caller("lineal retention", None, "retention")
 
@@ -41,13 +41,13 @@ async def apply_retention(tx: Transaction, *, project_id: str, dry_run: bool = T
 
 
 async def archive(tx: Transaction, project_id: str, old: Sequence[OldVersion]) -> list[str]:
-    """Archive those of these versions that still nothing keeps, now that nobody else works on them."""
+    """Archive those of these versions that still have no reason to be kept, under their locks."""
     if not old:
         return []
     await tx.lock_models(sorted({version.model_id for version in old}))
     ids = await retention.lock_versions(tx.session, [version.id for version in old])
     days = await retention_days(tx.session, project_id) or 0
-    # Those alone, so that a child that is not among them keeps its parent.
+    # Only these, so that a child that is not among them keeps its parent.
     still = await retention.old_versions(tx.session, project_id, len(ids), kept=False, only=ids)
     notes = f"Not touched for more than {days} days."
     events: dict[str, list[NewEvent]] = defaultdict(list)
@@ -59,10 +59,10 @@ async def archive(tx: Transaction, project_id: str, old: Sequence[OldVersion]) -
 
 
 async def run_retention(database: Database) -> int:
-    """The daily run over all projects, where it is due: how many versions it archived.
+    """The daily run over all projects, if it is due. Returns how many versions it archived.
 
-    It may be killed at any moment, and several processes may call it at once: each transaction leaves a state from
-    which whoever comes next continues, and who finds another at work leaves the rest to it.
+    It may be killed at any moment, and several processes may call it at once. Each transaction leaves a state from
+    which the next run continues, and a process that finds another one at work leaves the rest to it.
     """
     async with database.session() as session:
         if not await retention.is_due(session):
@@ -80,7 +80,7 @@ async def run_retention(database: Database) -> int:
 
 
 async def _archive_all(database: Database, project_id: str) -> AsyncIterator[int | None]:
-    """How many versions each transaction archived, until no more can be; None where another process is at it."""
+    """How many versions each transaction archived, until no more can be. None if another process is doing it."""
     while True:
         old = await _look(database, project_id)
         if old is None:
@@ -91,7 +91,7 @@ async def _archive_all(database: Database, project_id: str) -> AsyncIterator[int
             count = await _archive_batch(database, project_id, old[start : start + BATCH])
             yield count
             progress += count or 0
-        # What was refused may be free by now: a parent that stood before its child.
+        # A version that was kept before may be free now: a parent that came before its child.
         if not progress or progress == len(old) < LOOK:
             return
 

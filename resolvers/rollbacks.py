@@ -1,4 +1,5 @@
-"""Rolling production back: which version returns, on whose word, and what serves afterwards."""
+"""Rolls production back: the version that returns, the approval that it needs, and the deployments that serve
+afterwards."""
 
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ async def rollback_production(
     expected_version: Number | None = None,
     deployments: RollbackDeployments = RollbackDeployments.RESTORE,
 ) -> dict[str, object]:
-    """Bring back a version that was in production, through its legal stages, and what served before, in one
+    """Return a version to production, through the legal stages, and restore the earlier deployments, in one
     transaction."""
     await tx.lock_model(model_id)
     former = await production.former_production(tx.session, model_id)
@@ -36,7 +37,7 @@ async def rollback_production(
     assert version is not None
     move = Move(tx, version, Stage.PRODUCTION, notes)
     promotion = await move.promotion()
-    await tx.lock_model(model_id)  # again: the role, on which this stands, may have been taken away while this waited
+    await tx.lock_model(model_id)  # again: the role that allows this may have been revoked during the wait
     events = _new_approval(move, promotion, wrong) if wrong else []
     gate = gates.data_gate(promotion.invalid_data, promotion.policy["block_invalid_data"])
     if not gate.passed:
@@ -45,7 +46,7 @@ async def rollback_production(
     if version.production_id:
         steps.insert(0, stages.Step(version.production_id, Stage.ARCHIVED, automatic=True))
     events += await step_events(move, steps)
-    # First: what is restored depends on how the archived version left production.
+    # First: the restored deployments depend on how the archived version left production.
     await tx.append(model_id, *events)
     changed = await _restore(tx, version.production_id, model_id, notes) if deployments == "RESTORE" else []
     return {"version_id": version.id, "archived_id": version.production_id} | await _serving(tx, version, changed)
@@ -65,7 +66,8 @@ def _require_expected(serving: FormerProduction | None, expected: Number | None)
 async def _chosen(
     tx: Transaction, model_id: str, former: Sequence[FormerProduction], number: Number | None
 ) -> tuple[FormerProduction, Left | None]:
-    """The version to go back to, and why it needs a new approval: the named one, else the last that was replaced."""
+    """The version to roll back to, the named one or else the last that was replaced, and why it needs a new
+    approval."""
     history = await production.production_history(tx.session, model_id)
     left = exits([ProductionStep(step.version_id, step.enters, step.at) for step in history])
     reasons = {
@@ -97,7 +99,7 @@ def _named(
 
 
 def _new_approval(move: Move, promotion: Promotion, wrong: Left) -> Events:
-    """The approval that a version needs which was left on purpose; it counts in STAGING alone, as for a promotion."""
+    """The approval for a version that left production on purpose. It counts only in STAGING, as for a promotion."""
     if move.stage is not Stage.STAGING:
         raise ApprovalRequired(
             f"{move.number} was {wrong}, so it returns to production only with a new approval. Move it to STAGING and"
@@ -114,7 +116,7 @@ def _new_approval(move: Move, promotion: Promotion, wrong: Left) -> Events:
 
 
 async def _restore(tx: Transaction, archived_id: str | None, model_id: str, notes: str) -> list[str]:
-    """Give the traffic of the archived version back to what served before; the deployments that changed."""
+    """Return the traffic of the archived version to the deployments that served before. Returns those that changed."""
     events = await roll_back_version(tx, archived_id, notes) if archived_id else []
     if events:
         await tx.append(model_id, *events)

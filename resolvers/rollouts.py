@@ -1,4 +1,4 @@
-"""How deployments advance: each step changes which versions serve which share, and is recorded, in one transaction."""
+"""Advances deployments. Each step changes which versions serve which share, and is recorded, in one transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ def plan_of(row: DeploymentRow) -> Plan:
 
 
 def plan_columns(plan: Plan) -> dict[str, Any]:
-    """The columns of a plan: what `plan_of` reads."""
+    """The columns of a plan, which `plan_of` reads."""
     age = plan.max_health_age
     return {
         "stages": [
@@ -63,7 +63,7 @@ def state_of(row: DeploymentRow) -> Rollout:
 
 
 def state_columns(state: Rollout, plan: Plan, reports: Sequence[Report]) -> dict[str, Any]:
-    """The columns of where a deployment stands: what `state_of` reads, and when the clock looks at it next."""
+    """The columns of a deployment's state, which `state_of` reads, and the time of its next check."""
     return {
         "status": state.status,
         "stage": state.stage,
@@ -74,7 +74,7 @@ def state_columns(state: Rollout, plan: Plan, reports: Sequence[Report]) -> dict
 
 
 def recorded_state(state: Rollout) -> dict[str, Any]:
-    """Where a deployment stands, as events record it."""
+    """A deployment's state, as events record it."""
     return {"status": state.status, "stage": state.stage, "trafficPercentage": state.traffic}
 
 
@@ -88,7 +88,7 @@ def blocked(row: DeploymentRow, *, was_replaced: bool = False) -> str | None:
 
 
 async def cannot_return(tx: Transaction, row: DeploymentRow) -> str | None:
-    """Why a deployment that served before may not take traffic again; None if it may."""
+    """Why a deployment that served before may not get traffic again. None if it may."""
     if row.version_stage != Stage.ARCHIVED:
         return blocked(row)
     version = await production.how_it_stands(tx.session, row.version_id)
@@ -99,7 +99,7 @@ async def cannot_return(tx: Transaction, row: DeploymentRow) -> str | None:
 
 
 async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
-    """Make the step that is due now, if one is; a deployment's model is locked."""
+    """Make the step that is due now, if any. The deployment's model is locked."""
     state, plan, reports = state_of(row), plan_of(row), reports_of(row)
     decision = rollout_rules.decide(state, plan, reports, row.now, blocked(row))
     if decision is not None:
@@ -113,7 +113,8 @@ async def make_due_step(tx: Transaction, row: DeploymentRow) -> Events:
 async def make_step(
     tx: Transaction, row: DeploymentRow, action: Action, reason: str, reports: Sequence[str] = ()
 ) -> Events:
-    """Make one step: of the deployment itself, and of who serves the rest. `reports` are those that it stands on."""
+    """Make one step of the deployment itself, and change the deployment that serves the rest. `reports` are the ids of
+    the reports that the step is based on."""
     others = [each for each in await _in_place(tx, row) if each.id != row.id]
     if row.status == ACTIVE and action in (Action.RETIRE, Action.ROLL_BACK) and others:
         raise Conflict(
@@ -123,7 +124,7 @@ async def make_step(
     state = rollout_rules.after(action, state_of(row), plan_of(row), row.now)
     kind = "completed" if action is Action.ADVANCE and state.status is ACTIVE else DONE[action]
     events: Events = []
-    # Who serves alone afterwards is last: nobody else may be active then.
+    # The deployment that serves alone afterwards is changed last: no other may be active then.
     if row.status in ROLLING:
         events += await yield_to(tx, others, row.name, state, reason)
     events.append(await _change(tx, row, state, kind, reason, reports))
@@ -143,8 +144,8 @@ async def _in_place(tx: Transaction, row: DeploymentRow) -> Sequence[DeploymentR
 
 
 async def yield_to(tx: Transaction, others: Sequence[DeploymentRow], name: str, state: Rollout, reason: str) -> Events:
-    """Give the deployment that serves the rest what the rollout of this name leaves; it retires when the rollout is
-    complete."""
+    """Give the deployment that serves the rest the share that the rollout of this name leaves. It retires when the
+    rollout is complete."""
     events = []
     for base in others:
         traffic = 100 - state.traffic
@@ -160,7 +161,7 @@ async def yield_to(tx: Transaction, others: Sequence[DeploymentRow], name: str, 
 
 
 async def _restored(tx: Transaction, row: DeploymentRow, state: Rollout, reason: str) -> NewEvent:
-    """Give a deployment traffic back. If it may not serve, the traffic is nobody's, and the event says why."""
+    """Return traffic to a deployment. If it may not serve, the traffic is unmanaged, and the event says why."""
     why = await cannot_return(tx, row)
     if why is None:
         return await _change(tx, row, state, "restored", reason)
@@ -171,7 +172,7 @@ async def _restored(tx: Transaction, row: DeploymentRow, state: Rollout, reason:
 
 
 async def roll_back_version(tx: Transaction, version_id: str, reason: str) -> Events:
-    """Roll back the deployments of a version that was rolled back from production, where something served before it."""
+    """Roll back the deployments of a version that was rolled back from production, if another one can take over."""
     events: Events = []
     # Rollouts first: an active deployment whose successor is being rolled out cannot end before that.
     for each in sorted(await rollouts.of_version(tx.session, version_id), key=lambda row: row.status == ACTIVE):
@@ -182,7 +183,7 @@ async def roll_back_version(tx: Transaction, version_id: str, reason: str) -> Ev
 
 
 async def _has_heir(tx: Transaction, row: DeploymentRow) -> bool:
-    """Whether what served before an active deployment can take over from it now."""
+    """Whether the deployment that served before an active one can take over from it now."""
     if row.previous_id is None or len(await _in_place(tx, row)) > 1:
         return False
     previous = await rollouts.locked_deployment(tx.session, row.previous_id)
@@ -203,7 +204,7 @@ async def _restore(tx: Transaction, row: DeploymentRow, reason: str) -> Events:
 async def _change(
     tx: Transaction, row: DeploymentRow, state: Rollout, kind: str, reason: str, reports: Sequence[str] = ()
 ) -> NewEvent:
-    """Change one deployment; the event that tells of it."""
+    """Change one deployment. Returns the event that records it."""
     columns = state_columns(state, plan_of(row), reports_of(row))
     await rollouts.change_deployment(tx.session, row, **columns)
     before, after = recorded_state(state_of(row)), recorded_state(state)
@@ -213,7 +214,7 @@ async def _change(
 
 
 async def run_due(database: Database) -> int:
-    """Make every step that is due, one after another: how many. Any number of processes may call it at once."""
+    """Make every due step, one after another, and return their number. Any number of processes may call it at once."""
     made = 0
     while (events := await _one_due(database)) is not None:
         made += bool(events)
@@ -221,7 +222,7 @@ async def run_due(database: Database) -> int:
 
 
 async def _one_due(database: Database) -> Events | None:
-    """The events of one step; None where nothing is due that nobody else is at."""
+    """The events of one step. None if nothing is due that no other process is working on."""
     async with database.transaction() as session:
         due = await rollouts.due_deployment(session)
         if due is None:

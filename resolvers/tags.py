@@ -17,7 +17,7 @@ async def define_tag(
     aliases: Sequence[str] | None = None,
     deprecated: bool | None = None,
 ) -> dict[str, str]:
-    """Define a tag, or change what is stated of one."""
+    """Define a tag, or change its definition."""
     await tx.lock_project(project_id)
     rules = await registration_rules(tx.session, project_id)
     defined = await defined_tag(tx.session, project_id, name)
@@ -36,7 +36,7 @@ async def define_tag(
 
 
 def _refuse_taken(name: str, wanted: Sequence[str], defined: Container[str], aliases: Mapping[str, str]) -> None:
-    """A name stands for one tag alone."""
+    """Refuse a name or alias that stands for another tag already."""
     if name in aliases:
         raise Conflict(
             f"{quoted(name)} is an alias of {quoted(aliases[name])}; remove the alias first.", field="input.name"

@@ -1,4 +1,4 @@
-"""One mutation's transaction: who acts, what they may see and do, and how a change is recorded."""
+"""The transaction of one mutation: its caller and their rights, and the recording of changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ from storage.rows import insert_rows, insert_unless_there
 from storage.visibility import VisibleRow, administers, roles
 from storage.webhooks import LockedWebhook, VisibleDelivery
 
-# The chain of what belongs to no project: principals and keys.
+# The chain of objects that belong to no project: principals and keys.
 REGISTRY = "registry"
 
 
@@ -34,7 +34,8 @@ V = TypeVar("V", bound=VisibleRow)
 
 @dataclass(frozen=True)
 class Transaction:
-    """`need` is what the mutation needs of its caller; each project that it writes to is looked at first."""
+    """`need` is what the mutation needs of its caller. The caller's role in a project is checked before a write to
+    it."""
 
     session: AsyncSession
     caller: Caller
@@ -44,7 +45,8 @@ class Transaction:
 
     @property
     def reader(self) -> Caller:
-        """The caller as it reads what it wrote: a process may not have heard yet that it became a member there."""
+        """The caller for reading the payload, with the projects written to: the process may not know yet that the
+        caller became a member there."""
         visible = self.caller.visible
         if visible is None or self._allowed.issubset(visible):
             return self.caller
@@ -52,8 +54,9 @@ class Transaction:
 
     @property
     def narrow_reader(self) -> Caller:
-        """The caller as it reads an answer that is kept: only the projects that the mutation wrote to, as the rights in
-        these are asked for before the answer is returned again. An administrator reads all where no role is needed."""
+        """The caller for reading a response that is stored: restricted to the projects that the mutation wrote to,
+        because the rights in these are checked before the response is returned again. An administrator reads all
+        projects if no role is needed."""
         if self.caller.principal_id is None or (self.need.role is None and self.caller.administers):
             return self.reader
         return self.caller._replace(visible=sorted(self._allowed))
@@ -66,7 +69,7 @@ class Transaction:
             )
 
     async def still_administers(self) -> bool:
-        """Whether the caller administers the instance now, whatever this process has known for some seconds."""
+        """Whether the caller administers the instance now. What this process knows may be some seconds old."""
         return await administers(self.session, self.caller.viewer)
 
     def allow(self, role: str, project_id: str) -> None:
@@ -95,10 +98,11 @@ class Transaction:
             self.allow(known[id_], id_)
 
     async def lock_project(self, id_: str, field: str = "input.projectId") -> LockedPolicy:
-        """The policy of a project, whose policy, members and tags nobody else changes until this transaction ends."""
+        """The policy of a project. Other transactions cannot change its policy, members and tags until this one
+        ends."""
         await self.project(id_, field)
         policy = await policies.lock_policy(self.session, id_)
-        await self.project(id_, field)  # the role may have been taken away while this waited
+        await self.project(id_, field)  # the role may have been revoked during the wait
         return policy
 
     async def dataset(self, id_: str, field: str = "input.datasetId") -> VisibleDataset:
@@ -119,7 +123,7 @@ class Transaction:
         return self._require(await self._with_role_now(row), "experiment", id_, field)
 
     async def lock_model(self, id_: str, field: str = "input.modelId") -> LockedModel:
-        """The model, whose versions, stages and requests nobody else changes until this transaction ends."""
+        """The model. Other transactions cannot change its versions, stages and requests until this one ends."""
         return self._require((await self.lock_models([id_])).get(id_), "model", id_, field)
 
     async def lock_models(self, ids: Sequence[str]) -> dict[str, LockedModel]:
@@ -147,7 +151,7 @@ class Transaction:
         return self._require(row, "policy change", id_, field)
 
     async def webhook(self, id_: str, field: str = "input.webhookId") -> LockedWebhook:
-        """A webhook, which nobody else changes until this transaction ends."""
+        """A webhook, which other transactions cannot change until this one ends."""
         row = await webhooks.lock_webhook(self.session, id_, self.caller.viewer)
         return self._require(await self._with_role_now(row), "webhook", id_, field)
 
@@ -158,8 +162,8 @@ class Transaction:
         return delivery, await self.webhook(delivery.webhook_id)
 
     async def _with_roles_now(self, rows: Mapping[str, V]) -> dict[str, V]:
-        """Locked rows with the caller's role as it is now, without those that it may no longer see: the role in a row
-        is from before its lock was waited for."""
+        """Locked rows with the caller's current role, without those that it may no longer see. The role in a row was
+        read before the wait for its lock."""
         projects = sorted({row.project_id for row in rows.values()})
         known = await roles(self.session, projects, self.caller.viewer) if projects else {}
         return {id_: replace(row, role=known[row.project_id]) for id_, row in rows.items() if row.project_id in known}
@@ -168,7 +172,7 @@ class Transaction:
         return (await self._with_roles_now({"": row})).get("") if row else None
 
     def _require(self, row: V | None, noun: str, id_: str, field: str) -> V:
-        """The row, in whose project the caller's role must be enough; NotFound if there is none."""
+        """The row, if the caller's role in its project is enough. Raises NotFound if there is none."""
         if row is None:
             raise NotFound(noun, id_, field)
         self.allow(row.role, row.project_id)
@@ -180,8 +184,8 @@ class Transaction:
             await insert_rows(self.session, table, rows)
 
     async def keep_unless_there(self, table: type[SQLModel], row: Mapping[str, Any], *key: str) -> bool:
-        """Add a row unless its key, by default any unique columns, is taken; whether it was added. Waits for whoever is
-        adding it now."""
+        """Add a row unless its key, by default any unique columns, is in use. Returns whether it was added. Waits for a
+        transaction that is adding it now."""
         return await insert_unless_there(self.session, table, row, key)
 
     def event(
@@ -196,10 +200,10 @@ class Transaction:
         step: Mapping[str, Any] | None = None,
         approval: Mapping[str, Any] | None = None,
     ) -> NewEvent:
-        """An entry of the audit log. `before` and `after` are what changed; the database also makes the `step` or the
-        `approval` from it."""
+        """An entry of the audit log. `before` and `after` are the change. The database also creates the row of the
+        `step` or the `approval` from it."""
         if project_id is not None and self.need.role is not None and project_id not in self._allowed:
-            raise RuntimeError(f"{action} writes to {project_id}, where nobody looked at the caller's role.")
+            raise RuntimeError(f"{action} writes to {project_id}, where the caller's role was not checked.")
         event: NewEvent = {
             "id": new_id("evt"),
             "action": action,
@@ -217,9 +221,9 @@ class Transaction:
         return event
 
     async def append(self, chain: str, *events: NewEvent) -> None:
-        """Append events to the audit log, all at one moment: the last step of every mutation."""
+        """Append events to the audit log, all with the same time: the last step of every mutation."""
         await audit.append(self.session, chain, events)
 
     async def record(self, action: str, subject_id: str, project_id: str | None, *, chain: str, **change: Any) -> None:
-        """Append the one change to the audit log."""
+        """Append a single change to the audit log."""
         await self.append(chain, self.event(action, subject_id, project_id, **change))

@@ -1,4 +1,4 @@
-"""Requesting a transition, reviewing the request, and cancelling it."""
+"""Requests a transition, reviews the request, and cancels it."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ async def request_transition(
 
 
 async def _closed_if_expired(tx: Transaction, request_id: str) -> NewEvent:
-    """A version has one open request; one that has expired makes room."""
+    """Close the version's request if it has expired. A version has at most one open request."""
     request = await approvals.locked_request(tx.session, request_id)
     if request.status != TransitionRequestStatus.EXPIRED:
         raise Conflict(
@@ -73,7 +73,7 @@ async def review_transition(
     promotion = await move.promotion()
     require_seen(promotion, expected_revision, expected_review_digest)
     reviewer = caller_in(tx, promotion)
-    # Whoever requested it may reject it, as it may cancel it.
+    # The requester may reject the request, just as they may cancel it.
     wrong = promotion.panel.problem(reviewer)
     if wrong and not (wrong.reason == "REQUESTER" and decision is Decision.REJECT):
         raise Forbidden(wrong.sentence, reason=wrong.reason)

@@ -1,14 +1,14 @@
-"""Moves versions from stage to stage: the gates, the steps, and what happens to requests.
+"""Moves versions from stage to stage: the gates, the steps, and the status of requests.
 
-The database keeps the history and the approvals on its own, so no statement for them stands here. Its function
+The database writes the history and the approvals itself, so there are no statements for them here. Its function
 audit_append, which `Transaction.append` calls (`storage/audit.py`), reads each event that it appends:
 
 - one with a `step` adds the row of stage_transitions, and sets the stage and the position of the version;
 - one with an `approval` adds the row of approvals.
 
-The role of the server may not write these rows or columns in any other way (`storage/grants.sql`), so that history and
-approvals cannot differ from the audit log. The rules here decide what the event says; the database's constraints, such
-as one production version of a model, then accept or refuse it.
+The server's role cannot write these rows or columns in any other way (`storage/grants.sql`), so history and approvals
+cannot differ from the audit log. The rules here decide the content of the event. The database's constraints, such as
+one production version for each model, then accept or refuse it.
 """
 
 from collections.abc import Sequence
@@ -51,15 +51,16 @@ class Move:
         return Stage(self.version.stage)
 
     def steps(self, expected: Stage | None = None) -> list[stages.Step]:
-        """The steps to the target; IllegalTransition where the stage machine has none, Conflict where the version is
-        not in the expected stage."""
+        """The steps to the target. Raises IllegalTransition if the stage machine has none, and Conflict if the version
+        is not in the expected stage."""
         version = self.version
         return stages.transition(
             version.id, self.stage, self.target, expected=expected, in_production=version.production_id
         )
 
     async def promotion(self) -> Promotion:
-        """What the gates look at. Roles, the policy and the status of data stay so until the transaction ends."""
+        """The facts that the gates check. Roles, the policy and the status of data cannot change until the transaction
+        ends."""
         await policies.lock_policy(self.tx.session, self.version.project_id, share=True)
         return Promotion(**await load_promotion(self.tx.session, self.version.id, self.target))
 
@@ -98,9 +99,9 @@ async def transition_stage(
 
 
 async def retire_all(move: Move, may_retire: bool) -> list[NewEvent]:
-    """Retire all deployments of a version that will be archived, or refuse the step; the events.
+    """Retire all deployments of a version that will be archived, or refuse the step. Returns the events.
 
-    Where another version takes its place, this one serves on until a deployment of that takes over.
+    If another version replaces this one, this one keeps serving until a deployment of the other takes over.
     """
     tx, deployed = move.tx, await rollouts.of_version(move.tx.session, move.version.id)
     if deployed and not may_retire:
@@ -111,7 +112,7 @@ async def retire_all(move: Move, may_retire: bool) -> list[NewEvent]:
             deployments=[each.id for each in deployed],
         )
     events = []
-    # Rollouts first: what an active one serves besides them goes back to it before it retires itself.
+    # Rollouts first: their share returns to the active deployment before that one is retired itself.
     for each in sorted(deployed, key=lambda row: row.status == ACTIVE):
         row = await rollouts.locked_deployment(tx.session, each.id)
         events += await make_step(tx, row, Action.RETIRE, move.notes or "Archived.")
@@ -119,14 +120,14 @@ async def retire_all(move: Move, may_retire: bool) -> list[NewEvent]:
 
 
 def payload_of(move: Move, steps: Sequence[stages.Step], events: Sequence[NewEvent]) -> dict[str, str | None]:
-    """What a step's payload is read from."""
+    """The values that a step's payload is read from."""
     ids = {event["subjectId"]: event["step"]["id"] for event in events if "step" in event}
     archived = steps[0].version_id if len(steps) > 1 else None
     return {"version_id": move.version.id, "transition_id": ids[move.version.id], "archived_id": archived}
 
 
 def require_seen(promotion: Promotion, revision: int | None, seen: str | None) -> None:
-    """CONFLICT where the version is no longer as the caller has seen it."""
+    """Refuse with CONFLICT if the version has changed since the caller read it."""
     now = promotion.reviewed["cardRevision"]
     if revision is not None and revision != now:
         raise Conflict(
@@ -144,7 +145,7 @@ def require_seen(promotion: Promotion, revision: int | None, seen: str | None) -
 
 
 def caller_in(tx: Transaction, promotion: Promotion) -> Person:
-    """The caller as a member of the project; without a role if it is none."""
+    """The caller as a member of the project, without a role if it is not one."""
     member = next((person for person in promotion.people if person["id"] == tx.caller.principal_id), None)
     return member or Person(id=tx.caller.principal_id, email=tx.caller.actor, kind=tx.caller.kind, role=None)
 
@@ -167,7 +168,7 @@ def refuse_unless_allowed(assessment: Assessment, promotion: Promotion, what: st
 
 
 def approval_with_step(move: Move, promotion: Promotion, assessment: Assessment) -> list[NewEvent]:
-    """The event of the approval that comes with the step itself, if one does."""
+    """The event of the approval that comes with the step itself, if there is one."""
     approver = assessment.tally.new_approver
     if approver is None:
         return []
@@ -185,7 +186,7 @@ def review_event(
     attested_by: str | None = None,
     request_id: str | None = None,
 ) -> NewEvent:
-    """The event of a decision, which says what it means and what it was made on."""
+    """The event of a decision, with its meaning and the facts that it was based on."""
     verb = "approves" if decision is Decision.APPROVE else "rejects"
     attested = f", as {attested_by} attests" if attested_by else ""
     alone = decision is Decision.APPROVE and promotion.panel.approves_alone(reviewer["email"])
@@ -210,7 +211,7 @@ def review_event(
 
 
 async def step_events(move: Move, steps: Sequence[stages.Step], approved_by: str | None = None) -> list[NewEvent]:
-    """The events of these steps, in order, and of the requests that they answer or make pointless."""
+    """The events of these steps, in order, and of the requests that they fulfil or make obsolete."""
     version = move.version
     stage_of = {version.id: move.stage, version.production_id: Stage.PRODUCTION}
     events = []
@@ -227,7 +228,7 @@ async def step_events(move: Move, steps: Sequence[stages.Step], approved_by: str
 
 
 def _status_after(request: OpenRequest, reached: Stage) -> TransitionRequestStatus:
-    """What happens to a request whose version has continued. One that had expired before has not brought it there."""
+    """The status of a request after its version has moved. A request that had expired before did not cause the move."""
     if request["is_expired"]:
         return TransitionRequestStatus.EXPIRED
     is_applied = reached == request["target"]
@@ -259,7 +260,7 @@ def step_event(
 async def close_request(
     tx: Transaction, project_id: str, request_id: str, status: TransitionRequestStatus, notes: str | None = None
 ) -> NewEvent:
-    """Close an open request; the event that says so."""
+    """Close an open request. Returns the event that records it."""
     await set_request_status(tx.session, request_id, status)
     before, after = {"status": TransitionRequestStatus.OPEN}, {"status": status}
     return tx.event(f"transition.{status.lower()}", request_id, project_id, before=before, after=after, notes=notes)

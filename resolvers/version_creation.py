@@ -1,4 +1,4 @@
-"""Registering a version of a locked model: its references, its parent, its number, its rows."""
+"""Registers a version of a locked model: its references, parent, number and rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class NewArtifact(TypedDict, total=False):
 
 
 class NewVersion(TypedDict, total=False):
-    """What a pipeline states of a version. `parent_version` may be None: then it has no parent."""
+    """The facts that a pipeline states about a version. A `parent_version` of None means that it has no parent."""
 
     project_id: str
     model_id: str
@@ -73,7 +73,7 @@ class Registered:
 
 
 async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: str = "input") -> Registered:
-    """Load, decide, keep and record one version of a model that this transaction has locked."""
+    """Load, decide, store and record one version of a model that this transaction has locked."""
     if new["project_id"] != model.project_id:
         project_id = new["project_id"]
         raise NotFound("model", model.id, f"{path}.modelId", f"in project {project_id}", projectId=project_id)
@@ -109,7 +109,7 @@ def vocabulary_of(rules: RegistrationRules) -> Vocabulary:
 
 
 async def _facts(tx: Transaction, new: NewVersion, path: str) -> tuple[TrainingFacts, list[NewDatasetUse]]:
-    """The training facts that a number speaks for, and all data that the version used."""
+    """The training facts that the number must reflect, and all data that the version used."""
     algorithm = _algorithm(new.get("parameters", {}).get("algorithm"), f"{path}.parameters.algorithm")
     trained_on = new.get("dataset_version_id")
     if experiment_id := new.get("experiment_id"):
@@ -142,7 +142,7 @@ def _in_project(new: NewVersion) -> dict[str, str]:
 
 
 def _algorithm(stated: Any, field: str) -> str | None:
-    """Found by filters, and so kept as other names are."""
+    """Cleaned like other names, because filters search for it."""
     return (clean_text(field, stated, NAME.longest) or None) if isinstance(stated, str) else None
 
 
@@ -198,7 +198,7 @@ async def _number(
 def bump_warnings(
     mode: PolicyMode, number: Number, parent: Parent | None, change: Change | None, field: str
 ) -> list[str]:
-    """What a number that says too little is warned of; VersionMismatch where the policy enforces it."""
+    """The warnings about a number that declares too little. Raises VersionMismatch if the policy enforces it."""
     if parent is None or change is None or mode is PolicyMode.OFF:
         return []
     declared = bumps.declared(parent.number, number, parent.same_model)

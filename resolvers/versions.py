@@ -23,7 +23,7 @@ async def create_version(tx: Transaction, **new: Unpack[NewVersion]) -> dict[str
 
 
 async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "input") -> dict[str, LockedModel]:
-    """All models of these versions, locked; those that may be made are made."""
+    """All models of these versions, locked. Missing ones are created if the input allows it."""
     wanted: dict[str, str | None] = {new["model_id"]: None for new in news}
     for new in news:
         if new.get("create_model"):
@@ -36,7 +36,7 @@ async def models_of(tx: Transaction, news: Sequence[NewVersion], path: str = "in
 
 
 async def locked_version(tx: Transaction, model_id: str, number: Number) -> LockedVersion:
-    """The version of a model, which stays locked."""
+    """The version of a model. The model stays locked."""
     await tx.lock_model(model_id)
     version = await versions.locked_version(tx.session, model_id, number)
     if version is None:
@@ -53,7 +53,7 @@ async def update_version(tx: Transaction, *, model_id: str, version: Number, des
 
 
 async def touch(tx: Transaction, version_id: str, **changes: Any) -> None:
-    """Change a version, or only record that a person works with it, which keeps it from retention."""
+    """Change a version, or only record that it is in use, which protects it from retention."""
     await versions.touch_version(tx.session, version_id, changes)
 
 

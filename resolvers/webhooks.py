@@ -1,4 +1,4 @@
-"""Webhooks: where a project's events are sent."""
+"""Webhooks, which receive a project's events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from storage.vocabulary import DeliveryStatus
 from storage.webhook_deliveries import Delivery
 from storage.webhooks import LockedWebhook, Webhook
 
-# How many deliveries one mutation sends again.
+# The most deliveries that one mutation sends again.
 MOST_REPLAYED = 1_000
 SENDING = Caller("lineal webhooks", None, "webhooks")
 
@@ -30,11 +30,11 @@ SENDING = Caller("lineal webhooks", None, "webhooks")
 async def create_webhook(
     tx: Transaction, *, project_id: str, url: str, actions: Sequence[str] = (), description: str | None = None
 ) -> dict[str, str]:
-    """What happens from now on is sent there."""
+    """Create a webhook. It receives events from now on."""
     await tx.lock_project(project_id)
     await _require_place(tx, project_id)
     _require_public(tx, url)
-    # All that was committed by now has its place first: it is not sent.
+    # Events committed before get their places first, so that they are not sent.
     await feed.give_places(tx.session)
     position = await feed.head_in(tx.session, project_id)
     webhook_id, secret = new_id("whk"), new_signing_secret()
@@ -76,12 +76,12 @@ def _sealed(tx: Transaction, secret: str, webhook_id: str) -> str:
 
 
 def bound_to(webhook_id: str) -> str:
-    """What the secret of a webhook is bound to."""
+    """The text that binds a secret to its webhook."""
     return f"webhooks.secret {webhook_id}"
 
 
 def secrets_of(sealing: Sealing, delivery: Delivery) -> list[str]:
-    """What a delivery is signed with: the webhook's secret, and the previous one while it still counts."""
+    """The secrets that sign a delivery: the webhook's secret, and the previous one until its overlap ends."""
     stored = filter(None, (delivery.secret, delivery.previous_secret))
     return [sealing.open(secret, bound_to(delivery.webhook_id)) for secret in stored]
 
@@ -121,7 +121,7 @@ async def delete_webhook(tx: Transaction, *, webhook_id: str) -> dict[str, str]:
 
 
 async def rotate_webhook_secret(tx: Transaction, *, webhook_id: str, overlap_hours: float = 24.0) -> dict[str, Any]:
-    """A new secret. Until the overlap ends, events are signed with the one before as well."""
+    """Create a new secret. Until the overlap ends, events are signed with the previous one as well."""
     webhook = await tx.webhook(webhook_id)
     until = await now(tx.session) + timedelta(hours=overlap_hours)
     secret = new_signing_secret()
@@ -174,7 +174,7 @@ def _require_active(webhook: LockedWebhook) -> None:
 
 
 async def disable_dead(session: AsyncSession, webhook_id: str, project_id: str, days: float) -> None:
-    """Switch a webhook off whose receiver has failed for too long; whoever calls this has locked it."""
+    """Disable a webhook whose receiver has failed for too long. The caller must have locked it."""
     reason = f"Every attempt has failed for more than {days:g} days. Set active: true with updateWebhook to try again."
     await webhooks.disable(session, webhook_id, reason)
     tx = Transaction(session, SENDING, Need.OPEN)

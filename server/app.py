@@ -44,9 +44,10 @@ SWITCH_SECONDS = 0.0005
 
 
 def application() -> ASGIApp:
-    """What uvicorn's workers run: settings come from the environment that `lineal serve` made."""
+    """The application that uvicorn's workers run. Settings come from the environment that `lineal serve` prepared."""
     die_with_parent()
-    # How long the event loop waits for a thread that computes: Python's own 5 ms is longer than a usual request takes.
+    # How long the event loop waits for a computing thread. Python's default of 5 ms is longer than a usual request
+    # takes.
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = read_settings()
@@ -57,16 +58,16 @@ def application() -> ASGIApp:
 
 
 def make_app(settings: Settings, background_jobs: bool = False) -> Gate:
-    """The application; `background_jobs` where it also does what server processes do in addition to answering."""
+    """The application. With `background_jobs`, it also runs the jobs of a server process."""
     database = Database(settings.database_url, size=settings.pool_size, statement_timeout=settings.statement_timeout)
     keyring = Keyring(database)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await database.open()
-        # What is loaded by now stays: the collector need not go through it for every large request.
+        # Everything loaded so far is permanent: the collector does not need to scan it for every large request.
         gc.freeze()
-        # And what a request makes goes with it, by counting references: looking for circles can wait.
+        # Reference counting frees what a request allocates, so searching for cycles can wait.
         gc.set_threshold(20_000, 20, 20)
         try:
             async with running_jobs(settings, database) if background_jobs else nullcontext():
@@ -94,7 +95,7 @@ def make_app(settings: Settings, background_jobs: bool = False) -> Gate:
             *Pictures(operations, settings.request_timeout).routes,
         ],
         exception_handlers={404: not_found, 405: wrong_method, HTTPRefusal: respond_refused, Refusal: respond_refused},
-        # Not as a handler of the app's, which raises again what it has answered.
+        # Not as a handler of the app: it would raise the error again after responding.
         middleware=[Middleware(ExceptionMiddleware, handlers={Exception: masked})],
         lifespan=lifespan,
     )

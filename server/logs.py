@@ -28,6 +28,6 @@ def configure_logs(level: str, form: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[remove, *last], foreign_pre_chain=shared))
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.getLevelName(level.upper())
-    # Migrations tell of themselves; the HTTP client logs whole URLs, and those of webhooks may hold secrets.
+    # Migrations have their own log lines. The HTTP client logs whole URLs, and those of webhooks may contain secrets.
     for name in ("alembic", "httpx", "httpcore"):
         logging.getLogger(name).setLevel("WARNING")

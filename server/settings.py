@@ -11,7 +11,7 @@ from resolvers.settings import MutationSettings
 from storage.sealing import Sealing, key_file
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# Verified with a public key. With a shared secret (HS256 and its like) whoever can verify a token could forge one.
+# Verified with a public key. With a shared secret (HS256 and similar), every verifier could forge a token.
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     @field_validator("oidc_email_trusted_issuers")
     @classmethod
     def _vouches_for_other_claims(cls, value: str, info: ValidationInfo) -> str:
-        # email_verified is about the claim email alone, and users may often change their other names.
+        # email_verified applies to the claim email only, and users can often change their other names.
         issuer = info.data.get("oidc_issuer")
         if issuer and info.data.get("oidc_email_claim") != "email" and issuer not in _listed(value):
             raise ValueError(
@@ -258,7 +258,8 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names that a Host header may carry; an address open to all takes any name unless some are listed."""
+        """The names that a Host header may have. If the server listens on all addresses, any name, unless some are
+        listed."""
         listed = {name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip()}
         if not listed and not self.is_loopback:
             return frozenset()
@@ -277,7 +278,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def is_safe(address: str) -> bool:
-    """Whether nobody on the way can change what is fetched from there: https, or http that stays on this machine."""
+    """Whether data fetched from the address cannot be changed in transit: https, or http on this machine."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     if not host or "@" in parts.netloc:

@@ -16,7 +16,7 @@ from storage.vocabulary import Decision, Stage, TransitionRequestStatus
 
 
 class TransitionRequest(Recorded, table=True):
-    """That a person asks for a step, and the outcome of it. One is open for a version at a time."""
+    """A request for a step, and its status. A version has at most one open request."""
 
     __tablename__ = "transition_requests"
     __table_args__ = (
@@ -41,9 +41,9 @@ class TransitionRequest(Recorded, table=True):
 
 
 class Approval(SQLModel, table=True):
-    """What a reviewer decided of one step of a version, and what was reviewed. Written by audit_append alone.
+    """A reviewer's decision about one step of a version, and the reviewed facts. Written only by audit_append.
 
-    `stage_position` is the entry of the history that the step would follow: a decision is for that one step.
+    `stage_position` is the entry of the history that the step would follow: a decision applies to that one step.
     """
 
     __tablename__ = "approvals"
@@ -71,24 +71,24 @@ class Approval(SQLModel, table=True):
     notes: str | None = None
     at: datetime = Field(sa_type=DateTime(timezone=True))
     reviewed: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    # The reviewer is the version's author or requested the step, and no second person could have reviewed it, or agreed
-    # to the policy that allows it.
+    # The reviewer is the version's author or requested the step, and there was no second person who could review it, or
+    # who agreed to the policy that allows it.
     alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 def request_status(request: str) -> str:
-    """The status of the request in the row of this name, EXPIRED once its time has passed."""
+    """The status of a request, EXPIRED once its time has passed. `request` is the alias of its row."""
     has_expired = f"{request}.status = 'OPEN' AND {request}.expires_at <= clock_timestamp()"
     return f"CASE WHEN {has_expired} THEN 'EXPIRED' ELSE {request}.status END"
 
 
 def reviewed(version: str) -> str:
-    """All that a review of the version of this name shows, as JSON."""
+    """Everything that a review of a version shows, as JSON. `version` is the alias of its row."""
     return load_sql("reviewed", v=version)
 
 
 def review(approval: str) -> str:
-    """A recorded decision beside what holds now, as JSON, for the row of this name."""
+    """A recorded decision together with the current state, as JSON. `approval` is the alias of its row."""
     return load_sql(
         "review",
         a=approval,
@@ -99,7 +99,8 @@ def review(approval: str) -> str:
 
 
 def promotion_facts(version: str, target: str) -> str:
-    """All that the gates look at, as JSON, for the version of this name and an expression for the target stage."""
+    """All facts that the gates check, as JSON. `version` is the alias of its row, `target` an expression for the
+    stage."""
     parent = f"(SELECT {fill_sql(VERSION_FACTS, v='f')} FROM versions f WHERE f.id = {version}.parent_id)"
     return load_sql(
         "promotion",
@@ -115,7 +116,7 @@ def promotion_facts(version: str, target: str) -> str:
 
 
 async def load_promotion(session: AsyncSession, version_id: str, target: str) -> dict[str, Any]:
-    """The facts of resolvers.rules.gates.Promotion, by their names."""
+    """The fields of resolvers.rules.gates.Promotion by name."""
     facts = promotion_facts("promoted", "CAST(:target AS text)")
     statement = text(f"SELECT {facts} FROM versions promoted WHERE promoted.id = :id")
     return dict((await session.execute(statement, {"id": version_id, "target": target})).scalar_one())

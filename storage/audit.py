@@ -1,4 +1,4 @@
-"""The audit log: append-only, hash-chained, written by one database function and by nothing else."""
+"""The audit log: append-only, hash-chained, and written only by one database function."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from sqlmodel import Field, Index, SQLModel
 
 from storage.base import readable_id
 
-# The largest whole number that canonical JSON has a form for.
+# The largest whole number that canonical JSON represents exactly.
 MOST_EXACT = 2**53 - 1
 
 
@@ -67,8 +67,8 @@ class UnplacedEvent(SQLModel, table=True):
 
 
 class FeedEvent(SQLModel, table=True):
-    """An event's place in its project's feed, given after it was committed and by one at a time: never before another
-    that a reader has passed."""
+    """An event's place in its project's feed. Places are assigned after the commit, by one transaction at a time, so
+    that a new one never precedes a place that a reader has passed."""
 
     __tablename__ = "audit_feed"
     __table_args__ = (
@@ -83,7 +83,7 @@ class FeedEvent(SQLModel, table=True):
 
 
 class NewEvent(TypedDict):
-    """An entry of the audit log to be. `details` holds what was before and after; `step` makes a step of a version's
+    """A new entry of the audit log. `details` holds the state before and after. `step` adds a step to a version's
     history, `approval` an approval."""
 
     id: str
@@ -99,7 +99,7 @@ class NewEvent(TypedDict):
 
 
 def canonical(entry: Mapping[str, Any]) -> str:
-    """An entry as it is hashed and kept; with whole numbers that canonical JSON has no form for as text."""
+    """An entry as it is hashed and stored. Whole numbers that canonical JSON cannot represent become text."""
     try:
         return rfc8785.dumps(entry).decode()
     except rfc8785.IntegerDomainError:
@@ -115,9 +115,9 @@ def _in_domain(value: Any) -> Any:
 
 
 async def append(session: AsyncSession, chain: str, entries: Sequence[NewEvent]) -> None:
-    """Add events to the end of a chain, all at one moment, in the session's transaction.
+    """Add events to the end of a chain, all with the same time, in the session's transaction.
 
-    An entry with a `step` also makes that step of the version's history, one with an `approval` that approval.
+    An entry with a `step` also adds that step to the version's history, and one with an `approval` that approval.
     """
     await session.execute(APPEND, {"chain": chain, "entries": [canonical(entry) for entry in entries]})
 

@@ -1,4 +1,4 @@
-"""What all tables share: predictable constraint names, readable ids, one tenant key, who and when."""
+"""The common parts of tables: predictable constraint names, readable ids, the tenant key, author and time."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -27,7 +27,7 @@ def readable_id(prefix: str) -> CheckConstraint:
 
 
 def tenant(name: str = "in_project") -> UniqueConstraint:
-    """What other tables of the same project refer to, so that no reference can leave its project."""
+    """The key for references from tables of the same project, so that no reference can leave its project."""
     return UniqueConstraint("project_id", "id", name=name)
 
 
@@ -37,7 +37,7 @@ def within_project(column: str, table: str) -> ForeignKeyConstraint:
 
 
 class Recorded(SQLModel):
-    """A row that says when it was made and by whom."""
+    """A row with its time of creation and its author."""
 
     created_at: datetime = Field(
         default=None,

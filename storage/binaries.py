@@ -1,4 +1,4 @@
-"""The PostgreSQL programs that Lineal runs: where they lie and the account they run with."""
+"""The PostgreSQL programs that Lineal runs: their place and the account that runs them."""
 
 import ctypes
 import importlib.util
@@ -30,7 +30,7 @@ class Account(NamedTuple):
 
 
 def account_for(cluster: Path) -> Account | None:
-    """Whom to become before running PostgreSQL, which refuses to run as root; None if we are not root."""
+    """The account to run PostgreSQL with, as it refuses to run as root. None if this process is not root."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (made_by := cluster.stat()).st_uid != 0:
@@ -59,7 +59,7 @@ def bundled_bin() -> Path:
 
 @dataclass(frozen=True)
 class Programs:
-    """One PostgreSQL installation and the account that its programs run as (None: our own)."""
+    """One PostgreSQL installation, and the account that its programs run with (None: the current one)."""
 
     bin: Path
     account: Account | None
@@ -82,7 +82,7 @@ class Programs:
         return False
 
     def initdb(self, cluster: Path, superuser: str, password_file: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        # builtin: the order of text no longer hangs on the machine's libc, so the folder can move to another machine.
+        # builtin: the order of text does not depend on the machine's libc, so the folder can move to another machine.
         builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         options = [
             f"--username={superuser}",
@@ -113,13 +113,13 @@ class Programs:
             "log_destination": "stderr",
             "logging_collector": "off",
             "log_line_prefix": "%m [%p] %q%u@%d ",
-            # A statement whose client has given it up ends soon.
+            # A statement ends soon after its client has disconnected.
             "client_connection_check_interval": "1s",
         }
         return self._spawn("postgres", cluster, [f"--{name}={value}" for name, value in settings.items()], log)
 
     def _spawn(self, program: str, cluster: Path, options: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program on a cluster. On Linux it is interrupted when the calling thread ends, however that ends."""
+        """Start a program on a cluster. On Linux it is interrupted when the calling thread ends for any reason."""
         folder = os.open(cluster, os.O_RDONLY)
         try:
             return subprocess.Popen(
@@ -128,7 +128,7 @@ class Programs:
                 stdout=log,
                 stderr=log,
                 pass_fds=[folder],
-                start_new_session=True,  # Ctrl-C in the terminal is for Lineal, which stops the database last
+                start_new_session=True,  # Ctrl-C in the terminal must reach only Lineal, which stops the database last
                 umask=0o077,
                 preexec_fn=interrupted_with_parent(),  # noqa: PLW1509 - two system calls, nothing that takes a lock
                 **self._surroundings(),
@@ -137,8 +137,9 @@ class Programs:
             os.close(folder)
 
     def _place(self, cluster: Path, folder: int) -> str:
-        # The other user may be unable to walk to the cluster (/root is 0700), but an open folder needs no walk.
-        # Not /proc/self/cwd: PostgreSQL 15 changes its folder while it looks for itself and cannot go back.
+        # The other user may be unable to traverse the path to the cluster (/root is 0700), but an open folder needs no
+        # path. Not /proc/self/cwd: PostgreSQL 15 changes its working directory while it locates itself and cannot
+        # change back.
         return f"/proc/self/fd/{folder}" if self.account and sys.platform == "linux" else str(cluster)
 
     def _surroundings(self) -> dict[str, Any]:
@@ -151,7 +152,7 @@ class Programs:
         return surroundings
 
     def copied_to(self, folder: Path) -> "Programs":
-        """The same installation at a place that the other user can reach."""
+        """A copy of the installation in a place that the other user can read."""
         installation, package = self.bin.parent, self.bin.parent.parent
         target = folder / package.name / installation.name
         for part in ("bin", "lib", "share"):
@@ -188,16 +189,17 @@ def programs_for(account: Account | None, pg_bin: Path | None, copies: Path) -> 
 
 
 def interrupted_with_parent() -> Callable[[], None] | None:
-    """What a child does before it becomes PostgreSQL, so that it is interrupted (a fast stop) when we are killed.
+    """A function that a child runs before it becomes PostgreSQL, so that it is interrupted (a fast stop) when Lineal is
+    killed.
 
-    CPython calls it after the change of user, which would have cleared the death signal.
+    CPython calls it after the change of user, which clears the death signal.
     """
     if LIBC is None:
         return None
     prctl, parent = LIBC.prctl, os.getpid()
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would swallow a death before the exec
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would lose a signal before the exec
         prctl(PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
@@ -206,7 +208,7 @@ def interrupted_with_parent() -> Callable[[], None] | None:
 
 
 def processes_in(cluster: Path) -> list[int | None]:
-    """The PostgreSQL processes that work in a cluster; None stands for those whose folder we cannot see."""
+    """The PostgreSQL processes that work in a cluster. None stands for a process whose folder is not visible."""
     if LIBC is None:
         return [None]
     place = cluster.stat()
@@ -218,7 +220,8 @@ def processes_in(cluster: Path) -> list[int | None]:
 
 @contextmanager
 def seeing_as(uid: int, gid: int) -> Iterator[None]:
-    """Look at /proc as another user, on this thread only: root in a container may not see where others work."""
+    """Read /proc as another user, in this thread only: root in a container may not see the folders of other users'
+    processes."""
     assert LIBC
     LIBC.setfsgid(gid)
     LIBC.setfsuid(uid)
@@ -236,7 +239,7 @@ def is_postgres_of(uid: int, process: Path) -> bool:
 
 
 def works_in(place: os.stat_result, process: Path) -> bool | None:
-    """Whether a process has a folder as its own; None if we may not know. One that has ended (a zombie) has none."""
+    """Whether a process has this working directory. None if that is not visible. A zombie has none."""
     try:
         return os.path.samestat(place, (process / "cwd").stat())
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,5 @@
-"""Model cards: what people wrote of a version. A version that nobody wrote of has no row, and revision 0."""
+"""Model cards: the sections that people wrote about a version. A version without a written card has no row, and
+revision 0."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class ModelCard(SQLModel, table=True):
 
 
 class ModelCardRevision(SQLModel, table=True):
-    """One edit of a card, never changed: who, when, and the sections as they were written."""
+    """One edit of a card, which never changes: its author, its time, and the sections as written."""
 
     __tablename__ = "model_card_revisions"
     __table_args__ = (within_project("version_id", "versions"),)
@@ -50,14 +51,14 @@ class ModelCardRevision(SQLModel, table=True):
 
 
 class VersionCard:
-    """The view that answers every version's card, written or not."""
+    """The view that returns every version's card, written or not."""
 
     __tablename__ = "version_cards"
 
 
 @dataclass(frozen=True)
 class CardRow:
-    """The sections of a version's card at its revision; revision 0 where nobody has written one."""
+    """The sections of a version's card at its revision. Revision 0 if none was written."""
 
     revision: int
     description: str | None
@@ -76,7 +77,7 @@ async def card(session: AsyncSession, version_id: str) -> CardRow:
 
 @dataclass(frozen=True)
 class CardEdit:
-    """One edit of a version's card: the revision that it makes, all sections after it, and which of them it changed."""
+    """One edit of a version's card: the new revision, all sections after it, and the names of those that it changed."""
 
     project_id: str
     version_id: str

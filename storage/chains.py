@@ -1,4 +1,4 @@
-"""The audit log read as what it is: chains of events in one snapshot, streamed, whatever their number."""
+"""Reads the audit log's chains of events in one snapshot. They are streamed, so that any number of them can be read."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,17 +33,17 @@ class HeadRow(NamedTuple):
 
 
 class LaterEvent(NamedTuple):
-    """What of an event its hash is made from, besides the one before it and its number."""
+    """The parts of an event that its hash covers, besides the previous hash and its number."""
 
     chain: str
     at: str
     entry: str
 
 
-# As it was hashed. What has no such form (infinity) is no time of ours.
+# The time as it was hashed. A time without this form (infinity) was not written by Lineal.
 MOMENT = """coalesce(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '')"""
 
-# Whole chains: an excerpt of one could not be verified.
+# Whole chains: a part of a chain could not be verified.
 CHOSEN = """
 (CAST(:chain AS text) IS NULL OR chain = :chain) AND (CAST(:project AS text) IS NULL
     OR chain IN (SELECT chain FROM audit_events WHERE project_id = :project))
@@ -58,8 +58,7 @@ HEADS = "SELECT chain, seq, hash FROM audit_chains"
 
 CHOSEN_HEADS = f"{HEADS} WHERE {CHOSEN} ORDER BY chain"
 
-# OFFSET 0 has it read along the index, chain by chain: the
-# planner takes "after" for a third of the table.
+# OFFSET 0 makes PostgreSQL read along the index, chain by chain: the planner estimates "after" as a third of the table.
 EVENTS_SINCE = f"""
 SELECT chain, {MOMENT} AS at, entry
 FROM unnest(CAST(:chains AS text[]), CAST(:seqs AS bigint[])) WITH ORDINALITY AS known (of_chain, known_seq, place)
@@ -74,13 +73,13 @@ async def snapshot(opening: AbstractAsyncContextManager[AsyncConnection]) -> Asy
     """One moment of the database, read only."""
     async with opening as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Who writes an export to a slow disk or a pager lets the transaction wait.
+        # While an export is written to a slow disk or a pager, the transaction is idle.
         await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield connection
 
 
 async def stream(connection: AsyncConnection, statement: str, **values: Any) -> AsyncIterator[Row[Any]]:
-    """Rows through a cursor of the server's."""
+    """Stream rows through a server-side cursor."""
     async with connection.stream(text(statement), values, execution_options={"yield_per": AT_ONCE}) as result:
         async for rows in result.partitions(AT_ONCE):
             for row in rows:
@@ -108,6 +107,6 @@ async def all_heads(connection: AsyncConnection) -> AsyncIterator[HeadRow]:
 
 
 async def events_since(connection: AsyncConnection, known: Mapping[str, int]) -> AsyncIterator[LaterEvent]:
-    """What was appended to these chains after these numbers."""
+    """The events appended to these chains after these numbers."""
     async for row in stream(connection, EVENTS_SINCE, chains=list(known), seqs=list(known.values())):
         yield LaterEvent._make(row)

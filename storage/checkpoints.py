@@ -1,7 +1,7 @@
-"""What the database knows of signed checkpoints: the events that tell of them, and what prevents further ones.
+"""Signed checkpoints in the database: the events that record them, and the problems that prevent further ones.
 
 The events are a chain of the audit log, `checkpoints`. Each names a line of a checkpoint file by its number and digest,
-so that a file that was moved, emptied or cut off is noticed.
+so that a moved, emptied or truncated file is detected.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,19 +21,20 @@ from storage.sql import load_sql
 CHAIN = "checkpoints"
 WRITTEN, ROTATED, LOST = "checkpoint.written", "signingKey.rotated", "signingKey.lost"
 ACTOR = "lineal"
-# Reports of data folders that no server uses any more are dropped after this time.
+# Reports of data folders that no server uses any more are ignored after this time.
 REPORT_HOURS = 24
 
 
 class Pulse(NamedTuple):
-    """When the last checkpoint was written (None: never), and whether any server cannot write one."""
+    """The time of the last checkpoint (None: never), and whether any server cannot write one."""
 
     last_at: str | None
     failing: bool
 
 
 class CheckpointReport(SQLModel, table=True):
-    """What keeps the servers of one data folder from writing checkpoints, by their own account; null: nothing."""
+    """The problem that prevents the servers of one data folder from writing checkpoints, as they reported it. Null:
+    none."""
 
     __tablename__ = "checkpoint_reports"
 
@@ -60,7 +61,7 @@ SELECT entry FROM audit_events WHERE chain = :chain AND subject_id = ANY (CAST(:
 ORDER BY at DESC, id DESC LIMIT 200
 """)
 EVENTS = text("SELECT coalesce(sum(seq), 0) FROM audit_chains WHERE chain <> :chain")
-# As in STATUS, without what takes reading every chain.
+# Like STATUS, without the parts that require reading every chain.
 PULSE = f"""
 SELECT (SELECT entry::json -> 'details' ->> 'at' FROM audit_events WHERE chain = '{CHAIN}' ORDER BY seq DESC LIMIT 1),
     EXISTS (SELECT FROM checkpoint_reports WHERE problem IS NOT NULL
@@ -70,7 +71,7 @@ STATUS = load_sql("checkpoint_status")
 
 
 def subject(key: str) -> str:
-    """How the audit log names a signing key."""
+    """The subject that stands for a signing key in the audit log."""
     return f"signer_{key}"
 
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: what a URL says of them, what they are told at first, and how they end."""
+"""Connections to PostgreSQL: the options of a URL, the initial settings, and how connections are closed."""
 
 import socket
 from typing import Any
@@ -7,7 +7,8 @@ import asyncpg
 from sqlalchemy import URL, make_url
 
 CONNECT_SECONDS = 10.0
-# A peer that has gone without a word is noticed after about this many seconds, where the platform can tell.
+# A peer that disappears without closing the connection is noticed after about this many seconds, if the platform
+# supports it.
 SILENCE_SECONDS = 10
 KEEPALIVE = {
     "TCP_KEEPIDLE": SILENCE_SECONDS // 2,
@@ -19,19 +20,21 @@ KEEPALIVE = {
 
 class Connection(asyncpg.Connection):
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own
-        """Without a good-bye: that waits for the server, which may not answer and does not need it."""
+        """Close without the terminate message: that waits for the server, which may not respond and does not need
+        it."""
         self.terminate()
 
 
 def parse(url: str) -> tuple[URL, dict[str, int]]:
-    """The URL for SQLAlchemy, and the statement caches that it may switch off (for PgBouncer), which are numbers."""
+    """The URL for SQLAlchemy, and its parameters for statement caches, which are numbers and can disable them (for
+    PgBouncer)."""
     parsed = make_url(url).set(drivername="postgresql+asyncpg")
     caches = {name: int(str(value)) for name, value in parsed.query.items() if name.endswith("statement_cache_size")}
     return parsed.difference_update_query(caches), caches
 
 
 def options_of(url: str, statement_timeout: float, **settings: str) -> dict[str, Any]:
-    """What `connect` takes for a URL."""
+    """The arguments of `connect` for a URL."""
     target, caches = parse(url)
     _, options = target.get_dialect()().create_connect_args(target)
     cache = {name: size for name, size in caches.items() if name == "statement_cache_size"}
@@ -62,7 +65,7 @@ async def connect(**options: Any) -> Connection:
 
 
 def _keep_alive(connection: Any) -> None:
-    """Have the kernel notice a peer that has gone; a Unix socket needs none of it."""
+    """Make the kernel detect a peer that has disappeared. A Unix socket does not need this."""
     transport = connection._transport  # noqa: SLF001 - asyncpg has no public way to its socket
     end = transport.get_extra_info("socket")
     if end is None or end.family not in (socket.AF_INET, socket.AF_INET6):

@@ -1,4 +1,4 @@
-"""Where the history of stages or the approvals disagree with the audit log."""
+"""Compares the history of stages and the approvals with the audit log."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from storage.sql import load_sql
 
 @dataclass(frozen=True)
 class Disagreement:
-    """`id` is a step's, an approval's or a version's, `wrong` the predicate of a sentence about it. `seq` is the event
-    that records it; null where none does."""
+    """`id` is that of a step, an approval or a version, `wrong` the predicate of a sentence about it. `seq` is the
+    number of the event that records it, null if there is none."""
 
     chain: str
     seq: int | None

@@ -1,9 +1,9 @@
 -- At most one row for `lineal audit verify`: the first place where the history of stages or the approvals disagree with
 -- the audit log, or a version's stage with its history. Its columns are the chain, seq, the id of the step, approval or
--- version, and what is wrong. No parameters.
+-- version, and the problem. No parameters.
 --
 -- Each row of stage_transitions has one event whose entry holds it as its "step", and the other way round. Events from
--- before entries held steps are only counted: as many as there are steps that no other event tells.
+-- before entries held steps are only counted: there must be as many as steps without any other event.
 WITH told AS (
     SELECT chain, seq, at, project_id, actor, action, subject_id, entry::jsonb AS entry, entry::jsonb -> 'step' AS step
     FROM audit_events WHERE action IN ('version.created', 'version.transitioned') OR entry::jsonb ? 'step'

@@ -1,4 +1,4 @@
-"""What lies in the data folder next to the cluster: the lock, the passwords, the socket's place, the log."""
+"""The files in the data folder next to the cluster: the lock, the passwords, the socket's place, the log."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from urllib.parse import quote
 SUPERUSER, OWNER, APP, DATABASE = "postgres", "lineal_owner", "lineal_app", "lineal"
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, macOS 103
 LARGEST_LOG = 10_000_000  # bytes
-# What Lineal keeps in its data folder.
+# The files that Lineal stores in its data folder.
 OURS = (
     "lock",
     "postgres",
@@ -30,11 +30,11 @@ OURS = (
 
 
 class EmbeddedUnavailable(Exception):
-    """The embedded PostgreSQL cannot run; the message says why in one sentence for people."""
+    """The embedded PostgreSQL cannot run. The message is a sentence for people."""
 
 
 class FolderInUse(EmbeddedUnavailable):
-    """Another server works with the data folder."""
+    """Another server uses the data folder."""
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def exclusive_use(data_dir: Path) -> Iterator[None]:
 
 
 def database_passwords(file: Path) -> dict[str, str]:
-    """The roles' passwords, made once and never seen half-written."""
+    """The roles' passwords, generated once and written atomically."""
     if not file.exists():
         with tempfile.NamedTemporaryFile("w", prefix=f"{file.name}.", dir=file.parent, delete=False) as new:
             json.dump({role: secrets.token_hex(24) for role in (SUPERUSER, OWNER, APP)}, new)
@@ -63,7 +63,7 @@ def database_passwords(file: Path) -> dict[str, str]:
 
 @contextmanager
 def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]:
-    """A fresh private folder with a short path for the socket; the one of a killed server is removed."""
+    """A new private folder with a short path for the socket. The folder of a killed server is removed."""
     if memo.exists() and (stale := Path(memo.read_text())).name.startswith("lineal-"):
         shutil.rmtree(stale, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix="lineal-", dir=short_base(account)))
@@ -72,7 +72,7 @@ def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]
         os.chown(folder, *account)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # systemd-tmpfiles leaves a locked folder alone when it tidies /tmp
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # systemd-tmpfiles does not delete a locked folder in /tmp
         yield folder
     finally:
         os.close(descriptor)
@@ -81,7 +81,7 @@ def socket_folder(memo: Path, account: tuple[int, int] | None) -> Iterator[Path]
 
 
 def short_base(account: tuple[int, int] | None) -> str:
-    # XDG_RUNTIME_DIR is open to its owner only, so it does not serve PostgreSQL under another account.
+    # XDG_RUNTIME_DIR is accessible to its owner only, so PostgreSQL under another account cannot use it.
     mine = None if account else os.environ.get("XDG_RUNTIME_DIR")
     for base in filter(None, (mine, "/tmp", tempfile.gettempdir())):  # noqa: S108 - a private folder is made in it
         socket = f"{base}/lineal-12345678/.s.PGSQL.5432.lock"
@@ -95,7 +95,7 @@ def database_url(role: str, password: str, sockets: Path | str, database: str = 
 
 
 def urls_of_running(data_dir: Path) -> tuple[str, str]:
-    """The owner's and the app's way into the database of the server that runs in this folder."""
+    """The owner's and the app's URLs of the database of the server that runs in this folder."""
     passwords = json.loads((data_dir / "database-passwords").read_text())
     sockets = (data_dir / "socket-folder").read_text()
     return database_url(OWNER, passwords[OWNER], sockets), database_url(APP, passwords[APP], sockets)
@@ -107,7 +107,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 
 def make_durably(file: Path, content: bytes, mode: int = 0o600) -> None:
-    """A file that is there as a whole or not at all; where another process was faster, its file stays."""
+    """Create a file atomically. If another process was faster, its file stays."""
     descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
     new = Path(name)
     try:
@@ -124,7 +124,7 @@ def make_durably(file: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def keep_names(folder: Path) -> None:
-    """Make sure that the names of files made or moved in a folder outlast a power cut."""
+    """Make sure that new or moved names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -133,7 +133,7 @@ def keep_names(folder: Path) -> None:
 
 
 def private(file: Path, mode: str = "ab") -> BinaryIO:
-    """Open for appending; made readable to us only, whatever the umask."""
+    """Open a file for appending. It is created readable by its owner only, whatever the umask."""
     return open(file, mode, opener=lambda path, flags: os.open(path, flags, 0o600))  # type: ignore[return-value]
 
 
@@ -143,9 +143,9 @@ def write_private(file: Path, text: str) -> None:
 
 
 def make_private(data_dir: Path) -> None:
-    """Take the rights of others from all that Lineal keeps in its folder: earlier versions left some of it readable.
+    """Remove other users' rights from all files of Lineal in its folder: earlier versions left some of them readable.
 
-    What is not Lineal's is left alone, and so are the rights on a folder that holds any of it."""
+    Other files are left alone, and so are the rights on a folder that contains any of them."""
     if not data_dir.is_dir():
         return
     ours = {file for pattern in OURS for file in data_dir.glob(pattern)}
@@ -157,7 +157,7 @@ def make_private(data_dir: Path) -> None:
 
 
 def _take_rights_of_others(file: Path) -> None:
-    # A running database removes files meanwhile; some may belong to another user.
+    # A running database removes files in the meantime. Some files may belong to another user.
     with suppress(FileNotFoundError, PermissionError):
         mode = file.lstat().st_mode
         if mode & 0o077 and not stat.S_ISLNK(mode):
@@ -165,7 +165,7 @@ def _take_rights_of_others(file: Path) -> None:
 
 
 def keep_small(log: Path) -> None:
-    """Copy and cut: PostgreSQL appends to the open file and never opens it again."""
+    """Copy and truncate the log: PostgreSQL appends to the open file and never reopens it."""
     with suppress(OSError):
         if log.stat().st_size > LARGEST_LOG:
             with suppress(OSError):
@@ -174,13 +174,13 @@ def keep_small(log: Path) -> None:
 
 
 def copy_private(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)  # an earlier one may be readable to others
+    target.unlink(missing_ok=True)  # an earlier one may be readable by others
     with source.open("rb") as read, private(target, "wb") as written:
         shutil.copyfileobj(read, written)
 
 
 def last_error(log: Path) -> str:
-    """The last thing that went wrong in this run, in PostgreSQL's words; what it refused to clients is left out."""
+    """PostgreSQL's last error message in this run, without errors that it sent to clients."""
     text = log.read_bytes()[-100_000:].decode(errors="replace") if log.exists() else ""
     lines = text.rpartition("LOG:  starting PostgreSQL")[2].splitlines()
     fatal = [line for line in lines if any(sign in line for sign in ("] FATAL:", "PANIC:", "initdb: error:"))]

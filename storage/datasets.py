@@ -24,7 +24,7 @@ class Dataset(Recorded, table=True):
 
 
 class DatasetVersion(Recorded, table=True):
-    """A data set as it was at one time: what models are trained, validated and tested on."""
+    """A data set at one time, which models are trained, validated or tested on."""
 
     __tablename__ = "dataset_versions"
     __table_args__ = (
@@ -46,12 +46,12 @@ class DatasetVersion(Recorded, table=True):
     features: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     status: str = DatasetVersionStatus.ACTIVE
     status_reason: str | None = None
-    # When the status was last set; null: never, or before revision 0009.
+    # The time when the status was last set. Null: never, or before revision 0009.
     status_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class DatasetParent(SQLModel, table=True):
-    """This data set version was derived from that one."""
+    """The parent that a data set version was derived from."""
 
     __tablename__ = "dataset_parents"
     __table_args__ = (

@@ -1,9 +1,9 @@
-"""Deletes by age what is no evidence, a batch at a time. Each function returns how many rows it deleted."""
+"""Deletes old rows that are not evidence, a batch at a time. Each function returns how many rows it deleted."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-# The app's role may not delete these rows itself: functions of the database do, and only old ones.
+# The app's role cannot delete these rows itself. Functions of the database do, and only old ones.
 HEALTH = text("SELECT forget_health(:days, :most)")
 FEED = text("SELECT forget_feed(:days, :most)")
 DELIVERIES = text("""
@@ -30,10 +30,10 @@ async def feed_places(session: AsyncSession, days: float, most: int) -> int:
 
 
 async def deliveries(session: AsyncSession, days: float, most: int) -> int:
-    """Those that ended, delivered or failed, some days ago."""
+    """Delete deliveries that were delivered or failed some days ago."""
     return int(await session.scalar(DELIVERIES, {"days": days, "most": most}) or 0)
 
 
 async def previous_secrets(session: AsyncSession) -> None:
-    """Those of webhooks whose overlap of secrets is over, all at once: a webhook has one."""
+    """Delete the previous secrets whose overlap has ended, all at once: a webhook has at most one."""
     await session.execute(PREVIOUS_SECRETS)

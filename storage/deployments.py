@@ -1,4 +1,4 @@
-"""Deployments: which version serves which share of the traffic where, and how healthy it is said to be."""
+"""Deployments: which version serves which share of an environment's traffic, and its reported health."""
 
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,10 @@ SERVES = "strategy <> 'SHADOW'"
 
 
 class Deployment(Recorded, table=True):
-    """A version brought into an environment by a plan. `stages` is the plan, `stage` the place in it.
+    """A version that is deployed to an environment by a plan. `stages` is the plan, `stage` the position in it.
 
-    A model has at most one active deployment in an environment, and at most one that is being rolled out; their
-    shares add up. Shadows have no share, and stand beside. `due_at` is when the clock looks at the rollout next.
+    A model has at most one active deployment in an environment, and at most one that is being rolled out. Their shares
+    add up to 100. Shadows are additional and have no share. `due_at` is the time of the rollout's next check.
     """
 
     __tablename__ = "deployments"
@@ -81,7 +81,7 @@ class Deployment(Recorded, table=True):
 
 
 class HealthReport(SQLModel, table=True):
-    """What was observed of a deployment, never changed."""
+    """An observation of a deployment's health, which never changes."""
 
     __tablename__ = "health_reports"
     __table_args__ = (

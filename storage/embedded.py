@@ -1,10 +1,11 @@
-"""The embedded PostgreSQL: made in the data folder at the first start, watched by a thread, gone when we are.
+"""The embedded PostgreSQL: created in the data folder at the first start, supervised by a thread, stopped with the
+server.
 
 <data-dir>/lock                 held (flock) while a server uses the folder
 <data-dir>/postgres/            the cluster
-<data-dir>/postgres.log         what PostgreSQL says; the part before in postgres.log.1
+<data-dir>/postgres.log         PostgreSQL's log; its earlier part is in postgres.log.1
 <data-dir>/database-passwords   the roles' passwords
-<data-dir>/socket-folder        where the socket of the running (or killed) server lies
+<data-dir>/socket-folder        the folder with the socket of the running (or killed) server
 """
 
 import asyncio
@@ -48,12 +49,12 @@ __all__ = ["EmbeddedPostgres", "EmbeddedUnavailable", "FolderInUse", "urls_of_ru
 
 logger = logging.getLogger("lineal.postgres")
 
-FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.2, 5.0, 60.0  # seconds; who ran STEADY long starts again after FIRST_PAUSE
-BLIND_STARTS = 20  # one a second, where we cannot see whether a killed server's processes are still there
+FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.2, 5.0, 60.0  # seconds; a server that ran for STEADY restarts after FIRST_PAUSE
+BLIND_STARTS = 20  # one a second, if it is not visible whether a killed server's processes still run
 STOPS = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 1.0), (signal.SIGKILL, 1.0))  # fast, immediate, by force
-HANGS = 2 + sum(patience for _, patience in STOPS)  # who has not stopped by then waits for a server that hangs
+HANGS = 2 + sum(patience for _, patience in STOPS)  # if the stop takes longer, the server hangs
 
-# A connection that breaks while asyncpg talks may surface as any of them.
+# A connection that breaks while asyncpg uses it can raise any of these.
 DISCONNECTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 GRANTS = f"""
@@ -67,7 +68,7 @@ OUTSIDE = load_sql("outside")
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL of our own, kept running until stop(); reached over a private Unix socket only."""
+    """A private PostgreSQL, kept running until stop(). It is accessible only over a private Unix socket."""
 
     def __init__(
         self, data_dir: Path, *, pg_bin: Path | None = None, start_timeout: float = 300.0, max_connections: int = 100
@@ -85,12 +86,12 @@ class EmbeddedPostgres:
 
     @property
     def owner_url(self) -> str:
-        """For migrations: owns the database and its schema public."""
+        """The URL for migrations. Its role owns the database and its schema public."""
         return self._url(OWNER, DATABASE)
 
     @property
     def app_url(self) -> str:
-        """For everything else: owns nothing and may only what migrations grant."""
+        """The URL for everything else. Its role owns nothing and has only the rights that migrations grant."""
         return self._url(APP, DATABASE)
 
     @property
@@ -108,11 +109,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the database takes logins and its roles are there; EmbeddedUnavailable says why it cannot."""
+        """Return when the database accepts logins and its roles exist. Raises EmbeddedUnavailable with the reason if it
+        cannot start."""
         if self._thread and self._thread.is_alive():
             raise RuntimeError("This embedded PostgreSQL has been started already.")
         self._stopping, self._settled, self._failure = threading.Event(), threading.Event(), None
-        # The death signal follows the thread that forked, not the process: everything is forked from this one.
+        # The death signal depends on the thread that forked, not on the process, so this thread does all forks.
         self._thread = threading.Thread(target=self._supervise, name="lineal-postgres", daemon=True)
         atexit.register(self.stop)
         try:
@@ -125,12 +127,12 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server and remove its socket folder; from any thread, as often as you like."""
+        """Stop the server and remove its socket folder. Can be called from any thread, any number of times."""
         self._stopping.set()
         if self._thread:
             self._thread.join(HANGS)
             if self._thread.is_alive():
-                self._signal(signal.SIGKILL)  # it may be frozen while we talk to it
+                self._signal(signal.SIGKILL)  # it may hang during the conversation
                 self._thread.join()
         atexit.unregister(self.stop)
 
@@ -160,7 +162,7 @@ class EmbeddedPostgres:
             self._find_or_make_cluster()
             life.callback(self._end)
             self._begin(deadline)
-            self._tidy()  # again: the initdb of a server killed a moment ago may have written on
+            self._tidy()  # again: the initdb of a server that was just killed may have continued to write
             self._settled.set()
             self._keep_running()
 
@@ -180,7 +182,8 @@ class EmbeddedPostgres:
             )
 
     def _make_cluster(self) -> None:
-        """Made next to its place and renamed when whole, so that no kill leaves half of one."""
+        """Create the cluster under another name and rename it when it is complete, so that a kill leaves no partial
+        cluster."""
         logger.info("Making a new database in %s.", self._cluster)
         unfinished = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         password = self._sockets / "password"
@@ -211,7 +214,7 @@ class EmbeddedPostgres:
                 return asyncio.run(self._provide())
             if alone or self._stopping.wait(1.0):
                 break
-        why = "it was stopped meanwhile" if self._stopping.is_set() else last_error(self._log)
+        why = "it was stopped in the meantime" if self._stopping.is_set() else last_error(self._log)
         raise EmbeddedUnavailable(f"PostgreSQL in {self._cluster} did not start: {why}.")
 
     def _keep_running(self) -> None:
@@ -221,7 +224,7 @@ class EmbeddedPostgres:
             if self._alive():
                 continue
             pause = FIRST_PAUSE if time.monotonic() - began > STEADY else pause
-            logger.error("PostgreSQL ended unexpectedly; starting it again in %.1f s. %s", pause, last_error(self._log))
+            logger.error("PostgreSQL ended unexpectedly; restarting in %.1f s. %s", pause, last_error(self._log))
             self._stopping.wait(pause)
             began, pause = time.monotonic(), min(2 * pause, LONGEST_PAUSE)
             self._restart()
@@ -244,13 +247,14 @@ class EmbeddedPostgres:
         return self._process is not None and self._process.poll() is None
 
     def _await_predecessors(self, deadline: float) -> bool:
-        """Wait until nobody works in the cluster; True if that is certain.
+        """Wait until no process works in the cluster. Returns True if that is certain.
 
-        We hold the lock, so whoever works there belongs to a server that was killed: its postmaster stops because its
-        parent died, its backends because their postmaster did. They are waited for, never killed. Once they are gone,
-        the postmaster.pid that they left is void and is removed: its number may belong to another process of this user
-        by now (after a restart of a container it usually does), which PostgreSQL would take for a living postmaster.
-        Against what we could not see PostgreSQL has its own guard, the shared memory named after the cluster's inode.
+        This server holds the lock, so any process there belongs to a server that was killed. Its postmaster stops
+        because its parent died, and its backends because their postmaster did. They are waited for, never killed. Once
+        they are gone, their postmaster.pid is obsolete and is removed: by now its number may belong to another process
+        of this user (after a restart of a container it usually does), which PostgreSQL would mistake for a running
+        postmaster. Against processes that are not visible, PostgreSQL has its own protection, the shared memory named
+        after the cluster's inode.
         """
         if not self._cluster.exists():
             return True
@@ -264,7 +268,7 @@ class EmbeddedPostgres:
         return not seen
 
     def _await_answer(self, deadline: float) -> bool:
-        """Wait until the server takes logins, as long as its process lives: recovery may take minutes."""
+        """Wait until the server accepts logins, as long as its process lives: recovery can take minutes."""
         heard, pause = False, 0.02
         while self._alive() and not self._stopping.is_set():
             answer = asyncio.run(self._greet())
@@ -281,7 +285,7 @@ class EmbeddedPostgres:
         return False
 
     async def _greet(self) -> str | None:
-        """None if the server takes logins; otherwise what it says, or nothing if it does not talk yet."""
+        """None if the server accepts logins. Otherwise its message, or an empty text if it does not respond yet."""
         try:
             connection = await asyncpg.connect(self.superuser_url, timeout=5)
             await connection.close()
@@ -297,7 +301,7 @@ class EmbeddedPostgres:
         return None
 
     async def _provide(self) -> None:
-        """Make what is missing of the roles and the database; a kill in between is made good by the next start."""
+        """Create missing roles and the database. If this is interrupted, the next start completes it."""
         server = await asyncpg.connect(self.superuser_url, server_settings={"log_min_error_statement": "panic"})
         for role in (OWNER, APP):
             if not await server.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
@@ -318,7 +322,7 @@ class EmbeddedPostgres:
                     self._process.wait(patience)
 
     def _signal(self, number: int) -> None:
-        """Tell the server; its other processes too where they may be frozen, or are to end by force."""
+        """Send a signal to the server. Also to its other processes if they may be frozen or must be killed."""
         others = processes_in(self._cluster) if self._cluster.exists() else []
         for pid in filter(None, others):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The one way of a server process to its data: compiled reads on asyncpg, writes as SQLAlchemy sessions."""
+"""The database access of a server process: compiled reads on asyncpg, writes as SQLAlchemy sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,7 +16,7 @@ from storage.outages import Watch
 from storage.reads import Reads, read_options
 
 READ_ONLY_SERVER = "25006"
-# PostgreSQL gives up a statement a little before we give up PostgreSQL: while it works, it says so itself.
+# PostgreSQL cancels a statement a little before our own limit, so that a working database reports the timeout itself.
 OF_THE_LIMIT = 0.9
 
 
@@ -28,7 +28,7 @@ def make_engine(
     connect: Callable[..., Any] = connect,
     **options: Any,
 ) -> AsyncEngine:
-    """An engine whose connections speak UTC, refuse replicas and give up a statement after its time limit (seconds)."""
+    """An engine whose connections use UTC, refuse replicas and cancel a statement after its time limit (seconds)."""
     target, caches = parse(url)
     engine = create_async_engine(
         target,
@@ -49,19 +49,19 @@ def make_engine(
 
 
 def _leave_a_demoted_server(context: ExceptionContext) -> None:
-    # A ping still passes on a primary that became a replica: only the refused write tells.
+    # A ping still succeeds on a primary that became a replica. Only a refused write reveals it.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY_SERVER:
         context.is_disconnect = True
 
 
 def _leave_what_has_ended(connection: Any, *_: Any) -> None:
-    # The driver has heard of it already, while the connection lay in the pool: no ping is needed.
+    # The driver already noticed it while the connection was in the pool: no ping is needed.
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
 
 
 class Database:
-    """Everything that a server process asks of its database, within one time limit.
+    """A server process's access to its database, within one time limit.
 
     The limit covers the wait for a connection, all statements and the end of the transaction. DRIVER_ERRORS are raised.
     """
@@ -70,7 +70,7 @@ class Database:
         self.url, self.size, self.statement_timeout = url, size, statement_timeout
 
     async def open(self) -> None:
-        """Connects to nothing yet: a process must be able to start while the database is away for a moment."""
+        """Prepare without connecting: a process must be able to start while the database is briefly unavailable."""
         statement_timeout = OF_THE_LIMIT * self.statement_timeout
         self._watch = Watch(self.statement_timeout, options_of(self.url, statement_timeout))
         self._reads = Reads(self._watch, read_options(self.url, statement_timeout), self.size)
@@ -79,12 +79,12 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Waits for nothing: what is still under way loses its connection."""
+        """Close without waiting. Running statements lose their connections."""
         await self._watch.close()
         await self._engine.dispose()
 
     async def fetchval(self, statement: str, *arguments: Any, within: float | None = None) -> Any:
-        """The one value that a read answers; `within` is for who cannot wait as long as others (seconds)."""
+        """The single value that a read returns. `within` is a shorter time limit in seconds."""
         return await self._reads.ask(Connection.fetchval, statement, arguments, within)
 
     async def fetch(self, statement: str, *arguments: Any, within: float | None = None) -> list[asyncpg.Record]:
@@ -93,7 +93,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection to the primary; `seconds` for what may take longer than a request."""
+        """A connection to the primary. `seconds` is a time limit for work that may take longer than a request."""
         end = self._watch.now() + (seconds or self.statement_timeout)
         async with self._watch.until(end):
             connection = await self._engine.connect()
@@ -112,19 +112,19 @@ class Database:
 
     @asynccontextmanager
     async def session(self, within: float | None = None) -> AsyncIterator[AsyncSession]:
-        """A session on the primary; what will be kept must be committed."""
+        """A session on the primary. Changes must be committed."""
         seconds = min(within or self.statement_timeout, self.statement_timeout)
         async with self.connection(seconds) as connection, AsyncSession(connection, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose changes are kept when the block ends well."""
+        """A session whose changes are committed when the block ends without an error."""
         async with self.session() as session, session.begin():
             yield session
 
     async def listen(self, channels: Sequence[str], news: Callable[[], object]) -> None:
-        """Call `news` whenever PostgreSQL notifies, on a connection of its own; returns when that ends."""
+        """Call `news` for each notification from PostgreSQL, on a connection of its own. Returns when that ends."""
 
         def heard(*_: Any) -> None:
             news()
@@ -156,7 +156,7 @@ async def driver_connection(session: AsyncSession) -> Connection:
 
 @asynccontextmanager
 async def short_engine(url: str) -> AsyncIterator[AsyncEngine]:
-    """One connection for a command, closed behind it."""
+    """One connection for a command, closed afterwards."""
     engine = make_engine(url, size=1)
     try:
         yield engine

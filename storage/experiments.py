@@ -52,7 +52,7 @@ class LockedExperiment(VisibleRow):
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """What a version takes over from its experiment where it states nothing itself."""
+    """The facts that a version takes over from its experiment if it does not state them itself."""
 
     algorithm: str | None
     dataset_version_id: str | None
@@ -63,8 +63,8 @@ async def lock_experiment(session: AsyncSession, id_: str, viewer: Viewer) -> Lo
 
 
 async def share_experiment(session: AsyncSession, project_id: str, id_: str) -> None:
-    """Lock an experiment, before its version's model as its completion does: its notes, by which the version is found,
-    stay as they are until the transaction ends."""
+    """Lock an experiment before its version's model, in the same order as its completion. Its notes, which are part of
+    the version's search text, cannot change until the transaction ends."""
     statement = "SELECT FROM experiments WHERE project_id = :project_id AND id = :id FOR SHARE"
     await session.execute(text(statement), {"project_id": project_id, "id": id_})
 

@@ -1,4 +1,5 @@
-"""Each project's feed of its audit log, in an order that never changes behind a reader (audit_feed_events)."""
+"""Each project's feed of its audit log. The order of events that a reader has passed never changes
+(audit_feed_events)."""
 
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from storage.engine import Database
 from storage.sql import fill_sql
 
 BATCH = 500
-# What tells that a feed may have grown.
+# The channels that report new events.
 CHANNELS = ("lineal_events", "lineal_feed")
 READ = f"""
 SELECT convert_to(coalesce(json_agg(json_build_array(n.position, n.id, n.action, n.subject_id)), '[]')::text, 'UTF8')
@@ -20,7 +21,7 @@ FROM (
 """
 HEAD = "SELECT coalesce(max(position), 0) FROM audit_feed WHERE project_id = {project}"
 FIRST = "SELECT coalesce(min(position), 1) FROM audit_feed WHERE project_id = $1"
-# By what can be listened to.
+# The types that can be subscribed to.
 PROJECT_OF = {
     "project": "SELECT id FROM projects WHERE id = $1",
     "deployment": "SELECT project_id FROM deployments WHERE id = $1",
@@ -35,12 +36,12 @@ class Event(NamedTuple):
 
 
 async def give_places(session: AsyncSession) -> None:
-    """Give all that has been committed by now its place."""
+    """Assign places to all events committed so far."""
     await session.execute(text("SELECT audit_feed_events()"))
 
 
 async def head_in(session: AsyncSession, project_id: str) -> int:
-    """How far a project's feed goes, for who writes."""
+    """The last position of a project's feed, in a transaction that writes."""
     return int(await session.scalar(text(fill_sql(HEAD, project=":project")), {"project": project_id}) or 0)
 
 
@@ -49,7 +50,7 @@ async def head(database: Database, project_id: str) -> int:
 
 
 async def first(database: Database, project_id: str) -> int:
-    """The first position of a feed that is kept; 1 while it is empty."""
+    """The first position of a feed that is still stored. 1 while it is empty."""
     return int(await database.fetchval(FIRST, project_id))
 
 
@@ -59,6 +60,6 @@ async def read(database: Database, project_id: str, after: int) -> list[Event]:
 
 
 async def project_of(database: Database, noun: str, id_: str) -> str | None:
-    """The project of a project or deployment that a caller wants to listen to; None if there is none."""
+    """The project of a project or deployment to subscribe to. None if there is no such object."""
     project_id: str | None = await database.fetchval(PROJECT_OF[noun], id_)
     return project_id

@@ -1,6 +1,7 @@
-"""What a first start asks: whether there are keys or projects already, and whether the server's role owns the tables.
+"""The checks of a first start: whether there are keys or projects already, and whether the server's role owns the
+tables.
 
-Two processes that start together take turns: each look is behind a lock that lasts until the transaction ends.
+Two processes that start together take turns: each check takes a lock that lasts until the transaction ends.
 """
 
 from sqlalchemy import text

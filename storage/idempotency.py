@@ -1,4 +1,4 @@
-"""Answers to requests with an Idempotency-Key, so that a repeated one is answered as it was."""
+"""Responses to requests with an Idempotency-Key, which are returned again for repeated requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from sqlmodel import Field, SQLModel
 
 
 class IdempotentAnswer(SQLModel, table=True):
-    """What a mutation with an Idempotency-Key answered: one row for each root field of the request.
+    """The response of a mutation with an Idempotency-Key, with one row for each root field of the request.
 
-    `projects` are those that the answer was read from. It is null where an administrator of the instance read it, and
-    in rows from before revision 0007.
+    `projects` are those that the response was read from. It is null if an administrator of the instance read it, and in
+    rows from before revision 0007.
     """
 
     __tablename__ = "idempotent_answers"
@@ -32,7 +32,7 @@ class IdempotentAnswer(SQLModel, table=True):
 
 @dataclass(frozen=True)
 class AnswerKey:
-    """Names one answer: the principal's scope, its Idempotency-Key, and the place of the root field."""
+    """The key of one response: the principal's scope, its Idempotency-Key, and the place of the root field."""
 
     actor: str
     key: str
@@ -72,7 +72,7 @@ SELECT count(*) FROM forgotten
 
 
 async def recall(session: AsyncSession, named: AnswerKey, hours: float) -> StoredAnswer | None:
-    """The answer kept under this key within the last hours. Waits while the same request is in progress."""
+    """The response stored under this key within the last hours. Waits while the same request is in progress."""
     await session.execute(LOCK, {"lock": f"{named.actor}\n{named.key}\n{named.place}"})
     values = {"actor": named.actor, "key": named.key, "place": named.place, "hours": hours}
     row = (await session.execute(RECALL, values)).mappings().one_or_none()

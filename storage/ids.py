@@ -1,4 +1,4 @@
-"""Generated ids: the type's prefix and a UUIDv7 in base32, so that they sort by the time they were made."""
+"""Generated ids: the type's prefix and a UUIDv7 in base32, so that they sort by their time of creation."""
 
 import base64
 

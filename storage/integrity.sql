@@ -1,5 +1,5 @@
--- One row for Query.auditIntegrity: one chain of the audit log with every hash computed anew, the number of its events,
--- and the first event that does not follow from the one before it. The head counts as one more. No row where the caller
+-- One row for Query.auditIntegrity: one chain of the audit log with every hash recomputed, the number of its events,
+-- and the first event that does not follow from the one before it. The head counts as one more. No row if the caller
 -- sees no event of the chain. The compiler of reads fills in the argument `chain` and what the caller sees.
 SELECT count(*) AS events, min(at) AS since, min(seq) FILTER (WHERE NOT follows) AS first_wrong, max(seq) AS last,
     (array_agg(hash ORDER BY seq DESC))[1] = (SELECT h.hash FROM audit_chains h WHERE h.chain = {args[chain]}::text)

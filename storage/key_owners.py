@@ -1,4 +1,4 @@
-"""Who owns an API key, and what that principal may reach: for the keyring, which asks at most every few seconds."""
+"""The owner of an API key and its rights, for the keyring, which looks them up at most every few seconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Owner:
 
 @dataclass(frozen=True)
 class OwnedKey(Owner):
-    """A valid key with its owner. `seconds_left` is null for a key that does not expire; `is_use_news` tells whether
-    its last use was noted more than a minute ago."""
+    """A valid key with its owner. `seconds_left` is null for a key that does not expire. `is_use_news` is true if its
+    last use was recorded more than a minute ago."""
 
     secret_hash: bytes
     key_id: str
@@ -35,7 +35,7 @@ class OwnedKey(Owner):
 OWNER = """p.id AS principal_id, p.email, p.kind, p.administers,
     (SELECT coalesce(array_agg(m.project_id ORDER BY m.project_id), '{}') FROM members m WHERE m.principal_id = p.id)
     AS projects"""
-# The seconds left by the database's own clock: ours may differ.
+# The seconds left by the database's clock, as ours may differ.
 VALID_KEYS = text(f"""
 SELECT {OWNER}, k.secret_hash, k.id AS key_id, k.project_id, k.may_attest,
     extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS seconds_left,
@@ -58,7 +58,7 @@ async def valid_keys(session: AsyncSession, hashes: Sequence[bytes]) -> list[Own
 
 
 async def expiries(session: AsyncSession, hashes: Sequence[bytes]) -> dict[bytes, datetime]:
-    """When those of the keys with these hashes that have expired did so; without the revoked ones."""
+    """The times of expiry of the expired keys with these hashes, without revoked ones."""
     rows = await session.execute(EXPIRED_KEYS, {"hashes": list(hashes)})
     return {bytes(row.secret_hash): row.expires_at for row in rows}
 

@@ -11,7 +11,8 @@ from storage.visibility import ADMINISTERS, Viewer
 
 
 class ApiKey(Recorded, table=True):
-    """A principal's key. Only the SHA-256 of its secret is kept. With a project it reaches nothing else."""
+    """A principal's key. Only the SHA-256 of its secret is stored. A key with a project can access only that
+    project."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -35,7 +36,7 @@ class ApiKey(Recorded, table=True):
 
 @dataclass(frozen=True)
 class LockedKey:
-    """A key with its owner; `now` is the database's clock, by which `is_expired` is judged."""
+    """A key with its owner. `now` is the database's clock, which decides `is_expired`."""
 
     id: str
     name: str
@@ -59,14 +60,14 @@ WHERE k.id = :id AND ({ADMINISTERS} OR k.principal_id = CAST(:me AS text)
 
 
 async def lock_key(session: AsyncSession, id_: str, viewer: Viewer) -> LockedKey | None:
-    """A key that the caller may end: an administrator any, others their own. A caller whose key is bound to a project
-    may end only keys that are bound to the same one."""
+    """A key that the caller may revoke or rotate. Administrators may do so with any key, others with their own. A
+    caller whose key is bound to a project may do so only with keys that are bound to the same one."""
     return await at_most_one(session, LockedKey, LOCK_KEY, id=id_, **viewer.parameters)
 
 
 @dataclass(frozen=True)
 class ListedKey:
-    """A key as `lineal keys list` shows it, with its owner. `project_id` is the only project that it reaches."""
+    """A key as `lineal keys list` shows it, with its owner. `project_id` is the only project that it can access."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Brings a database to this code's schema, once, however many processes start together."""
+"""Migrates a database to this code's schema. It runs once, however many processes start together."""
 
 import asyncio
 from pathlib import Path
@@ -34,13 +34,13 @@ def newest_revision() -> str:
 
 
 async def revision(engine: AsyncEngine) -> str | None:
-    """The revision that the database is at; None when it is empty."""
+    """The schema revision of the database. None if it is empty."""
     async with engine.connect() as connection:
         return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
 
 
 async def revision_seen(database: Database, within: float) -> str | None:
-    """The revision that the database is at, as the server's role sees it; None where nothing was migrated for it."""
+    """The schema revision of the database, as the server's role sees it. None if nothing was migrated for it."""
     try:
         revision: str | None = await database.fetchval("SELECT version_num FROM alembic_version", within=within)
     except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
@@ -59,7 +59,7 @@ async def _is_current(connection: AsyncConnection) -> bool:
 
 
 async def migrate(owner_url: str, app_url: str | None = None) -> bool:
-    """Migrate as the owner and grant the app's role its rights. True when there was something to do."""
+    """Migrate as the owner and grant the app's role its rights. Returns True if there was something to do."""
     async with short_engine(owner_url) as engine, engine.connect() as connection:
         if await _is_current(connection):
             return False
@@ -93,5 +93,5 @@ def _grant(connection: Connection, role: str | None) -> None:
 
 
 def run_script(connection: Connection, script: str) -> None:
-    """Several statements at once, in the connection's transaction; prepared statements would take only one."""
+    """Run several statements at once, in the connection's transaction. A prepared statement can contain only one."""
     connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(script))  # type: ignore[union-attr]

@@ -1,8 +1,9 @@
-"""One time limit for everything that is asked of the database, and the knowledge that it answers nothing at all.
+"""One time limit for all use of the database, and the detection of outages.
 
-Whatever is not answered in time loses its connection at once: to release or to roll back would wait for the server
-again. That alone may be a lock or a full pool, so it only raises a suspicion. A database that then does not greet us
-within a second is away: all its connections are ended and everybody is refused, until it greets us again.
+A request without a response in time loses its connection at once, as a release or rollback would wait for the server
+again. A lock or a full pool can also cause this, so it only raises a suspicion. If the database then does not accept a
+test connection within a second, it counts as unavailable: all its connections are ended and all requests are refused,
+until it accepts one again.
 """
 
 import asyncio
@@ -18,19 +19,20 @@ from storage.connections import Connection, connect
 
 logger = logging.getLogger("lineal.database")
 
-# How often what is under way is looked through, as a share of the time limit.
+# The interval between checks of running statements, as a share of the time limit.
 TICK = 1 / 20
-# A greeting is sent this often, as what a dead link swallowed never returns, and waits this long for its answer.
+# A test connection is started this often, because packets lost on a dead link never return, and waits this long for a
+# response.
 GREETING_EVERY, GREETING_SECONDS = 0.25, 3.0
 SUSPECTED_SECONDS = 1.0
 
 
 class DatabaseAway(ConnectionError):
-    """Refused without asking: the database answers nothing."""
+    """Refused without a statement: the database does not respond."""
 
 
 class Watch:
-    """Keeps the time limit of one process's connections; `ends` says until when each may be waited for."""
+    """Enforces the time limit of one process's connections. `ends` holds the end of each wait."""
 
     def __init__(self, seconds: float, greeting: dict[str, Any]):
         self.seconds = seconds
@@ -45,7 +47,7 @@ class Watch:
         self._tick = self._loop.call_later(TICK * seconds, self._sweep)
 
     def end(self, within: float | None = None) -> float:
-        """Until when something that is asked now may be waited for."""
+        """The end of the wait for a statement that starts now."""
         return self.now() + (self.seconds if within is None else min(within, self.seconds))
 
     async def connect(self, **options: Any) -> Connection:
@@ -55,7 +57,8 @@ class Watch:
 
     @asynccontextmanager
     async def until(self, end: float) -> AsyncIterator[None]:
-        """Around a wait for a connection: TimeoutError at its end, DatabaseAway while the database is away."""
+        """Around a wait for a connection. Raises TimeoutError at its end, and DatabaseAway while the database is
+        unavailable."""
         if self.is_away:
             raise DatabaseAway("The database does not answer.")
         try:
@@ -70,7 +73,7 @@ class Watch:
             raise
 
     def _sweep(self) -> None:
-        # One timer for all: to set and clear one for each read would cost it several microseconds.
+        # One timer for all: a timer for each read would cost it several microseconds.
         next_look = self.now() + TICK * self.seconds
         for connection in [connection for connection, end in self.ends.items() if end < next_look]:
             connection.terminate()
@@ -78,7 +81,7 @@ class Watch:
         self._tick = self._loop.call_at(next_look, self._sweep)
 
     def suspect(self) -> None:
-        """Find out whether the database answers anything."""
+        """Find out whether the database responds at all."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
 
@@ -111,13 +114,13 @@ class Watch:
                 finally:
                     connection.terminate()
         except asyncpg.TooManyConnectionsError:
-            pass  # an answer like any other
+            pass  # an error is a response too
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return
         answered.set()
 
     def _give_up(self) -> None:
-        """Refuse everybody, and let go of all that waits for the database: none of it may keep a place."""
+        """Refuse all requests, and release everything that waits for the database, so that it occupies no place."""
         self.is_away = True
         logger.error("The database does not answer; everything is refused until it does.")
         self.end_all()

@@ -1,7 +1,7 @@
--- Returns nothing. For `storage/migrate.py` and the embedded database: closes the ways to keep something in this
--- database outside its tables, which are large objects, messages in the write-ahead log, temporary tables and objects
--- of one's own. It revokes what the role that runs it owns. The functions belong to the superuser, so on an external
--- database they stay open unless a superuser runs this too. No parameters.
+-- Returns nothing. For `storage/migrate.py` and the embedded database: prevents the server's role from storing anything
+-- outside the tables: in large objects, messages in the write-ahead log, temporary tables or new objects. It revokes
+-- rights on what the role that runs it owns. The functions belong to the superuser, so on an external database they
+-- stay open unless a superuser runs this too. No parameters.
 DO $$
 DECLARE
     statement text;

@@ -15,10 +15,10 @@ from storage.vocabulary import PolicyChangeStatus, PolicyMode
 
 
 class ProjectPolicy(SQLModel, table=True):
-    """What a project asks of its versions. Its row is the lock under which members, tags and data status change.
+    """A project's rules for its versions. Its row is the lock for changes of members, tags and data status.
 
-    `reviewer_left_at` is when a person last lost the role REVIEWER or ADMIN: for `loosening_hours` from then, a day at
-    least, those who are left do not count as alone.
+    `reviewer_left_at` is when a person last lost the role REVIEWER or ADMIN. For `loosening_hours` from then, but at
+    least a day, the remaining reviewers do not count as alone.
     """
 
     __tablename__ = "project_policies"
@@ -52,7 +52,8 @@ class ProjectPolicy(SQLModel, table=True):
 
 
 class PolicyChange(Recorded, table=True):
-    """A change that loosens a policy: it waits for a confirmation or for its time. One is pending for a field."""
+    """A change that loosens a policy. It waits for a confirmation or for its time. A field has at most one pending
+    change."""
 
     __tablename__ = "policy_changes"
     __table_args__ = (
@@ -73,13 +74,13 @@ class PolicyChange(Recorded, table=True):
     effective_at: datetime = Field(sa_type=DateTime(timezone=True))
     status: str = PolicyChangeStatus.PENDING
     confirmed_by: str | None = None
-    # It took effect at once, because nobody else could have confirmed it.
+    # It took effect at once, because there was no second person to confirm it.
     alone: bool = False
 
 
 @dataclass(frozen=True)
 class LockedPolicy:
-    """A project's policy as it stays until the transaction ends; `now` is the database's clock."""
+    """A project's policy, which cannot change until the transaction ends. `now` is the database's clock."""
 
     project_id: str
     required_approvals: int
@@ -100,7 +101,7 @@ class LockedPolicy:
 
 
 async def lock_policy(session: AsyncSession, project_id: str, share: bool = False) -> LockedPolicy:
-    """A project's policy; members, tags, policy and data status do not change until the transaction ends. A transaction
+    """A project's policy. Members, tags, policy and data status cannot change until the transaction ends. A transaction
     that only reads them shares the lock."""
     lock = "SHARE" if share else "NO KEY UPDATE"
     selected = f"{columns(LockedPolicy, 'y', 'now')}, clock_timestamp() AS now"
@@ -116,20 +117,21 @@ async def recorded_policy(session: AsyncSession, project_id: str) -> dict[str, A
 
 
 async def retention_days(session: AsyncSession, project_id: str) -> int | None:
-    """After how many days without a touch a development version is archived; None: never."""
+    """After how many days without a touch a development version is archived. None: never."""
     statement = text("SELECT retention_days FROM project_policies WHERE project_id = :id")
     days: int | None = await session.scalar(statement, {"id": project_id})
     return days
 
 
 def reviewer_left(policy: str) -> str:
-    """Whether a person has lost the role of a reviewer lately, for the policy of this name: within the cooling time, a
-    day at least. Those who are left do not count as alone, so that nobody becomes so by removing the others."""
+    """Whether a person has lost the role of a reviewer within the cooling time, but at least the last day. `policy` is
+    the alias of the policy's row. The remaining reviewers do not count as alone, so that a person cannot become alone
+    by removing the others."""
     until = f"{policy}.reviewer_left_at + make_interval(secs => greatest({policy}.loosening_hours, 24) * 3600)"
     return f"coalesce({until} > clock_timestamp(), false)"
 
 
-# Whether nobody but this person could review anything in the project.
+# Whether this person is the only one who could review in the project.
 IS_ALONE = f"""
 SELECT NOT EXISTS (
     SELECT FROM members m JOIN principals p ON p.id = m.principal_id
@@ -165,7 +167,7 @@ CHANGES = f"SELECT {columns(PolicyChangeRow, 'c')} FROM policy_changes c"
 
 
 async def changes_in_force(session: AsyncSession, project_id: str) -> list[PolicyChangeRow]:
-    """The pending changes of a locked policy, and those that made it what it is."""
+    """The pending changes of a locked policy, and those in force."""
     statement = f"{CHANGES} WHERE c.project_id = :project AND c.status IN ('PENDING', 'APPLIED')"
     return await every(session, PolicyChangeRow, statement, project=project_id)
 
@@ -182,7 +184,7 @@ class DueChange:
 
 
 async def due_change(session: AsyncSession) -> DueChange | None:
-    """The pending change whose time came first."""
+    """The pending change that has been due for longest."""
     statement = (
         "SELECT id, project_id FROM policy_changes WHERE status = 'PENDING' AND effective_at <= clock_timestamp()"
     )
@@ -195,7 +197,7 @@ async def locked_change(session: AsyncSession, id_: str) -> PolicyChangeRow:
 
 
 async def note_that_reviewer_left(session: AsyncSession, project_id: str) -> None:
-    """Note that a person who could review in this project no longer can."""
+    """Record that a person who could review in this project no longer can."""
     statement = "UPDATE project_policies SET reviewer_left_at = clock_timestamp() WHERE project_id = :project"
     await session.execute(text(statement), {"project": project_id})
 

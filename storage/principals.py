@@ -14,7 +14,7 @@ from storage.vocabulary import PrincipalKind, Role
 
 
 class Principal(Recorded, table=True):
-    """A person or a service that may ask. Known by its email address, in lower case."""
+    """A person or a service that can send requests, identified by its email address in lower case."""
 
     __tablename__ = "principals"
     __table_args__ = (
@@ -39,7 +39,7 @@ class Member(Recorded, table=True):
     project_id: str = Field(primary_key=True, foreign_key="projects.id")
     principal_id: str = Field(primary_key=True, foreign_key="principals.id")
     role: str
-    # Since when the role is REVIEWER or ADMIN without a break; null: since before revision 0009.
+    # Since when the role has been REVIEWER or ADMIN without interruption. Null: since before revision 0009.
     reviewer_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
@@ -57,20 +57,20 @@ async def principal(session: AsyncSession, email: str, lock: bool = False) -> Pr
 
 
 async def member_role(session: AsyncSession, project_id: str, principal_id: str) -> str | None:
-    """The role of a principal in a project; None where it is no member."""
+    """The role of a principal in a project. None if it is not a member."""
     statement = "SELECT role FROM members WHERE project_id = :project AND principal_id = :principal"
     role: str | None = await session.scalar(text(statement), {"project": project_id, "principal": principal_id})
     return role
 
 
 async def lock_administrators(session: AsyncSession) -> int:
-    """How many administer the instance; their rows are locked."""
+    """The number of administrators of the instance, whose rows are locked."""
     statement = "SELECT id FROM principals WHERE administers ORDER BY id FOR NO KEY UPDATE"
     return len((await session.execute(text(statement))).all())
 
 
 async def keep_member(session: AsyncSession, row: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Add a member with these changes, or make them to the member that there is."""
+    """Add a member with these changes, or apply them to an existing one."""
     added = insert(Member).values({**row, **changes})
     key = ["project_id", "principal_id"]
     await session.execute(added.on_conflict_do_update(index_elements=key, set_=dict(changes)))

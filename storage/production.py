@@ -1,4 +1,4 @@
-"""What was in production before: what a rollback chooses from."""
+"""The versions that were in production, from which a rollback chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ async def how_it_stands(session: AsyncSession, version_id: str) -> FormerProduct
 
 @dataclass(frozen=True)
 class ProductionStepRow:
-    """A version that entered production, or left it. Steps of one transaction have one time."""
+    """A version that entered production, or left it. Steps of one transaction have the same time."""
 
     version_id: str
     enters: bool
@@ -47,7 +47,7 @@ class ProductionStepRow:
 
 
 async def production_history(session: AsyncSession, model_id: str) -> Sequence[ProductionStepRow]:
-    """A model's steps into production and out of it, in their order."""
+    """A model's steps into and out of production, in their order."""
     return await every(session, ProductionStepRow, PRODUCTION_HISTORY, model_id=model_id)
 
 

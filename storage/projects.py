@@ -11,7 +11,7 @@ from storage.rows import columns, one
 
 
 class Project(Recorded, table=True):
-    """What belongs together and is seen together: the tenant."""
+    """A project: the tenant, whose objects belong together and are visible together."""
 
     __tablename__ = "projects"
     __table_args__ = (readable_id("proj"),)

@@ -1,6 +1,6 @@
-"""The connections of compiled reads, handed out and taken back for less than a short statement costs.
+"""The pool of connections for compiled reads, with an overhead below the cost of a short statement.
 
-asyncpg's own pool takes twice as long as such a statement, and waits for a dead server when it takes one back.
+asyncpg's own pool takes twice as long as such a statement, and waits for a dead server when a connection is returned.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ def read_options(url: str, statement_timeout: float) -> dict[str, Any]:
 
 
 class Reads:
-    """At most `size` connections. Each is made when no other is idle, and the last one used is used again first."""
+    """At most `size` connections. A new one is opened if none is idle, and the last one used is reused first."""
 
     def __init__(self, watch: Watch, options: dict[str, Any], size: int):
         self._watch, self._options = watch, options
@@ -33,7 +33,7 @@ class Reads:
     async def ask(
         self, how: Callable[..., Any], statement: str, arguments: Sequence[Any], within: float | None = None
     ) -> Any:
-        """What one of asyncpg's methods answers, within the time limit."""
+        """The result of one of asyncpg's methods, within the time limit."""
         watch = self._watch
         end = watch.end(within)
         connection = await self._take(end)
@@ -41,7 +41,7 @@ class Reads:
         try:
             return await how(connection, statement, *arguments)
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
-            raise  # what is refused leaves a connection that works
+            raise  # a refused statement leaves a working connection
         except BaseException:
             connection.terminate()
             raise
@@ -57,7 +57,7 @@ class Reads:
         else:
             await self._places.acquire()
         while self._idle:
-            # Whatever ended meanwhile is known to have: no ping is needed.
+            # A connection that ended in the meantime is known to be closed: no ping is needed.
             if not (connection := self._idle.pop()).is_closed():
                 return connection
         try:

@@ -1,4 +1,4 @@
-"""Which versions retention finds, and how a batch of them is archived."""
+"""Finds the versions for retention, and archives a batch of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from storage.sql import fill_sql, load_sql
 
 
 class DailyRun(SQLModel, table=True):
-    """When a task that any one process does once a day was last done to its end."""
+    """The time at which a daily task, which any one process runs, was last completed."""
 
     __tablename__ = "daily_runs"
 
@@ -22,9 +22,9 @@ class DailyRun(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
-# Of a version, in the row of this name.
+# A condition on a version; `v` is the alias of its row.
 IS_OLD = "{v}.stage = 'DEVELOPMENT' AND {v}.touched_at < (SELECT oldest FROM policy)"
-# Seconds. Looking through a large project takes longer than a request may.
+# Seconds. A pass through a large project takes longer than a request may.
 LONGEST_LOOK = 600
 
 
@@ -33,13 +33,13 @@ def _statement(is_old: str) -> TextClause:
 
 
 OLD = _statement(IS_OLD)
-# A statement of its own: one that may do without `only` cannot be planned for its few rows.
+# A separate statement: one in which `only` is optional would not be planned for few rows.
 OLD_AMONG = _statement(IS_OLD + " AND {v}.id = ANY (CAST(:only AS text[]))")
 
 
 @dataclass(frozen=True)
 class OldVersion:
-    """A development version that retention finds; `reason` says what keeps it, None where nothing does."""
+    """A development version that retention finds. `reason` says why it is kept, None if it is not."""
 
     id: str
     model_id: str
@@ -55,16 +55,16 @@ async def old_versions(
     kept: bool | None = None,
     only: Sequence[str] | None = None,
 ) -> list[OldVersion]:
-    """Old development versions with the reason why each is kept, if any: all, or those that are kept or not, or none
-    but some."""
+    """Old development versions, with the reason why each is kept, if any. `kept` selects those that are kept, or the
+    others. `only` restricts them to these ids."""
     values = {"project": project_id, "kept": kept, "limit": limit}
     statement, bound = (OLD, values) if only is None else (OLD_AMONG, values | {"only": only})
     return [OldVersion(**row) for row in (await session.execute(statement, bound)).mappings()]
 
 
 async def lock_versions(session: AsyncSession, ids: Sequence[str]) -> list[str]:
-    """So that no version is derived from these meanwhile, in whichever model. Without those from which one is being
-    derived: who waited for them could be waited for."""
+    """Lock versions, so that no version of any model can be derived from them in the meantime. Versions from which one
+    is being derived are left out: waiting for them could cause a deadlock."""
     statement = "SELECT id FROM versions WHERE id = ANY (CAST(:ids AS text[])) FOR NO KEY UPDATE SKIP LOCKED"
     return list(await session.scalars(text(statement), {"ids": list(ids)}))
 
@@ -85,7 +85,7 @@ FROM jsonb_array_elements(CAST(:batch AS jsonb)) WITH ORDINALITY each (b, place)
 
 
 async def take_turn(session: AsyncSession) -> bool:
-    """Whether this transaction is the daily run's only one now, with the time that it needs."""
+    """Take the lock of the daily run, and set the time limit that it needs. Returns whether the lock was free."""
     await session.execute(text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(LONGEST_LOOK * 1000)})
     return bool(await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('lineal retention'))")))
 
@@ -98,7 +98,7 @@ FINISHED = text("UPDATE daily_runs SET finished_at = clock_timestamp() WHERE tas
 
 
 async def is_due(session: AsyncSession) -> bool:
-    """Whether the daily run has not been done to its end within a day."""
+    """Whether the daily run was not completed within the last day."""
     return bool(await session.scalar(IS_DUE))
 
 

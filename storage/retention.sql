@@ -1,9 +1,9 @@
--- One row for each development version of a project that nobody touched for longer than its policy allows, the newest
--- first, for the daily run and for applyRetention: with the reason why it is kept, null where nothing keeps it. A
--- version that is kept is living, and so keeps its parents: `living` walks from each up the line of the old ones.
--- Whether a version is old is asked of each row, not looked up in `old`, so that the time grows with the number of
--- versions alone. `project` is the project's id, `kept` selects the kept (true) or the others (false; null: all),
--- `limit` is the most rows. `is_old_v` and `is_old_c` are conditions on the rows `v` and `c`.
+-- One row for each development version of a project that was not touched for longer than its policy allows, the newest
+-- first, for the daily run and for applyRetention: with the reason why it is kept, null if there is none. A version
+-- that is kept is living, and therefore keeps its parents: `living` walks from each up the old ancestors. Whether a
+-- version is old is computed for each row, not looked up in `old`, so that the time grows only with the number of
+-- versions. `project` is the project's id, `kept` selects the kept (true) or the others (false; null: all), `limit` is
+-- the most rows. `is_old_v` and `is_old_c` are conditions on the rows `v` and `c`.
 WITH RECURSIVE policy AS MATERIALIZED (
     SELECT statement_timestamp() - make_interval(days => retention_days) AS oldest
     FROM project_policies WHERE project_id = :project
@@ -29,7 +29,7 @@ WITH RECURSIVE policy AS MATERIALIZED (
     SELECT parent.id, parent.parent_id
     FROM living l CROSS JOIN LATERAL (
         SELECT v.id, v.parent_id FROM versions v WHERE v.id = l.parent_id AND {is_old_v}
-        LIMIT 1 -- by its key, however many the planner expects
+        LIMIT 1 -- makes the planner use the key, however many rows it expects
     ) parent
 ), answered AS (
     SELECT o.id, o.model_id, o.number, o.created_at,

@@ -1,6 +1,6 @@
--- One JSON object: a recorded approval beside what holds now, for the rules that decide whether it still counts. `a` is
--- the alias of the approval's row. `request_status`, `reviewed_now` and `reviewer_left` are expressions on the rows `r`
--- of the request, `v` of the version and `y` of the policy.
+-- One JSON object: a recorded approval with the current state, for the rules that decide whether it still counts. `a`
+-- is the alias of the approval's row. `request_status`, `reviewed_now` and `reviewer_left` are expressions on the rows
+-- `r` of the request, `v` of the version and `y` of the policy.
 json_build_object(
     'reviewer', {a}.reviewer, 'decision', {a}.decision, 'target', {a}.target_stage, 'position', {a}.stage_position,
     'reviewed', {a}.reviewed, 'request', {a}.request_id,

@@ -1,4 +1,4 @@
-"""How mutations read and add rows: what a statement returns is of one type, declared next to the statement."""
+"""Typed rows for mutations: each statement returns rows of one type, which is declared next to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def columns(row: type, table: str, *computed: str) -> str:
-    """The columns of a table that a row type holds, without the fields that the statement computes."""
+    """The columns of a row type in a table, without the fields that the statement computes."""
     names = [each.name for each in fields(row) if each.name not in computed]
     return ", ".join(f"{table}.{name}" for name in names)
 
@@ -45,8 +45,8 @@ async def insert_rows(session: AsyncSession, table: type[SQLModel], rows: Sequen
 async def insert_unless_there(
     session: AsyncSession, table: type[SQLModel], row: Mapping[str, Any], key: Sequence[str]
 ) -> bool:
-    """Add a row unless its key, by default any unique columns, is in use; whether it was added. Waits for whoever is
-    adding it now."""
+    """Add a row unless its key, by default any unique columns, is in use; whether it was added. Waits for a transaction
+    that is adding it now."""
     added = insert(table.__table__).values(row)  # type: ignore[attr-defined]
     made = await session.execute(added.on_conflict_do_nothing(index_elements=key or None))
     return bool(made.rowcount)  # type: ignore[attr-defined]

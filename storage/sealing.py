@@ -1,7 +1,7 @@
-"""Secrets at rest: AES-256-GCM with keys that are kept outside the database, in a file or a setting.
+"""Encryption of secrets at rest: AES-256-GCM with keys outside the database, in a file or a setting.
 
-Sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. It is bound to the row that it belongs to: moved to
-another row it cannot be opened. There may be several keys, the newest first: it seals, all of them open.
+Sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. It is bound to its row and cannot be opened in another
+row. There can be several keys, newest first. The newest one seals, and all of them open.
 """
 
 import base64
@@ -24,7 +24,7 @@ NEEDED = f"Each key must be {KEY_BYTES} bytes in base64."
 
 
 class SealingUnusable(Exception):
-    """A key is missing or malformed, or a sealed text does not open; the message says what to do."""
+    """A key is missing or malformed, or a sealed text does not open. The message says what to do."""
 
 
 def key_id(key: bytes) -> str:
@@ -55,7 +55,7 @@ class Sealing:
 
     @property
     def keys(self) -> dict[str, bytes]:
-        """By id, the newest first; none where there is no file. SealingUnusable where one is malformed."""
+        """The keys by id, newest first. Empty if there is no file. Raises SealingUnusable if a key is malformed."""
         seen = self.setting or _state(self.file)
         if seen != self._seen:
             text = self.setting or (self.file.read_text() if seen else "")
@@ -84,12 +84,12 @@ class Sealing:
             raise SealingUnusable(f"The secret of {bound_to} was changed, or belongs to another row.") from error
 
     def make_key(self) -> None:
-        """Make the file with a first key; where another process was faster, its file stays."""
+        """Create the file with a first key. If another process was faster, its file stays."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_durably(self.file, f"{new_key()}\n".encode())
 
     def add_key(self) -> None:
-        """A new key before those in the file, which stay so that what they sealed can be opened."""
+        """Add a new key before those in the file, which stay so that what they sealed can be opened."""
         if self.setting:
             raise SealingUnusable("The keys are in LINEAL_SECRETS_KEY; put a new one before them and restart.")
         if not self.file.exists():

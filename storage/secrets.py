@@ -1,4 +1,4 @@
-"""API keys: `lnl_`, 32 random base62 characters and a checksum of 6. Only the SHA-256 is kept."""
+"""API keys: `lnl_`, 32 random base62 characters and a checksum of 6. Only the SHA-256 is stored."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def _checksum(random: str) -> str:
 
 
 def is_well_formed(secret: str) -> bool:
-    """Whether it can be a key at all; a mistyped one is refused without asking the database."""
+    """Whether a text can be a key at all. A mistyped one is refused without a query."""
     random = secret[len(PREFIX) : -CHECKSUM]
     whole = secret.startswith(PREFIX) and secret.isascii() and len(random) == RANDOM
     return whole and secret[-CHECKSUM:] == _checksum(random)
@@ -37,5 +37,5 @@ def hash_of(secret: str) -> bytes:
 
 
 def new_signing_secret() -> str:
-    """A webhook's, as Standard Webhooks writes it."""
+    """A new secret for a webhook, in the form of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"

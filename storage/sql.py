@@ -1,4 +1,4 @@
-"""SQL from files, and the one way to fill in its parts."""
+"""Loads SQL from files, and fills in its parts."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ PART = re.compile(r"\{(\w+)\}")
 
 
 def load_sql(name: str, folder: Path = STORAGE, **parts: str) -> str:
-    """The text of `<folder>/<name>.sql` without its header, with these parts filled in.
+    """The text of `<folder>/<name>.sql` without its header comment, with these parts filled in.
 
     The header is for readers of the file: it would cost each statement bytes.
     """
@@ -24,6 +24,6 @@ def load_sql(name: str, folder: Path = STORAGE, **parts: str) -> str:
 def fill_sql(template: str, **parts: str) -> str:
     """The template with each `{name}` replaced by the part of this name, in one pass.
 
-    All other braces stay: the compiler of reads fills in what only a request can tell, such as `{args[id]}`.
+    All other braces stay: the compiler of reads fills in parts that depend on a request, such as `{args[id]}`.
     """
     return PART.sub(lambda part: parts.get(part[1], part[0]), template)

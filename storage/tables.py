@@ -1,4 +1,4 @@
-"""Every table, so that the metadata is whole wherever it is needed."""
+"""Imports every table, so that the metadata is complete wherever it is used."""
 
 from storage.aliases import ModelAlias
 from storage.approvals import Approval, TransitionRequest

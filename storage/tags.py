@@ -22,7 +22,7 @@ class TagDefinition(Recorded, table=True):
 
 
 class TagAlias(Recorded, table=True):
-    """Another way of writing a defined tag, which turns into it."""
+    """Another spelling of a defined tag, which is replaced by it."""
 
     __tablename__ = "tag_aliases"
     __table_args__ = (
@@ -43,8 +43,8 @@ class DefinedTag:
 
 @dataclass(frozen=True)
 class RegistrationRules:
-    """How a project takes numbers and tags: the two modes, whether each defined tag is deprecated, and what each alias
-    stands for."""
+    """A project's rules for numbers and tags: the two modes, whether each defined tag is deprecated, and the tag of
+    each alias."""
 
     semver: str
     tags: str
@@ -53,7 +53,7 @@ class RegistrationRules:
 
 
 async def defined_tag(session: AsyncSession, project_id: str, name: str) -> DefinedTag | None:
-    """A defined tag with its aliases; the project's policy is locked."""
+    """A defined tag with its aliases. The project's policy must be locked."""
     return await at_most_one(session, DefinedTag, DEFINED_TAG, project=project_id, name=name)
 
 
@@ -80,7 +80,7 @@ FROM project_policies y WHERE y.project_id = :id
 async def keep_definition(
     session: AsyncSession, project_id: str, name: str, description: str | None, deprecated: bool, by: str
 ) -> None:
-    """Define a tag, or replace what is stated of it."""
+    """Define a tag, or replace its definition."""
     stated = {"description": description, "deprecated": deprecated}
     added = insert(TagDefinition).values({"project_id": project_id, "name": name, "created_by": by} | stated)
     await session.execute(added.on_conflict_do_update(index_elements=["project_id", "name"], set_=stated))

@@ -1,8 +1,8 @@
--- One row for each delivery that this process is to send now, for the sender of webhooks: leases deliveries that are
+-- One row for each delivery that this process must send now, for the sender of webhooks: leases deliveries that are
 -- due, at most `most`, for `seconds`. A webhook has one attempt in flight. A project has at most `per_project` over all
--- processes, of which receivers that failed last time get `per_failing`. What is left is shared among projects: first
--- the next one of each, then the second of each. `busy` are the webhooks to leave alone, `keys` the ids of the keys
--- that this process can decrypt secrets with.
+-- processes, of which receivers that failed last time get `per_failing`. The free places are shared among projects:
+-- first the next delivery of each, then the second of each. `busy` are the webhooks to leave alone, `keys` the ids of
+-- the keys that this process can decrypt secrets with.
 WITH in_flight AS (
     SELECT d.webhook_id, w.project_id, w.failing_since IS NOT NULL AS failing
     FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id

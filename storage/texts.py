@@ -8,7 +8,7 @@ from storage.base import within_project
 
 
 class VersionText(SQLModel, table=True):
-    """The words by which a version is found, each with its place and weight. Written by triggers alone."""
+    """The search words of a version, each with its position and weight. Written only by triggers."""
 
     __tablename__ = "version_texts"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Who serves which share of an environment's traffic, for gateways."""
+"""The shares of an environment's traffic by deployment, for gateways."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from storage.engine import Database
 
 @dataclass(frozen=True)
 class ServingDeployment:
-    """A deployment that gets traffic: `weight` percent of it, or a copy of it where it is a shadow."""
+    """A deployment that gets traffic: `weight` percent of it, or a copy of it if it is a shadow."""
 
     project_id: str
     model_id: str
@@ -19,7 +19,8 @@ class ServingDeployment:
     shadow: bool
 
 
-# $1 is the environment, $2 the projects that the caller sees (null: all). Of each model the largest share first.
+# $1 is the environment, $2 the projects that the caller sees (null: all). For each model, the largest share comes
+# first.
 SERVING = """
 SELECT d.project_id, d.model_id, array_to_string(v.number, '.') AS version, d.id, d.name,
     d.traffic_percentage AS weight, d.strategy = 'SHADOW' AS shadow

@@ -28,7 +28,7 @@ from storage.rows import at_most_one
 from storage.sql import fill_sql, load_sql
 from storage.vocabulary import DatasetRole, Stage
 
-# A version's training facts as JSON, and the same with its model and number; for the row named in the braces.
+# A version's training facts as JSON, and the same with its model and number. `v` is the alias of its row.
 FACTS = load_sql("facts")
 VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 'facts', " + FACTS + ")"
 
@@ -36,7 +36,7 @@ VERSION_FACTS = "json_build_object('model', {v}.model_id, 'number', {v}.number, 
 class Version(Recorded, table=True):
     """A registered model version. Its training facts never change.
 
-    `touched_at` is when a person last worked with it: its tags, its description, its card or its stage.
+    `touched_at` is the time of the last change of its tags, description, card or stage.
     """
 
     __tablename__ = "versions"
@@ -57,7 +57,7 @@ class Version(Recorded, table=True):
         within_project("experiment_id", "experiments"),
         within_project("dataset_version_id", "dataset_versions"),
         within_project("parent_id", "versions"),
-        # The stage is the last entry of the version's history, at every commit.
+        # At every commit, the stage is that of the last entry of the version's history.
         ForeignKeyConstraint(
             ["id", "stage_position", "stage"],
             ["stage_transitions.version_id", "stage_transitions.position", "stage_transitions.to_stage"],
@@ -134,7 +134,7 @@ class Tag(SQLModel, table=True):
 
 
 class DatasetUse(SQLModel, table=True):
-    """The version was trained, validated or tested on that data set version."""
+    """The use of a data set version to train, validate or test a version."""
 
     __tablename__ = "dataset_uses"
     __table_args__ = (
@@ -160,7 +160,7 @@ LEGAL_STEPS = """
 
 
 class StageTransition(SQLModel, table=True):
-    """One step in a model's history, never changed.
+    """One step in a model's history, which never changes.
 
     `position` counts the steps of the model without a gap. Each step but a version's first continues the step that
     `after_position` names: foreign keys make a broken or forked history impossible.
@@ -284,7 +284,7 @@ async def highest_below(session: AsyncSession, model_id: str, number: Sequence[i
 
 
 async def parent_by_id(session: AsyncSession, project_id: str, id_: str) -> ParentRow | None:
-    # Shared, so that retention does not archive it meanwhile.
+    # Shared, so that retention cannot archive it in the meantime.
     statement = f"{PARENTS} WHERE v.project_id = :project_id AND v.id = :id FOR SHARE"
     return await at_most_one(session, ParentRow, statement, project_id=project_id, id=id_)
 
@@ -303,7 +303,7 @@ async def highest_between(
 
 
 async def touch_version(session: AsyncSession, version_id: str, changes: Mapping[str, Any]) -> None:
-    """Change these columns of a version, and record that a person works with it."""
+    """Change these columns of a version, and record the time."""
     values = {**changes, "touched_at": func.clock_timestamp()}
     await session.execute(update(Version).where(col(Version.id) == version_id).values(values))
 

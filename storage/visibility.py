@@ -1,6 +1,6 @@
-"""What a caller may see: a row that it may not see is not found, and one that it sees comes with its role.
+"""The rows that a caller may see. Other rows are not found, and a visible row comes with the caller's role.
 
-The database is asked for the role each time, since a server process may not know yet that a right was lost.
+The role is read from the database each time, because a server process may not know yet that a right was revoked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from storage.sql import fill_sql
 
 
 class Viewer(NamedTuple):
-    """Who looks: a principal, with the one project that its key reaches (None: all); or something that is no principal
-    and sees everything, such as a command."""
+    """The reader of rows: a principal, with the project that its key is bound to (None: all), or a job or command
+    without a principal, which sees everything."""
 
     principal_id: str | None
     only: str | None
@@ -60,7 +60,7 @@ async def visible(
     lock: bool = False,
     computed: Mapping[str, str] | None = None,
 ) -> V | None:
-    """The row of a table with this id, if the caller sees it. `computed` holds expressions for fields that are no
+    """The row of a table with this id, if the caller sees it. `computed` holds expressions for fields that are not
     columns of the table."""
     role = role_in(table)
     computed = computed or {}

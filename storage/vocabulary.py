@@ -1,4 +1,4 @@
-"""The words that every floor shares. Their names are the names of the API and of the stored text."""
+"""The enums that all layers share. Their names are those of the API and of the stored text."""
 
 from enum import StrEnum
 
@@ -103,7 +103,7 @@ class PrincipalKind(StrEnum):
 
 
 class Role(StrEnum):
-    """Ordered by weight: each role has the rights of what those before it may."""
+    """Ordered by weight: each role has the rights of those before it."""
 
     VIEWER = "VIEWER"
     CONTRIBUTOR = "CONTRIBUTOR"

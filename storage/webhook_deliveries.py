@@ -1,4 +1,4 @@
-"""Deliveries of events to webhooks: which are due, how each ends, and which are sent again."""
+"""Deliveries of events to webhooks: the due ones, their results, and replays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from storage.sql import load_sql
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event to send to one webhook now. `entry` is the event as the audit log shows it, `lease` this attempt's."""
+    """One event to send to one webhook now. `entry` is the event as the audit log shows it, `lease` the token of this
+    attempt."""
 
     id: str
     lease: UUID
@@ -33,8 +34,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Places:
-    """How many deliveries may be in flight: of this process now, of a project, of those to receivers that failed last
-    time; and for how many seconds a delivery is leased."""
+    """The most deliveries in flight: of this process now, of a project, and of a project to receivers that failed last
+    time. And the seconds for which a delivery is leased."""
 
     most: int
     per_project: int
@@ -49,7 +50,7 @@ class Replayed(NamedTuple):
     left: int
 
 
-# Deliveries of what is new in the feeds. Whoever finds a webhook taken leaves it to the other.
+# Creates deliveries of new events in the feeds. A process skips webhooks that another one has locked.
 EXPAND = text("""
 WITH due AS (
     SELECT w.id, w.project_id, w.position, w.actions FROM webhooks w
@@ -72,7 +73,7 @@ WITH due AS (
 UPDATE webhooks w SET position = n.last
 FROM (SELECT webhook_id, max(position) AS last FROM news GROUP BY webhook_id) n WHERE w.id = n.webhook_id
 """)
-# Held while deliveries are taken: two processes that take at once would each count the places without the other's.
+# Held while deliveries are leased: two concurrent processes would each count the places without the other's.
 TAKING = text("SELECT pg_advisory_xact_lock(hashtext('lineal webhook places'))")
 TAKE = text(load_sql("take_deliveries"))
 LOCK = text("SELECT id FROM webhooks WHERE id = :webhook FOR NO KEY UPDATE")
@@ -108,12 +109,12 @@ SELECT (SELECT count(*) FROM again) AS replayed, (SELECT count(*) FROM meant WHE
 
 
 async def expand(session: AsyncSession) -> None:
-    """Make deliveries of what is new in the feeds."""
+    """Create deliveries of new events in the feeds."""
     await session.execute(EXPAND)
 
 
 async def take(session: AsyncSession, places: Places, keys: Sequence[str], busy: Sequence[str]) -> list[Delivery]:
-    """Lease what is due and can be decrypted with these keys, but nothing for the webhooks that are busy."""
+    """Lease due deliveries whose secrets can be decrypted with these keys, except those of busy webhooks."""
     await session.execute(TAKING)
     values = {"most": places.most, "per_project": places.per_project, "per_failing": places.per_failing}
     values |= {"seconds": places.seconds, "keys": list(keys), "busy": list(busy)}  # type: ignore[dict-item]
@@ -121,8 +122,8 @@ async def take(session: AsyncSession, places: Places, keys: Sequence[str], busy:
 
 
 async def finish(session: AsyncSession, delivery: Delivery, ending: Mapping[str, Any]) -> bool:
-    """Keep how an attempt ended; false where the delivery is no longer this attempt's, because its lease ran out or it
-    is replayed. Locks the webhook first, so that whoever changes both waits in the same order."""
+    """Store the result of an attempt. Returns False if the attempt no longer owns the delivery, because its lease
+    expired or it was replayed. Locks the webhook first, so that all transactions lock the two in the same order."""
     await session.execute(LOCK, {"webhook": delivery.webhook_id})
     result = await session.execute(FINISH, dict(ending) | {"id": delivery.id, "lease": delivery.lease})
     return bool(result.rowcount)  # type: ignore[attr-defined]
@@ -133,8 +134,8 @@ async def note_success(session: AsyncSession, webhook_id: str) -> None:
 
 
 async def note_failure(session: AsyncSession, webhook_id: str, dead_seconds: float) -> str | None:
-    """Note the first failure since the last success: the webhook's project where that is too long ago and the webhook
-    is active."""
+    """Record the first failure since the last success. Returns the webhook's project if that was too long ago and the
+    webhook is active."""
     project_id: str | None = await session.scalar(FAILED, {"webhook": webhook_id, "dead": dead_seconds})
     return project_id
 

@@ -1,4 +1,4 @@
-"""The sealed secrets of webhooks: which keys sealed them, and which must be sealed again."""
+"""The sealed secrets of webhooks: the keys that sealed them, and the secrets to seal again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ SEAL = text("UPDATE webhooks SET secret = :secret, previous_secret = :previous_s
 
 
 async def lock(session: AsyncSession) -> None:
-    """Held while secrets are sealed, until the transaction ends."""
+    """Take the lock for sealing secrets, until the transaction ends."""
     await session.execute(LOCK)
 
 
@@ -56,7 +56,7 @@ async def keep_sealed(session: AsyncSession, secrets: WebhookSecrets) -> None:
 
 
 async def overwrite(connection: AsyncConnection) -> None:
-    """Write the table again, as its owner: rows that were updated stay in its file until then."""
+    """Rewrite the table, as its owner: its file contains the old rows until then."""
     alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
     await alone.execute(text("SET lock_timeout = '5s'"))
     await alone.execute(text("VACUUM (FULL) webhooks"))

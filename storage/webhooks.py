@@ -1,4 +1,4 @@
-"""Webhooks: where events are sent, and the outcome of each sending."""
+"""Webhooks: the receivers of events, and the status of each delivery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from storage.vocabulary import DeliveryStatus
 
 
 class Webhook(Recorded, table=True):
-    """Where a project's events are sent. `position` is how far its feed has been gone through.
+    """A receiver of a project's events. `position` is the last position of the feed that was processed.
 
     Secrets are sealed (storage/sealing.py). Until `previous_until`, events are signed with the previous one as well.
     `failing_since` is the first failed attempt since the last success. `disabled_at` and `disabled_reason` are null
-    unless the registry switched the webhook off.
+    unless the registry disabled the webhook.
     """
 
     __tablename__ = "webhooks"
@@ -62,7 +62,7 @@ class Webhook(Recorded, table=True):
 
 class WebhookDelivery(SQLModel, table=True):
     """One event for one webhook. `next_at` is when it is sent next. While it is being sent, `lease` is a token that
-    never repeats, and `next_at` is when it is sent again if that process is gone by then."""
+    never repeats, and `next_at` is when it is sent again if the process is gone by then."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -127,7 +127,7 @@ async def delivery(session: AsyncSession, id_: str, viewer: Viewer) -> VisibleDe
 
 
 async def count_webhooks(session: AsyncSession, project_id: str) -> int:
-    """How many webhooks a project has, whose policy the caller has locked."""
+    """The number of webhooks of a project. The caller must have locked its policy."""
     statement = "SELECT count(*) FROM webhooks WHERE project_id = :project"
     return int(await session.scalar(text(statement), {"project": project_id}) or 0)
 

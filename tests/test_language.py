@@ -1,9 +1,6 @@
-"""The language of the schema, the code, the commands and the documents: no reader stops at a phrase that
-tests/support/language.py lists."""
+"""The language of the schema, sources, documents and commands: no reader meets a phrase that tests/support/language.py
+lists."""
 
-import ast
-import io
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ from graphql import GraphQLEnumType, GraphQLSchema, build_schema
 from schema import schema
 from server.ops.cli import main
 from tests.support.language import BANNED, Banned, breaches
-from tests.support.sources import FLOORS, ROOT, sources
+from tests.support.prose import FILES, breaches_in_file, help_breaches
+from tests.support.sources import ROOT
 
 SPECIFIED = {"Boolean", "Float", "ID", "Int", "String"}
 
@@ -97,78 +95,52 @@ def test_a_phrase_is_found_wherever_it_is_planted(place: str) -> None:
     assert list(breaches_in(planted)) == unfinished(planted) == [PLACES[place]]
 
 
-# ---------------------------------------------------------------- code, commands and documents
-
-# In code and documents None, True and False are Python's, and servers do answer requests.
-OF_PYTHON = ("None", "True", "False")
-OF_SERVERS = "returned", "returns"
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-
-
-def sentences_of(source: str) -> Iterator[tuple[int, str]]:
-    """The strings of several words and the comments of a module, by line."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(" ") >= 3:
-            yield node.lineno, node.value
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
-
-
-def breaches_of(texts: Iterator[tuple[int, str]]) -> dict[int, list[str]]:
-    wrong = ((line, [b.found for b in breaches(text) if _counts(b.found, b.instead)]) for line, text in texts)
-    return {line: phrases for line, phrases in wrong if phrases}
-
-
-def _counts(phrase: str, instead: str) -> bool:
-    return phrase not in OF_PYTHON and instead not in OF_SERVERS
-
-
-def test_code_holds_no_banned_phrase() -> None:
-    files = [file for floor in FLOORS for file in sources(floor)]
-    assert not {str(file): found for file in files if (found := breaches_of(sentences_of(file.read_text())))}
-
-
-@pytest.mark.parametrize(
-    "planted",
-    [
-        '"""What became of it."""',
-        "# Where there is none.",
-        'log.info("The key is kept for ever.")',
-        'f("x " + "a b c anew")',
-    ],
-)
-def test_a_phrase_planted_in_code_is_found(planted: str) -> None:
-    assert list(breaches_of(sentences_of(f"{planted}\n"))) == [1]
-
-
-def lines_of(file: Path) -> Iterator[tuple[int, str]]:
-    yield from enumerate(file.read_text().splitlines(), 1)
-
-
-def test_documents_hold_no_banned_phrase(tmp_path: Path) -> None:
-    assert len(DOCUMENTS) > 15
-    assert not {str(file): found for file in DOCUMENTS if (found := breaches_of(lines_of(file)))}
-    planted = tmp_path / "planted.md"
-    planted.write_text("# A page\n\nThe key is kept for ever.\n")
-    assert list(breaches_of(lines_of(planted))) == [3]
-
-
-def help_of(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    """The help of a command and of those below it, by name."""
-    with click.Context(command, info_name=name) as context:
-        yield name, command.get_help(context)
-    if isinstance(command, click.Group):
-        for child, each in command.commands.items():
-            yield from help_of(each, f"{name} {child}")
+def test_sources_and_documents_hold_no_banned_phrase() -> None:
+    assert len(FILES) > 250
+    assert not {str(file.relative_to(ROOT)): found for file in FILES if (found := breaches_in_file(file))}
 
 
 def test_the_help_of_commands_holds_no_banned_phrase() -> None:
-    helped = dict(help_of(main, "lineal"))
-    assert len(helped) > 10
-    assert not {name: found for name, text in helped.items() if (found := breaches(" ".join(text.split())))}
+    found = help_breaches(main, "lineal")
+    assert {"lineal serve", "lineal keys create", "lineal audit verify"} < found.keys()
+    assert not any(found.values())
 
 
-def test_a_phrase_planted_in_the_help_of_a_command_is_found() -> None:
-    planted = click.Group("planted", commands={"keep": click.Command("keep", help="Keeps it for ever.")})
-    assert [name for name, text in help_of(planted, "planted") if breaches(text)] == ["planted", "planted keep"]
+PLANTED_IN_FILES = {
+    "docstring": ("py", '"""An approval is marked as spoilt."""'),
+    "string": ("py", "sentence = f'{name} has gone back for ever.'"),
+    "constant in a string": ("py", "sentence = 'The version is None, so it has no parent.'"),
+    "comment": ("py", "revision = 1  # it has gone back, for ever"),
+    "comment on two lines": ("py", "# It has gone back, for\n# ever.\nrevision = 1"),
+    "comment in SQL": ("sql", "-- It has gone back, for\n-- ever.\nSELECT 1"),
+    "document": ("md", "# Versions\n\nIt has gone back, for\never."),
+    "printed response": ("md", '```json\n{"message": "It has gone back, for ever."}\n```'),
+}
+
+
+@pytest.mark.parametrize("place", PLANTED_IN_FILES)
+def test_a_phrase_is_found_wherever_it_is_planted_in_a_file(place: str, tmp_path: Path) -> None:
+    end, text = PLANTED_IN_FILES[place]
+    file = tmp_path / f"planted.{end}"
+    file.write_text(f"{text}\n")
+    assert len(breaches_in_file(file)) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("py", '"""The parent, or None."""  # True if there is one\nkey = "spoilt"'),
+        ("py", 'message = re.compile("The value must not be None.")'),
+        ("md", "```python\nparent: str | None = None\n```\n\nSend `If-None-Match`."),
+    ],
+)
+def test_code_is_not_prose(end: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / f"plain.{end}"
+    file.write_text(f"{text}\n")
+    assert not breaches_in_file(file)
+
+
+def test_a_phrase_is_found_in_the_help_of_a_subcommand() -> None:
+    option = click.Option(["--lost"], help="The key is lost, for ever.")
+    group = click.Group("lineal", commands=[click.Command("rotate", params=[option]), click.Command("show")])
+    assert [path for path, found in help_breaches(group, "lineal").items() if found] == ["lineal rotate"]

@@ -146,7 +146,7 @@ CASES: dict[Callable[[Kept], None], tuple[int, str]] = {
     rotated_twice: (SOUND, f"the key {KEY} endorsed it."),
     key_lost: (NO_VERDICT, f"replaces the key {KEY}, reported as lost, by the key"),
     continued_after_it_was_moved: (NO_VERDICT, f"Checkpoints 1 to 3 are missing from {FILE}."),
-    told_falsely: (TAMPERED, f"tells of a checkpoint 9 that the key {KEY} has not signed."),
+    told_falsely: (TAMPERED, f"records a checkpoint 9 that the key {KEY} has not signed."),
 }
 
 
@@ -427,7 +427,7 @@ def test_checkpoints_of_another_server_are_asked_for(kept: Kept, tmp_path: Path)
     assert other.checkpoint()
     theirs = key_id(public_key(other.data_dir / "audit-public-key.pem"))
     code, said = kept.verify()
-    assert (code, f"also tells of checkpoints that the key {theirs} signed" in said) == (NO_VERDICT, True), said
+    assert (code, f"also records checkpoints that the key {theirs} signed" in said) == (NO_VERDICT, True), said
     files = [kept.checkpoints, other.checkpoints]
     keys = [each.data_dir / "audit-public-key.pem" for each in (kept, other)]
     named: list[str | Path] = [

@@ -180,7 +180,7 @@ CAN = {
         "SELECT * FROM versions",
         "SELECT * FROM members",
     ],
-    "Append events in anybody's name, about anything": [],
+    "Append events in any person's name, about anything": [],
     "Change rights and policies, approve and promote, with events in others' names": [],
     "Write to the tables below without an event": [],
     "Hold up or end the work of Lineal's own connections": [

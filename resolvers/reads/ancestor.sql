@@ -1,5 +1,5 @@
--- The id of the nearest version that all of some versions come from, themselves included, for a comparison's common
--- ancestor: walks up the line of parents of each. `ids` is an expression for the array of their ids.
+-- The id of the nearest common ancestor of some versions, themselves included, for comparisons: walks up the parents of
+-- each. `ids` is an expression for the array of their ids.
 (WITH RECURSIVE line (place, id, parent_id, distance) AS (
     SELECT a.place, v.id, v.parent_id, 0
     FROM unnest({ids}) WITH ORDINALITY a (id, place) JOIN versions v ON v.id = a.id

@@ -1,4 +1,4 @@
-"""A field's arguments: their values when a plan is made, and how they are read again at each execution."""
+"""A field's arguments: their values when a plan is compiled, and how they are read again at each execution."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ Parameter = Callable[[Execution], Any]
 
 @dataclass(frozen=True)
 class Arguments:
-    """A field's arguments: their values now, which decide the statement's shape, and a way to read them again later."""
+    """A field's arguments: their current values, which decide the statement's shape, and a way to read them again
+    later."""
 
     definition: GraphQLField
     node: FieldNode
@@ -40,7 +41,7 @@ class Arguments:
     clean: CleanAll
 
     def reader(self, read: Callable[[Values], Any]) -> Parameter:
-        """Reads one value of the arguments again for each execution."""
+        """Reads one value of the arguments again at each execution."""
         if not variables_in(*self.node.arguments or ()):
             constant = read(self.values)
             return lambda execution: constant

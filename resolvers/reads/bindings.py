@@ -78,9 +78,9 @@ class Many:
 
 @dataclass(frozen=True)
 class Each:
-    """All rows that `rows` names {c}, in an order: of something in the query around the field, such as a CTE.
+    """All rows of `rows`, which it names {c}, in an order. They come from the query around the field, such as a CTE.
 
-    `first` is the usual and the highest number of them, where the field has such an argument, which `rows` may name
+    `first` is the default and the maximum number of rows, for a field with that argument. `rows` may refer to it as
     {first}.
     """
 
@@ -115,7 +115,7 @@ class OnePerRow:
 
 
 def _all(compilation: Compilation, child: BoundType, selected: Selected, name: str, source: str, order: str) -> str:
-    # Ordered before, not in the aggregate: an index may have them in order, and nothing large is sorted.
+    # Ordered before the aggregate, not in it: an index may provide the order, so that nothing large is sorted.
     ordered = f"{source} ORDER BY {compilation.template(order, selected, c=name)}"
     # The length of a list without pages is not bounded.
     counting, compilation.counting = compilation.counting, True

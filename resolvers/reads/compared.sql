@@ -1,8 +1,8 @@
--- One row `compared` for Query.compareVersions and ModelVersion.compareTo: the ids of the versions in the order asked
--- for, and what is compared of each. A version that does not exist, or that the caller does not see, refuses the whole.
--- `answer` is the object that answers the selection, `change` the training facts of the row `v`, `asked` a query for
--- the place, model and number of each version, `field` the argument that a refusal names. The compiler of reads fills
--- in the argument onlyChanged and what the caller sees.
+-- One row `compared` for Query.compareVersions and ModelVersion.compareTo: the ids of the versions in the requested
+-- order, and the compared facts of each. It is refused if a version does not exist or the caller cannot see it.
+-- `answer` is the object for the selection, `change` the training facts of the row `v`, `asked` a query for the place,
+-- model and number of each version, `field` the argument that a refusal names. The compiler of reads fills in the
+-- argument onlyChanged and what the caller sees.
 (SELECT {answer} FROM (
     SELECT array_agg(v.id ORDER BY a.place) AS ids,
         json_agg(json_build_object(

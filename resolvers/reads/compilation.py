@@ -21,7 +21,7 @@ from resolvers.reads.types import BoundType, Types
 from storage.sql import fill_sql
 
 TYPENAME = "__typename"
-# Under which a field of the schema holds its binding.
+# The key under which a field of the schema holds its binding.
 BINDING = "binding"
 # The first parameters: the projects that a restricted caller may see, its principal, the project its key is bound to.
 SEEN = {"projects": "$1::text[]", "me": "$2::text", "only": "$3::text"}
@@ -108,8 +108,8 @@ class Compilation:
     def visible(self, alias: str, table: str) -> str:
         """The condition under which the caller sees a row. It applies to every table that a field leads to.
 
-        Except where the database keeps the row in the project of a visible one, by foreign key: where a binding's
-        condition is such a key (`scopes`), and in what is only looked up next to a row, such as a name or a tag.
+        There are two exceptions: a binding whose condition is a foreign key that keeps the row in the project of a
+        visible one (`scopes`), and values that are only looked up for a row, such as a name or a tag.
         """
         if not self.restricted:
             return "true"
@@ -184,11 +184,11 @@ class Compilation:
         return template.format(args=arguments, payload=payload, caller=caller, visible=_Visible(self), **names)
 
     def parameters_of(self, reader: Callable[[str], Parameter]) -> "_Parameters":
-        """Parameters by name, each made where a template asks for it."""
+        """Parameters by name, each created when a template uses it."""
         return _Parameters(self, reader)
 
     def fill(self, selected: Selected, inputs: Mapping[str, str], compute: Callable[..., Any]) -> None:
-        """Let Python compute a field from expressions, which the object passes along."""
+        """Compute a field in Python, from expressions that the object passes along."""
         keys = {name: self.input_key(self.counted(selected, expression)) for name, expression in inputs.items()}
         self.fills.append(Fill(selected.path, keys, compute, bool(weight_of(selected.definition))))
 
@@ -255,7 +255,7 @@ def alike(fields: Sequence[Selected]) -> list[list[Selected]]:
 
 
 def _asked(selected: Selected) -> tuple[str, ...]:
-    """What a field selects, regardless of its response key."""
+    """The selection of a field, regardless of its response key."""
     nodes = [details.node for details in selected.details]
     parts = [part for node in nodes for part in (*(node.arguments or ()), node.selection_set) if part]
     return selected.name, *map(print_ast, parts)

@@ -1,4 +1,4 @@
-"""What a field declares where it is bound: the role that it needs, the size of its list and the weight of a value.
+"""The declarations of a field at its binding: the role that it needs, the size of its list and the weight of a value.
 
 A type declares a role for all of its fields with `needs`. A field of Query, Mutation or Subscription declares its own.
 """
@@ -22,10 +22,10 @@ from resolvers.rules.access import Need
 
 DEFINITION = "strawberry-definition"
 NEEDS, SIZE, WEIGHT = "needs", "size", "weight"
-# Weights: of values that may be megabytes, and of texts that take Python some milliseconds to write.
+# The weights of values that may be megabytes, and of texts that take Python some milliseconds to write.
 HEAVY, WRITTEN = 8, 100
 DEFAULT_PAGE, MAX_PAGE = 20, 100
-# Lists without pages that declare no size are short by nature.
+# The assumed size of lists without pages that declare none, which are short by nature.
 SHORT_LIST = 5
 
 
@@ -34,24 +34,24 @@ class Undeclared(Exception):
 
 
 def weight_of(field: GraphQLField) -> int | None:
-    """What one value of a field costs, in points; None where the field declares nothing."""
+    """The cost of one value of a field, in points. None if the field declares nothing."""
     weight: int | None = _declared(field, WEIGHT)
     return weight
 
 
 def size_of(field: GraphQLField, of: GraphQLNamedType) -> int:
-    """How many entries a field is assumed to have where no argument says so; 1 for what is no list."""
+    """How many entries a field is assumed to have if no argument sets it. 1 for a field that is not a list."""
     if "first" in field.args:
         default = coerce_default_value(field.args["first"])
         return default if isinstance(default, int) else DEFAULT_PAGE
-    # A connection has been counted as its page.
+    # A connection is already counted as its page.
     if not is_list_type(get_nullable_type(field.type)) or of.name.endswith("Connection"):
         return 1
     return _declared(field, SIZE) or SHORT_LIST
 
 
 def gather_needs(schema: GraphQLSchema) -> dict[tuple[str, str], Need]:
-    """The role that each field needs, by type and field; Undeclared where one has none."""
+    """The role that each field needs, by type and field. Raises Undeclared if one has none."""
     payloads = _payloads(schema)
     return {
         (of.name, name): _need_of(schema, of, name, field, of.name in payloads)
@@ -74,7 +74,7 @@ def _payloads(schema: GraphQLSchema) -> set[str]:
 def _need_of(schema: GraphQLSchema, of: GraphQLObjectType, name: str, field: GraphQLField, is_payload: bool) -> Need:
     need: Need | None = _declared(field, NEEDS)
     if need is None and of not in (schema.query_type, schema.mutation_type, schema.subscription_type):
-        # Whoever was allowed to write may read what the mutation returns; its rows are narrowed like all others.
+        # A caller who may write may read the mutation's payload. Its rows are narrowed like all others.
         need = Need.ANYONE if is_payload else _of_type(of)
     if need is None:
         raise Undeclared(f"{of.name}.{name} declares no role. Set needs= on the field, or needs on its type.")

@@ -10,7 +10,7 @@ NEXT_ADVANCE = (
     "CASE WHEN {t}.status = 'IN_PROGRESS' AND {t}.auto_advance THEN {t}.stage_since"
     " + ({t}.stages -> {t}.stage ->> 'durationMinutes')::float8 * interval '1 minute' END"
 )
-# Traffic that no deployment serves is served by something that the registry does not know.
+# Traffic that no deployment serves is served by a system that the registry does not know.
 SERVING = """(
     WITH served AS (
         SELECT d.id, d.traffic_percentage AS share FROM deployments d

@@ -1,5 +1,5 @@
 -- CTEs for `impact.sql`, for the impact of a data set version: the versions trained on it or on data derived from it.
--- Of several paths the shortest is returned, and of these the one by the first id. They read the CTE `start`. No
+-- Of several paths the shortest is returned, and of these the one with the lowest id. They read the CTE `start`. No
 -- parameters.
 data (id, distance, parent_id) AS (
     SELECT id, 0, NULL::text FROM start

@@ -1,4 +1,4 @@
-"""Recursion: the chain of a version's ancestors, and the graph of what it came from and what came from it."""
+"""Recursion: the chain of a version's ancestors, and the graph of its upstream and downstream lineage."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,8 +1,8 @@
 -- One JSON object for the fields `lineage`: the graph around one object. `step` walks edge by edge. `found` holds each
--- object once, at its shortest distance. `edge` holds what connects two found objects. `reached` tells whether more
--- lies beyond the depth. `start` is an expression for the id of the object, `upstream` and `downstream` tell which ways
--- to walk, `depth` and `nodes` are the most steps and objects, `visible` is the condition on an edge `e` that the
--- caller sees it, `answer` the object that answers the selection.
+-- object once, at its shortest distance. `edge` holds the edges between two found objects. `reached` tells whether
+-- there is more beyond the depth. `start` is an expression for the id of the object, `upstream` and `downstream` are
+-- the directions to walk, `depth` and `nodes` are the most steps and objects, `visible` is the condition on an edge `e`
+-- that the caller sees it, `answer` the object for the selection.
 (WITH RECURSIVE step (id, distance, upstream) AS (
     SELECT {start}::varchar, 0, true WHERE {upstream}
     UNION

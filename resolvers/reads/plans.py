@@ -36,7 +36,7 @@ from resolvers.reads.variables import Variables
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# Plans of one document, and their size together: one takes some thirty bytes for each of its characters.
+# The most plans of one document, and their total size: a plan takes some thirty bytes for each of its characters.
 MAX_SHAPES, SHAPES_CHARACTERS = 20, 40_000
 PARAMETER = re.compile(r"\$(\d+)")
 
@@ -55,10 +55,10 @@ async def aside(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
 
 @dataclass(frozen=True)
 class Plan:
-    """One statement, the sources of its parameters, and what Python does with its response.
+    """One statement, the sources of its parameters, and the finishing of its response in Python.
 
-    `answers` is false where the statement has nothing to answer; `introspected` are the root fields that graphql-core
-    answers, `keys` those of all root fields in their order; `cost` is in points.
+    `answers` is False if the statement returns nothing. `introspected` are the root fields that graphql-core runs.
+    `keys` are the keys of all root fields in their order. `cost` is in points.
     """
 
     statement: str
@@ -75,7 +75,7 @@ class Plan:
         return [parameter(execution) for parameter in self.parameters]
 
     async def finish(self, answer: bytes, turn: AbstractAsyncContextManager[Any]) -> bytes:
-        """The response, written in a turn if that takes long. Raises AnswerTooLarge above the limit."""
+        """The finished response, produced in a turn if that takes long. Raises AnswerTooLarge above the limit."""
         if len(answer) > self.most_bytes:
             raise AnswerTooLarge(self.most_bytes)
         if not self.finishing:

@@ -31,7 +31,7 @@ def review_digest(reviewed: Reviewed) -> str:
     return digest(reviewed)
 
 
-# Returns one row, `dry`: the facts that the gates check, the stage to move to, and the caller.
+# Returns one row, `dry`: the facts that the gates check, the target stage, and the caller.
 DRY_RUN = f"""(SELECT {{answer}} FROM (
     SELECT {promotion_facts("{t}", "{args[targetStage]}::text")} AS promotion, {{t}}.id, {{t}}.model_id,
         {{args[targetStage]}}::text AS target,

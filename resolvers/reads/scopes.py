@@ -7,12 +7,13 @@ from storage.tables import metadata
 
 LINK = re.compile(r"\{c\}\.(\w+) = \{t\}\.(\w+)(?: AND (?!.* OR ).*)?")
 
-# How rows are narrowed to what a caller may see: `{row}` the row, `{projects}` and `{me}` the caller's, `{only}` the
-# project that its key is bound to. Rows of any other table are in a project. A key bound to a project sees such keys.
+# The conditions that narrow rows to what a caller may see. `{row}` is the row, `{projects}` and `{me}` are the caller's
+# projects and principal, `{only}` is the project that its key is bound to. Rows of any other table are in a project. A
+# caller whose key is bound to a project sees only keys that are bound to it.
 SCOPES = {
     "projects": "{row}.id = ANY ({projects})",
     "principals": "{row}.id = {me}",
-    # Of no project: for administrators of the instance, whose rows are not narrowed.
+    # In no project: only for administrators of the instance, whose rows are not narrowed.
     "checkpoint_reports": "false",
     "api_keys": "{row}.principal_id = {me} AND ({only} IS NULL OR {row}.project_id = {only})",
 }
@@ -28,7 +29,7 @@ def scope_of(table: str) -> str:
 def kept_in_project(child: str, parent: str | None, where: str) -> bool:
     """Whether a condition leads from a row to rows of its own project only. A caller who sees the row sees them too.
 
-    So it is where both columns belong to a foreign key that holds the project too, or are the project itself.
+    This holds if both columns belong to a foreign key that includes the project, or are the project itself.
     """
     link = LINK.fullmatch(where)
     if link is None or parent is None:

@@ -30,7 +30,7 @@ HAS_METRIC = "EXISTS (SELECT FROM metrics m WHERE m.version_id = {c}.id AND m.na
 HAS_WORDS = (
     "EXISTS (SELECT FROM version_texts x WHERE x.version_id = {c}.id AND x.words @@ to_tsquery('simple', {value}))"
 )
-# PostgreSQL's ts_rank, by default weights: a word in the model's name counts ten times one in a note.
+# PostgreSQL's ts_rank with its default weights: a word in the model's name counts ten times as much as one in a note.
 RELEVANCE = (
     "(SELECT ts_rank(x.words, to_tsquery('simple', {query}))::float8 FROM version_texts x WHERE x.version_id = {c}.id)"
 )

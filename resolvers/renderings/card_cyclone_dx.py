@@ -1,6 +1,6 @@
-"""A model card as a bill of materials: CycloneDX 1.6 with the model as its component and the data sets next to it.
+"""A model card as a bill of materials: CycloneDX 1.6 with the model and the data sets as components.
 
-What the format has no place for stands in properties named `lineal:…`; what nobody stated or wrote is not there.
+Values without a place in the format are in properties named `lineal:…`. Facts that were not stated are omitted.
 """
 
 from collections.abc import Iterable
@@ -58,12 +58,12 @@ def _addresses(uri: str | None) -> list[Part]:
 
 
 def _without_place(uri: str | None, digest: str | None) -> Part:
-    """The address and the digest in properties, where their forms are not those of the format."""
+    """The address and the digest as properties, if the format does not accept their forms."""
     return {"uri": None if _addresses(uri) else uri, "digest": None if _hashes(digest) else digest}
 
 
 def _pedigree(facts: VersionFacts) -> Part:
-    """The version that this one was derived from. Of another model only the id is known."""
+    """The version that this one was derived from. If it is of another model, only the id is known."""
     parent = facts["parent"]
     if not parent:
         return {}
@@ -105,7 +105,7 @@ def _metrics(card: Card, facts: VersionFacts) -> Iterable[Part]:
 
 
 def _data(facts: VersionFacts) -> list[list[Part]]:
-    """The uses of each data set version: one may have several roles, but is one component."""
+    """The uses of each data set version, which can have several roles but is one component."""
     uses = sorted(facts["data"], key=lambda use: str(use["id"]))
     return [list(group) for _, group in groupby(uses, key=lambda use: use["id"])]
 

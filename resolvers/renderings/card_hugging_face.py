@@ -1,8 +1,8 @@
-"""A model card as Hugging Face has them: YAML that programs read, then the Markdown for people.
+"""A model card in Hugging Face's format: YAML for programs, then Markdown for people.
 
-Neither licence nor language, library or identifiers of the Hub are there: the registry does not know them.
-`model-index` must name a task and a data set for each result. The task is not known and so `other`; the data set is the
-one that the version was tested on, if there is exactly one, and else `unknown`.
+Licence, language, library and identifiers of the Hub are omitted: the registry does not know them. `model-index` must
+name a task and a data set for each result. The task is not known, and therefore `other`. The data set is the one that
+the version was tested on, if there is exactly one, and otherwise `unknown`.
 """
 
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ from resolvers.rules.texts import plain
 
 TASK = "other"
 NO_DATA_SET = {"type": "unknown", "name": "Not stated"}
-# The same in C where there is one: a card at its limits has 20,000 metrics.
+# The C implementation if available: a card at its limits has 20,000 metrics.
 DUMPER: Any = type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {})
-# In quotes, always: what YAML 1.1 takes for text, such as 1e5, YAML 1.2 may take for a number.
+# Always in quotes: a value that is text in YAML 1.1, such as 1e5, can be a number in YAML 1.2.
 DUMPER.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 UNFOLDED = 2**31 - 1
 
@@ -46,7 +46,7 @@ def metadata(card: Card, facts: VersionFacts) -> dict[str, Any]:
 
 
 def _results(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
-    """That of the whole, then those of the segments; without such as have no metrics."""
+    """The result of the whole, then those of the segments. Those without metrics are omitted."""
     dataset = tested_on(facts)
     results = [_result(dataset, facts["metrics"].items())]
     for segment in segments(card):
@@ -59,7 +59,7 @@ def _results(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
 def _result(dataset: dict[str, Any], measured: Iterable[tuple[str, float]]) -> dict[str, Any]:
     return {
         "task": {"type": TASK},
-        # Of its own: YAML would make what is shared an alias.
+        # A copy: YAML would turn a shared object into an alias.
         "dataset": dict(dataset),
         "metrics": [{"type": name, "name": name, "value": plain(value)} for name, value in sorted(measured)],
     }

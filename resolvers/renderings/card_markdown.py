@@ -1,4 +1,4 @@
-"""A model card as Markdown, for people: what they wrote, what the registry knows, and at the top what is missing."""
+"""A model card as Markdown for people: at the top what is missing, then what they wrote and what the registry knows."""
 
 import re
 from collections.abc import Mapping
@@ -98,7 +98,7 @@ def _metrics(facts: VersionFacts) -> str:
 
 
 def _segments(card: Card) -> str:
-    """A line for each number: a table with a column for each metric would grow with both."""
+    """A line for each number. A table with a column for each metric would grow in both directions."""
     rows = []
     for segment in segments(card):
         name = escaped(segment["segment"])

@@ -1,4 +1,4 @@
-"""How stages look wherever they are drawn."""
+"""The colours of stages in all pictures."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -21,7 +21,7 @@ NOT_STATED = "-"
 
 
 def markdown(versions: Sequence[Version]) -> str:
-    """All that differs; the first version is the baseline."""
+    """All differences. The first version is the baseline."""
     names = [escaped(f"{version['model']} {version['version']}") for version in versions]
     parts = [f"### {names[0]} → {names[-1]}", *_metrics(names, metric_diffs(versions)), *_rest(names, versions)]
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""A lineage graph as SVG: from what something came to what came from it, in the direction of the arrows."""
+"""A lineage graph as SVG. Arrows lead from upstream objects to downstream ones."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,14 @@ from resolvers.renderings.svg import (
 )
 from storage.vocabulary import LineageDirection, Stage
 
-# What can be drawn, by the prefixes of ids.
+# The types that can be drawn, by the prefixes of their ids.
 TYPES = {"ver": "ModelVersion", "exp": "Experiment", "dsv": "DatasetVersion", "dep": "Deployment"}
 MOST_DRAWN, MOST_EDGES = 120, 300
 WIDEST, NARROWEST, HEIGHT, RING = 250.0, 110.0, 48.0, 6.0
 NAME, WORD = 13, 11  # sizes of a node's two lines
 ROUND = 8  # how far before a corner an edge begins to turn
 
-# The layout engine holds the interpreter's lock: its best effort takes four times as long, for few crossings less.
+# The layout engine holds the interpreter's lock. Its best effort takes four times as long and saves few crossings.
 EFFORT = "balanced"
 LAYER_GAP, BESIDE_GAP, BELOW_GAP = 46.0, 26.0, 14.0
 SPACING = {"layer_gap": LAYER_GAP, "dummy_gap": 16.0, "port_gap": 14.0, "stub": 14.0}
@@ -43,7 +43,7 @@ DOWNWARDS = {
     "effort": EFFORT,
     "spacing": SPACING | {"node_gap": BESIDE_GAP},
 }
-# Where dozens of things come from one, lines of their own would be a grey field.
+# If dozens of objects come from one, separate lines would merge into a grey area.
 SIDEWAYS = {
     "direction": "leftright",
     "effort": EFFORT,
@@ -53,7 +53,7 @@ SIDEWAYS = {
 
 EXPERIMENT, DATA, DEPLOYMENT = Look("#f6f0fa", "#8a6bb0"), Look("#e9f5f7", "#3c8d99"), Look("#fdf6e6", "#b07a1e")
 START = "#d60690"
-# What is not as it should be, by the status that says so.
+# The colours of statuses that signal a problem.
 WRONG = {"INVALID": RED, "DEPRECATED": AMBER, "FAILED": RED, "ROLLED_BACK": RED, "PAUSED": AMBER}
 
 NOUNS = {"exp": "experiment", "dsv": "data", "dep": "deployment"}
@@ -62,7 +62,7 @@ CENTRED: Attributes = {"text_anchor": "middle"}
 
 
 class Line(NamedTuple):
-    """How the edges of a kind look, and what the earlier thing did to the later one."""
+    """The look of edges of a kind, and the verb between their ends."""
 
     word: str
     colour: str
@@ -89,7 +89,7 @@ TITLES = {
 
 
 class Node(NamedTuple):
-    """A thing to draw: its name and what must follow it uncut, and the stage or status that it is in."""
+    """An object to draw: its name, the suffix that is never cut off, and its stage or status."""
 
     id: str
     name: str
@@ -98,7 +98,7 @@ class Node(NamedTuple):
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "Node":
-        """From what the API answers of one node of the graph."""
+        """The node from the API's response for one node of the graph."""
         if "stage" in answer:
             return cls(answer["id"], clean(answer["model"]["name"]), " " + answer["version"], answer["stage"])
         state = next(answer[name] for name in ("outcome", "quality", "progress") if name in answer)
@@ -143,10 +143,10 @@ class Edge(NamedTuple):
 
 
 def draw(graph: Mapping[str, Any], direction: LineageDirection) -> str:
-    """The picture of what the API answers of a graph: its nodes, the start first, then the nearest, and its edges."""
+    """The picture of a graph in the API's response: its nodes, the start first, then the nearest, and its edges."""
     nodes = [Node.of(answer) for answer in graph["nodes"][: _how_many(graph)]]
     start = nodes[0]
-    # What stands side by side is found by its name and number.
+    # Nodes that stand side by side are easier to find in the order of name and number.
     nodes.sort(key=lambda node: (node.kind, node.name, node.place))
     drawn = {node.id for node in nodes}
     edges = [Edge(e["to"], e["from"], e["kind"]) for e in graph["edges"] if {e["to"], e["from"]} <= drawn]
@@ -170,7 +170,7 @@ def _laid_out(nodes: Sequence[Node], edges: Sequence[Edge], start: Node) -> grap
     graph = graphlay.Graph()
     for place, node in enumerate(nodes):
         ring = 2 * RING if node is start else 0
-        # Where nothing else decides, the engine orders by the label.
+        # If nothing else decides, the engine orders by the label.
         graph.node(node.id, label=f"{place:03}", width=node.width + ring, height=HEIGHT + ring)
     for edge in edges:
         graph.edge(edge.earlier, edge.later)
@@ -178,7 +178,7 @@ def _laid_out(nodes: Sequence[Node], edges: Sequence[Edge], start: Node) -> grap
 
 
 def _is_wide(nodes: Sequence[Node], edges: Sequence[Edge]) -> bool:
-    """Whether so many things would stand side by side that the picture is shorter with them one below the other."""
+    """Whether so many nodes would stand side by side that the picture is shorter with them below each other."""
     sorter: TopologicalSorter[str] = TopologicalSorter({node.id: () for node in nodes})
     for edge in edges:
         sorter.add(edge.later, edge.earlier)
@@ -193,11 +193,11 @@ def _is_wide(nodes: Sequence[Node], edges: Sequence[Edge]) -> bool:
 
 
 def _how_many(graph: Mapping[str, Any]) -> int:
-    """The nearest things that can be laid out in a moment: so many, and so many connections between them."""
+    """How many of the nearest nodes can be laid out quickly: a limited number, with a limited number of edges."""
     ids = [node["id"] for node in graph["nodes"][:MOST_DRAWN]]
     place = {id_: number for number, id_ in enumerate(ids)}
     later = (max(place[e["from"]], place[e["to"]]) for e in graph["edges"] if e["from"] in place and e["to"] in place)
-    # An edge is drawn where both its ends are: the one that is one too many says where to end.
+    # An edge is drawn if both its ends are. The first edge over the limit decides where to stop.
     return next(iter(sorted(later)[MOST_EDGES : MOST_EDGES + 1]), len(ids))
 
 
@@ -213,7 +213,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _described(nodes: Sequence[Node], edges: Sequence[Edge], mark: str | None) -> str:
-    """The picture in words, for who cannot see it."""
+    """The picture in words, for readers who cannot see it."""
     sentences = [f"{_count(len(nodes), 'node')}, {_count(len(edges), 'connection')}."]
     for state, word in ((Stage.PRODUCTION, "In production"), ("INVALID", "Invalid"), ("FAILED", "Failed")):
         names = [node.full for node in nodes if node.state == state]
@@ -313,7 +313,7 @@ def _arrowheads(root: Element, edges: Sequence[Edge]) -> None:
 
 
 def _legend(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Key]:
-    """What occurs, and nothing else."""
+    """The legend, with entries only for what occurs in the picture."""
     stages, kinds, lines = {n.state for n in nodes}, {n.kind for n in nodes}, {edge.kind for edge in edges}
     keys = [Key("start", lambda root, x, y: _sample(root, x, y, "ver", Look("#ffffff", START, 2)))]
     keys += [Key(stage.lower(), _stage_sample(look)) for stage, look in STAGES.items() if stage in stages]

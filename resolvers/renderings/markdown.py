@@ -1,20 +1,21 @@
-"""Markdown (CommonMark with GitHub's tables) in which text from people stays text, wherever it stands."""
+"""Markdown (CommonMark with GitHub's tables) in which text from people stays text in any place."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-# Not by a second backslash: on Hugging Face, two of them and a bracket begin a formula.
+# Not escaped by a second backslash: on Hugging Face, two backslashes and a bracket begin a formula.
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;"}
-# What means something in any place. An underscore between letters or digits does not; an address would be made a link
-# that has the escapes in it, and so loses what it is known by. Controls, other line ends and what turns the direction
-# of writing are not seen, but act.
+# Characters that have a meaning in any place. An underscore between letters or digits has none. An address would become
+# a link that contains the escapes, so its recognizable start is escaped too. Control characters, other line ends and
+# characters that change the direction of writing are invisible but have effects.
 _ANYWHERE = re.compile(
     r"[&<>\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_])|(?:(?<=http)|(?<=https)|(?<=ftp)):(?=//)|(?<=www)\."
     r"|(?P<hidden>[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff])",
     re.IGNORECASE,
 )
-# What means something at the start of a line: bullets, underlines of headings and tables, and numbers of a list.
+# Characters that have a meaning at the start of a line: bullets, underlines of headings and tables, and numbers of a
+# list.
 _AT_START = re.compile(r"^(?=[-=:][-=:\s]*$|[-+](?:\s|$))|^(\d{1,9})(?=[.)](?:\s|$))")
 
 
@@ -24,7 +25,7 @@ def escaped(text: str) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Text of several lines as paragraphs, its line breaks kept."""
+    """Text of several lines as paragraphs, with its line breaks."""
     lines = "\n".join(_escaped_line(line) for line in _LINE_END.split(text))
     return "\n\n".join(block.replace("\n", "\\\n") for block in re.split(r"\n{2,}", lines.strip("\n")))
 

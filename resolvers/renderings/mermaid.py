@@ -1,4 +1,4 @@
-"""A lineage graph as a Mermaid flowchart: from what something came, downwards to what came from it."""
+"""A lineage graph as a Mermaid flowchart, with upstream objects above downstream ones."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -29,7 +29,7 @@ SHAPES = {"ver": ("[", "]"), "exp": ("([", "])"), "dsv": ("[(", ")]"), "dep": ("
 
 
 def draw(nodes: Sequence[LineageNode], edges: Sequence[LineageEdge]) -> str:
-    """Nodes are numbered: ids may hold what Mermaid would read as its own."""
+    """Draw the graph. Nodes are numbered, because ids can contain Mermaid's syntax."""
     number = {node["id"]: f"n{place}" for place, node in enumerate(nodes)}
     lines = ["flowchart TD"]
     for node in nodes:

@@ -12,9 +12,9 @@ from storage.vocabulary import Stage
 
 MOST_DRAWN = 100
 WIDTH, HEIGHT = 912.0, 360.0
-BELOW, ABOVE = 34.0, 26.0  # what is below and above the points
+BELOW, ABOVE = 34.0, 26.0  # the space below and above the points
 SMALL = 11
-# So many points may each have their value shown.
+# Up to this many points each have their value next to them.
 FEW = 12
 PALE, LINE = "#e5e7eb", "#94a3b8"
 
@@ -30,7 +30,8 @@ class Point(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """The values between the lower and the upper edge. In decimals: doubles are too coarse, and end too early."""
+    """The values between the lower and the upper edge. They are decimals: doubles are too coarse and their range is too
+    small."""
 
     low: Decimal
     high: Decimal
@@ -44,7 +45,7 @@ class Scale(NamedTuple):
         if not spread:
             spread = abs(high) / 5 or Decimal(1)
             around = spread / 2
-        # At most six steps: of the spread's own order or of the one below.
+        # At most six steps, of the spread's order of magnitude or the one below.
         steps = [Decimal(factor).scaleb(spread.adjusted() - 1) for factor in (2, 5, 10, 20)]
         return cls(low - around, high + around, next(step for step in steps if spread / step <= 6))
 
@@ -67,7 +68,7 @@ class Scale(NamedTuple):
 
 
 def draw(model: Mapping[str, Any], metric: str) -> str:
-    """The picture of what the API answers of a model: its name, and its versions with the metric, the highest first."""
+    """The picture of a model in the API's response: its name, and its versions with the metric, the highest first."""
     points = [Point(v["version"], v["stage"], Decimal(v["metric"])) for v in reversed(model["versions"]["nodes"])]
     better = {True: ", higher is better", False: ", lower is better", None: ""}[higher_is_better(metric)]
     name = cut(clean(metric), 360, TITLE)
@@ -112,7 +113,7 @@ def _dot(parent: Element, x: float, y: float, look: Look, radius: float) -> Elem
 
 
 class _Plot:
-    """The axes and the points, in a field that leaves room for what the values are called."""
+    """The axes and the points, in an area that leaves room for the labels of the values."""
 
     def __init__(self, picture: Element, points: Sequence[Point]):
         self.picture, self.points = picture, points
@@ -172,7 +173,7 @@ class _Plot:
         add(dot, "title", f"{point.version}: {float(point.value)!r}\n{point.stage.lower()}")
 
     def _named(self) -> list[int]:
-        """The points that have their number below them: as many as there is room for, the last and production first."""
+        """The points with their version number below them: as many as fit, the last and production first."""
         last = len(self.points) - 1
         first = [place for place, point in enumerate(self.points) if point.stage == Stage.PRODUCTION]
         named: list[int] = []
@@ -197,7 +198,8 @@ class _Plot:
         return sorted({len(self.points) - 1, *(p for p in places if self.points[p].stage == Stage.PRODUCTION)})
 
     def _value(self, places: Sequence[tuple[float, float]], place: int) -> None:
-        """Behind the last point; else above the point, or below it where the line comes from above."""
+        """Write a value to the right of the last point, and otherwise above its point, or below it if the line comes
+        from above."""
         (x, y), text = places[place], self.scale.written(self.points[place].value, finer=2)
         if place == len(places) - 1:
             self._text(x + 14, y + 4, text, INK, 600, "start")

@@ -1,7 +1,7 @@
-"""What pictures have in common: elements, text that fits its place, and the sheet with its title and legend.
+"""The common parts of pictures: elements, text that fits its place, and the sheet with its title and legend.
 
-Elements are made by ElementTree, which escapes all text and attributes. How wide text is can only be estimated: each
-reader has fonts of its own.
+Elements are created with ElementTree, which escapes all text and attributes. The width of text can only be estimated:
+readers have different fonts.
 """
 
 import re
@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
 INK, GREY, AMBER, RED, BLUE = "#1f2937", "#5b6472", "#b45309", "#c62828", "#2f6fb0"
-# Nothing outside of these may stand in XML, in whatever way it is written; controls help nobody either.
+# XML does not allow characters outside of these, even as references. Control characters are useless too.
 NOT_IN_XML = re.compile("[^\t\n\r -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARGIN, LEAST_WIDTH = 24, 560
 TITLE, LINE = 18, 22
@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
 
 def add(parent: Element, tag: str, content: str | None = None, /, **attributes: float | str) -> Element:
-    """A new element within another; `stroke_width=2` is the attribute stroke-width."""
+    """Add an element to another. `stroke_width=2` is the attribute stroke-width."""
     written = {name.rstrip("_").replace("_", "-"): _written(value) for name, value in attributes.items()}
     made = SubElement(parent, tag, written)
     made.text = None if content is None else clean(content)
@@ -36,7 +36,7 @@ def _written(value: float | str) -> str:
 
 
 def width_of(text: str, size: float) -> float:
-    """About how wide text is, rather too wide than too narrow."""
+    """The approximate width of text, too wide rather than too narrow."""
     return size * sum(map(_width, text))
 
 
@@ -53,7 +53,7 @@ def _width(character: str) -> float:  # in ems
 
 
 def cut(text: str, room: float, size: float, end: str = "") -> str:
-    """The text with its end behind it, the text cut with an ellipsis where both do not fit the room."""
+    """The text followed by its end. The text is cut with an ellipsis if both do not fit."""
     if width_of(text + end, size) <= room:
         return text + end
     left = room - width_of("…" + end, size)
@@ -67,14 +67,14 @@ def cut(text: str, room: float, size: float, end: str = "") -> str:
 
 
 class Key(NamedTuple):
-    """An entry of a legend: what it says, and what draws its sample, 26 by 14, from its top left corner."""
+    """An entry of a legend: its text, and the function that draws its sample, 26 by 14, from the top left corner."""
 
     word: str
     draw: Callable[[Element, float, float], object]
 
 
 class Sheet(NamedTuple):
-    """A white page with its title, and what stands under that; `y` is where the picture itself may begin."""
+    """A white page with its title and the lines below it. `y` is where the picture itself begins."""
 
     root: Element
     y: float
@@ -84,7 +84,7 @@ class Sheet(NamedTuple):
 
 
 def sheet(width: float, height: float, title: str, description: str, mark: str | None, legend: Sequence[Key]) -> Sheet:
-    """A sheet for a picture of this size. The mark is what its reader must not overlook."""
+    """A sheet for a picture of this size. The mark is a notice that readers must not miss."""
     width = max(width + 2 * MARGIN, LEAST_WIDTH)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", role="img")
     add(root, "title", title, id="picture-title")
@@ -107,7 +107,7 @@ def sheet(width: float, height: float, title: str, description: str, mark: str |
 
 
 def _legend(root: Element, legend: Sequence[Key], y: float, width: float) -> float:
-    """Entries side by side, in as many rows as they need; the y of the last row."""
+    """Draw the entries side by side, in as many rows as they need. Returns the y of the last row."""
     x = float(width)
     for key in legend:
         wide = 34 + width_of(key.word, 12) + 14

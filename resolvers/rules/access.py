@@ -1,8 +1,9 @@
-"""The roles, and what a caller needs. Each field declares its need where it is bound, each route in the table below.
+"""The roles, and the needs of fields and routes. A field declares its need at its binding, a route in
+server/http/kinds.py.
 
-A role is held in a project, and each role has the rights of those before it. For reads the need says which rows there
-are: a row of a project for its members, a row of a principal for that principal. A caller who administers the instance
-sees all rows and acts as ADMIN in every project, but reviews only where it is a member.
+A role is held in a project, and each role has the rights of those before it. For reads, the need decides which rows are
+visible: a row of a project to its members, a row of a principal to that principal. A caller who administers the
+instance sees all rows and acts as ADMIN in every project, but reviews only where it is a member.
 """
 
 from enum import StrEnum
@@ -11,8 +12,8 @@ from storage.vocabulary import Role
 
 
 class Need(StrEnum):
-    """`OPEN` needs no key, `ANYONE` a valid one. A role must be held in the project, or a higher one. `OWNER` is the
-    owner of the key or principal. `INSTANCE` is an administrator of the instance, who has the rights of owners too."""
+    """`OPEN` needs no key, `ANYONE` a valid one. A role means this role or a higher one in the project. `OWNER` is the
+    owner of the key or principal. `INSTANCE` is an administrator of the instance, who also has the rights of owners."""
 
     OPEN = "OPEN"
     ANYONE = "ANYONE"

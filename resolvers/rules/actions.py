@@ -1,4 +1,4 @@
-"""The actions of the audit log, each with what it says. A test finds one that is recorded and not listed here."""
+"""The actions of the audit log with their meanings. A test finds an action that is recorded but not listed here."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -73,7 +73,7 @@ SUGGESTED, ALIKE = 3, 0.5
 
 
 def known_actions(field: str, actions: Sequence[str]) -> list[str]:
-    """The actions, which must all be in the list; BAD_USER_INPUT names the first that is not, and the nearest ones."""
+    """The actions, which must all be in the list. BAD_USER_INPUT names the first that is not, and the nearest ones."""
     for place, action in enumerate(actions):
         if action not in ACTIONS:
             raise BadUserInput(f"{field}[{place}]", f"is {quoted(action)}; {_advice(action)}")

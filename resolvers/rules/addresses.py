@@ -1,9 +1,10 @@
-"""Which addresses are global unicast: an explicit list, so that no version of Python decides.
+"""Which addresses are global unicast. The list is explicit, so that the result does not depend on the version of
+Python.
 
 Sources, read in November 2026: the IANA registries "IPv4 Special-Purpose Address Space", "IPv6 Special-Purpose Address
-Space" (RFC 6890, RFC 8190), "IPv4 Multicast Address Space" and "IPv6 Global Unicast Address Space", with the RFC that
-made each entry; the vendors' documentation for public addresses that mean a cloud's own platform. Entries that the
-registries call globally reachable (anycast, AS112) are listed too: no receiver of events has such an address.
+Space" (RFC 6890, RFC 8190), "IPv4 Multicast Address Space" and "IPv6 Global Unicast Address Space", with the RFC of
+each entry, and the vendors' documentation for public addresses of a cloud's own platform. Entries that the registries
+call globally reachable (anycast, AS112) are listed too: no receiver of events has such an address.
 """
 
 import re
@@ -47,7 +48,7 @@ SPECIAL_IPV6 = {
     "3ffe::/16": "6bone, returned, RFC 3701",
     "3fff::/20": "documentation, RFC 9637",
 }
-# What stands for an IPv4 address in its last 32 bits, and reaches what that address does.
+# Networks whose addresses hold an IPv4 address in the last 32 bits and reach the same host.
 EMBEDDING = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))  # IPv4-mapped, RFC 4291; NAT64, RFC 6052
 ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: bits 64 to 95 of an address of any prefix
 _IPV4 = [IPv4Network(network) for network in SPECIAL_IPV4]
@@ -55,7 +56,7 @@ _IPV6 = [IPv6Network(network) for network in SPECIAL_IPV6]
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, as a resolver writes it, is global unicast. With a zone it never is."""
+    """Whether an address, as a resolver returns it, is global unicast. An address with a zone never is."""
     try:
         return _is_public_ipv4(IPv4Address(address))
     except AddressValueError:
@@ -78,7 +79,8 @@ def _is_public_ipv6(address: IPv6Address) -> bool:
 
 
 def may_be_public(url: str) -> bool:
-    """Whether the host of a URL can be public: any name may be but localhost; an address in any form must be."""
+    """Whether the host of a URL can be public. Any name can be, except localhost. An address in any form must be
+    public."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -96,8 +98,8 @@ def may_be_public(url: str) -> bool:
 
 
 def _ipv4_of(labels: list[str]) -> IPv4Address | None:
-    """An address in the forms of inet_aton: one to four numbers, decimal, octal or hexadecimal, the last of which fills
-    what is left."""
+    """An address in the forms of inet_aton: one to four decimal, octal or hexadecimal numbers, the last of which fills
+    the remaining bytes."""
     try:
         numbers = [_number(label) for label in labels]
     except ValueError:

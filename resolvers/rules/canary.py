@@ -1,4 +1,4 @@
-"""Plans of deployments: what a canary's stages may be, what each strategy comes down to, what may be deployed where."""
+"""Plans of deployments: the stages of a canary, the plan of each strategy, and which versions may be deployed where."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ PLANS = {
 
 
 def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, field: str) -> Plan:
-    """The plan of a new deployment; BadUserInput names the stage that is wrong."""
+    """The plan of a new deployment. BadUserInput names an invalid stage."""
     if strategy is not DeploymentStrategy.CANARY:
         if config is not None:
             raise BadUserInput(field, f"is set, but {strategy} has no stages; omit it, or use CANARY.")
@@ -45,7 +45,7 @@ def plan_of(strategy: DeploymentStrategy, config: Mapping[str, Any] | None, fiel
 
 
 def stages(planned: Sequence[Mapping[str, Any]], field: str) -> list[RolloutStage]:
-    """Shares that rise strictly from above 0 to 100; each but the last takes some time."""
+    """Stages whose shares rise strictly, from above 0 to 100. Each but the last has a duration above 0."""
     check_count_between(field, planned, 1, MOST_STAGES, "stages")
     before = 0
     for place, stage in enumerate(planned):
@@ -70,7 +70,8 @@ def _check(stage: Mapping[str, Any], before: int, is_last: bool, field: str) -> 
 
 
 def stage_gate(number: Number, stage: Stage, environment: str, strategy: DeploymentStrategy) -> Gate:
-    """Into production what is in PRODUCTION, as a shadow also what is in STAGING; elsewhere all but the archived."""
+    """The production environment accepts versions in PRODUCTION, and as a shadow also those in STAGING. Other
+    environments accept all but archived versions."""
     possible = {Stage.PRODUCTION}
     if environment != PRODUCTION:
         possible |= {Stage.DEVELOPMENT, Stage.STAGING}
@@ -85,8 +86,8 @@ def stage_gate(number: Number, stage: Stage, environment: str, strategy: Deploym
 def blocked(
     stage: Stage, uses_invalid: Sequence[str], blocks_invalid: bool, *, was_replaced: bool = False
 ) -> str | None:
-    """Why a version may not come to serve, or serve more; None if it may. One that served before and was archived only
-    because another one replaced it may serve again: `was_replaced`."""
+    """Why a version may not start to serve, or serve more. None if it may. With `was_replaced`, it served before and
+    was archived only because another version replaced it, so it may serve again."""
     if stage is Stage.ARCHIVED and not was_replaced:
         return "Its version has been archived."
     if uses_invalid and blocks_invalid:

@@ -1,9 +1,9 @@
-"""Model cards: what the registry fills in, which sections people write, and how complete a card is (product
-description, "Model Cards").
+"""Model cards: the sections that people write, the part that the registry fills in, and the completeness of a card
+(product description, "Model Cards").
 
-completeness = (written sections + stated facts) / (all sections + all facts). A section is written when it says
-something: text that is not empty, a summary with at least one entry, a segment with at least one number. A fact is
-stated when whoever registered the version gave it. Nothing is guessed: what nobody wrote or stated is missing.
+completeness = (written sections + stated facts) / (all sections + all facts). A section counts as written if it has
+content: text that is not empty, a summary with at least one entry, a segment with at least one number. A fact counts as
+stated if it was given when the version was registered. Nothing is guessed: everything else is missing.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 
 from resolvers.rules.metrics import higher_is_better
 
-# As the API names them, by the names that they are kept under.
+# The API's name of each section, by its stored name.
 SECTIONS = {
     "description": "description",
     "intended_use": "intendedUse",
@@ -28,10 +28,10 @@ SUMMARY = {
     "positive_class_ratio": "positiveClassRatio",
     "feature_count": "featureCount",
 }
-# Of a version's facts, those that every card should have.
+# The facts of a version that every card should have.
 FACTS = ("algorithm", "parameters", "metrics", "features", "target", "trainingData", "experiment")
 
-# A row of version_cards, and what card.sql says of its version.
+# A row of version_cards, and the facts of its version from card.sql.
 Card = Mapping[str, Any]
 VersionFacts = Mapping[str, Any]
 
@@ -41,14 +41,14 @@ def missing_sections(card: Card) -> list[str]:
 
 
 def _says(section: Any) -> bool:
-    """Whether anything is said at all: `{"extra": {}}` says nothing."""
+    """Whether a section has any content: `{"extra": {}}` has none."""
     if isinstance(section, Mapping):
         return any(_says(part) for part in section.values())
     return section not in (None, "", [])
 
 
 def missing(card: Card, facts: VersionFacts) -> list[str]:
-    """The sections that nobody has written, then the facts that nobody has stated."""
+    """The sections that were not written, then the facts that were not stated."""
     stated = generated(facts)
     return missing_sections(card) + [fact for fact in FACTS if fact not in stated]
 
@@ -64,7 +64,8 @@ def changed_sections(before: Card, after: Card) -> list[str]:
 
 
 def generated(facts: VersionFacts) -> dict[str, Any]:
-    """The part of a card that the registry fills in, from what was stated of the version; without what was not."""
+    """The part of a card that the registry fills in from the version's facts. Facts that were not stated are
+    omitted."""
     data = [_stated(use) for use in facts["data"]]
     return _stated({
         "model": _stated(facts["model"]),
@@ -84,17 +85,17 @@ def _stated(facts: VersionFacts) -> dict[str, Any]:
 
 
 def training_data_summary(card: Card, facts: VersionFacts) -> dict[str, Any]:
-    """What people wrote of the training data, and where they did not, what is stated of it."""
+    """The summary of the training data that people wrote, completed by the stated facts."""
     written = card["training_data_summary"] or {}
     rows = [use["rowCount"] for use in facts["data"] if use["role"] == "TRAINING"]
-    # Several data sets may share rows: their numbers are not added up.
+    # Several data sets can share rows, so their row counts are not added up.
     stated = {"total_rows": rows[0] if len(rows) == 1 else None, "feature_count": len(facts["features"]) or None}
     known = {name: stated.get(name) if written.get(name) is None else written[name] for name in SUMMARY}
     return {shown: known[name] for name, shown in SUMMARY.items()} | {"extra": written.get("extra") or {}}
 
 
 def segments(card: Card) -> list[dict[str, Any]]:
-    """The segments of a card by name, each metric next to the direction that is known of it."""
+    """The segments of a card by name, each metric with its direction if known."""
     written: Mapping[str, Mapping[str, float]] = card["performance_by_segment"] or {}
     return [
         {
@@ -111,7 +112,7 @@ def segments(card: Card) -> list[dict[str, Any]]:
 
 
 def worst_segments(card: Card, facts: VersionFacts) -> list[dict[str, Any]]:
-    """For each metric whose direction is known, and that was measured on the whole too, the segment that does worst."""
+    """The worst segment for each metric whose direction is known and that was also measured on the whole."""
     return [
         min(of_metric, key=lambda each: (-each["gap"], each["segment"]))
         for name, whole in sorted(facts["metrics"].items())

@@ -1,7 +1,8 @@
-"""The audit log's chains: what an event's hash is made of, and what is wrong with events that claim to be a chain.
+"""The audit log's chains: the hash of an event, and the verification of events that claim to be a chain.
 
-Each event's hash covers the one before it, so that an altered, missing or moved event shows. Who can rewrite all that
-follows can hide it from the chain, but not from a checkpoint: where the head stood, signed and kept elsewhere.
+Each event's hash covers the one before it, so that an altered, missing or moved event is detected. An attacker who can
+rewrite all following events can hide this from the chain, but not from a checkpoint: an earlier head, signed and stored
+elsewhere.
 """
 
 import json
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 import rfc8785
 
 SOUND, TAMPERED, BEHIND, NO_VERDICT = 0, 1, 2, 3
-# The chain of events that tell of checkpoints. Its last event is never covered by the checkpoint that it tells of.
+# The chain of events that record checkpoints. Its last event is never covered by the checkpoint that it records.
 CHECKPOINTS = "checkpoints"
-# The columns that repeat a part of the entry, and the part.
+# The columns that repeat a part of the entry, with that part.
 REPEATED = {
     "id": "id",
     "actor": "actor",
@@ -24,13 +25,13 @@ REPEATED = {
     "subject_id": "subjectId",
     "project_id": "projectId",
 }
-# Whole numbers of fewer digits are the same as doubles.
+# Whole numbers with fewer digits are exact as doubles.
 EXACT_DIGITS = 16
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 class Head(NamedTuple):
-    """Where a chain ends, or ended: the number and hash of its last event."""
+    """The current or an earlier end of a chain: the number and hash of its last event."""
 
     seq: int
     hash: bytes
@@ -53,7 +54,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong and where; `seq` is None where it is a chain as a whole, `chain` if it is none of them."""
+    """A problem and its place. `seq` is None if it concerns a chain as a whole, and `chain` if it concerns no single
+    chain."""
 
     code: int
     sentence: str
@@ -63,7 +65,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """SOUND, or the first place that shows it TAMPERED, else the first that shows it BEHIND a checkpoint."""
+    """SOUND, or the first finding that shows that the log is TAMPERED, else the first that shows that it is BEHIND a
+    checkpoint."""
 
     code: int
     chains: int
@@ -76,7 +79,7 @@ class Verdict:
 
 
 def start(chain: str) -> Head:
-    """What the first event of a chain continues."""
+    """The head that the first event of a chain continues."""
     return Head(0, sha256(chain.encode()).digest())
 
 
@@ -85,7 +88,7 @@ def event_hash(chain: str, seq: int, at: str, previous: bytes, entry: str) -> by
 
 
 def after(chain: str, head: Head, at: str, entry: str) -> Head:
-    """The head that the next event must make."""
+    """The head after the next event."""
     return Head(head.seq + 1, event_hash(chain, head.seq + 1, at, head.hash, entry))
 
 
@@ -96,7 +99,7 @@ def verify(
     *,
     whole: bool = True,
 ) -> Verdict:
-    """The verdict on events ordered by chain and number, given the heads kept for them and those checkpointed."""
+    """The verdict on events ordered by chain and number, given the stored heads and those in checkpoints."""
     verification = Verification(checkpointed, whole=whole, heads=heads is not None)
     for event in events:
         verification.event(event)
@@ -106,7 +109,7 @@ def verify(
 
 
 class Verification:
-    """Takes all events, then all heads, one at a time; keeps the chains' ends, never the events."""
+    """Processes all events, then all heads, one at a time. Keeps only the chains' ends in memory, not the events."""
 
     def __init__(self, checkpointed: Mapping[str, Head] = {}, *, whole: bool = True, heads: bool = True):
         self._checkpointed, self._whole, self._heads = checkpointed, whole, heads
@@ -128,7 +131,7 @@ class Verification:
         wrong = _link(event, end, self._at) or _content(event) or self._checkpoint(event)
         if wrong:
             self.find(TAMPERED, f"Event {event.seq} of {event.chain} {wrong}.", event.chain, event.seq)
-        # As it is kept, right or wrong: one alteration is then one finding, not one for all that follow.
+        # The stored hash, right or wrong, so that one alteration is one finding and not one for each following event.
         self._ends[event.chain] = Head(event.seq, event.hash)
         self._at = event.at
         self._events += 1
@@ -166,7 +169,7 @@ class Verification:
         self._told.add(chain)
 
     def verdict(self) -> Verdict:
-        """To be asked once, after the last head."""
+        """Must be called once, after the last head."""
         if self._heads:
             for chain in sorted(self._ends.keys() - self._told):
                 self.find(TAMPERED, f"{chain} has events but no head.", chain)
@@ -187,7 +190,7 @@ class Verification:
 
 
 def _link(event: Event, end: Head, at: str) -> str | None:
-    """What is wrong between an event and the end of the chain before it."""
+    """The problem between an event and the end of the chain before it, if any."""
     hashed = event_hash(event.chain, event.seq, event.at, event.previous_hash, event.entry)
     wrongs = {
         f"comes after event {end.seq}": event.seq <= end.seq,
@@ -201,18 +204,18 @@ def _link(event: Event, end: Head, at: str) -> str | None:
 
 
 def _content(event: Event) -> str | None:
-    """What is wrong with an event on its own."""
+    """The problem within a single event, if any."""
     entry = canonical_object(event.entry)
     if entry is None:
         return "has an entry that is not canonical JSON"
     for column, key in REPEATED.items():
         if key not in entry or getattr(event, column) != entry[key]:
-            return f"has another {key} next to its entry than in it"
+            return f"has another {key} in its column than in its entry"
     return None
 
 
 def canonical_object(text: str) -> dict[str, Any] | None:
-    """The object that a text is in canonical JSON (RFC 8785); None where it is not."""
+    """The object that a text represents in canonical JSON (RFC 8785), or None if it is not canonical."""
     try:
         value = json.loads(text, parse_int=_whole)
         if isinstance(value, dict) and rfc8785.dumps(value) == text.encode():
@@ -228,7 +231,7 @@ def _whole(digits: str) -> int | float:
 
 
 def contradiction(known: Mapping[str, Head], heads: Mapping[str, Head], followed: Mapping[str, Head]) -> Finding | None:
-    """Why heads cannot be the outcome of the known ones; `followed` is what the events since then make of those."""
+    """Why the heads cannot follow from the known ones. `followed` are the heads that the events since then lead to."""
     for chain, point in known.items():
         head = heads.get(chain)
         if head is None or head.seq < point.seq:

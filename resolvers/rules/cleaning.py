@@ -1,6 +1,7 @@
-"""How every text comes in: bounded first, then in Unicode's form NFC, trimmed, without control characters.
+"""Cleans every text from callers: checks its length, converts it to Unicode's form NFC, trims it, and refuses control
+characters.
 
-What a refusal says of a value is cut short: it may be as large as a request.
+A refusal quotes only the start of a value, which can be as large as a request.
 """
 
 import json
@@ -11,29 +12,29 @@ from typing import Any
 
 from resolvers.errors import BadUserInput
 
-# Each character of a text in form NFC stands for at most four of a text that is not (Unicode UAX #15).
+# One character of a text in form NFC corresponds to at most four of an unnormalized text (Unicode UAX #15).
 DECOMPOSED = 4
-# The Stream-Safe limit of UAX #15. Normalisation orders the marks of a run, in time that is quadratic in its length.
+# The Stream-Safe limit of UAX #15. Normalization sorts the marks of a run, in time quadratic in its length.
 MOST_MARKS = 30
 QUOTED = 60
 # Cc: controls, Cs: lone surrogates, Zl and Zp: line and paragraph separators.
 REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 REFUSED_IN_LINES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# Marks in all but name: each is of class 0, as letters are, and falls apart into two marks.
+# Characters that act as marks: each is of class 0, like letters, and decomposes into two marks.
 TWO_MARKS = "\u0f73\u0f75\u0f81"
 CHUNK = 500
-# Marks, format characters and separators: they show nothing on their own.
+# Marks, format characters and separators, which are invisible on their own.
 INKLESS = {"Cf", "Mn", "Me", "Zs", "Cn"}
 
 
-# Characters that change the direction of the text around them, so that it shows another order than it has.
+# Characters that change the direction of the text around them, so that it is displayed in another order.
 OVERRIDES = re.compile("[\u202d\u202e]")
-# In a name also those that begin such a run, and those of no width or no ink: two names that look alike would differ.
+# In names also those that begin such a run, and characters without width or ink: names could look alike and differ.
 UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\ufeff\u180e\u115f\u1160\u3164\uffa0\u2800]")
 
 
 def check_visible(field: str, text: str, *, lines: bool) -> None:
-    """BadUserInput for text that a reader would not see as it is."""
+    """Raises BadUserInput for text that is displayed differently from its content."""
     if text.isascii():
         return
     if not UNSEEN.sub("", text).strip() or all(unicodedata.category(each) in INKLESS for each in text):
@@ -44,7 +45,8 @@ def check_visible(field: str, text: str, *, lines: bool) -> None:
 
 
 def clean_text(field: str, value: Any, longest: int, *, lines: bool = False) -> str:
-    """The text as it is kept or looked for; it may be empty. BadUserInput, naming the field, where it cannot be."""
+    """The text as it is stored or searched for. It may be empty. Raises BadUserInput with the field if it is not
+    acceptable."""
     if not isinstance(value, str):
         raise BadUserInput(field, f"is {quoted(value)}; it must be text.")
     text = value.strip()
@@ -67,13 +69,13 @@ def _check_length(field: str, text: str, longest: int, allowance: int = 1) -> No
 
 
 def check_count(field: str, value: Sized, most: int) -> None:
-    """BadUserInput for a list or an object with too many entries."""
+    """Raises BadUserInput for a list or an object with too many entries."""
     if len(value) > most:
         raise BadUserInput(field, f"has {len(value)} entries; at most {most} are allowed.")
 
 
 def check_count_between(field: str, value: Sized, fewest: int, most: int, what: str) -> None:
-    """BadUserInput for a list with too few or too many entries; `what` is what they are, such as "stages"."""
+    """Raises BadUserInput for a list with too few or too many entries. `what` names them, such as "stages"."""
     if not fewest <= len(value) <= most:
         raise BadUserInput(field, f"has {len(value)} entries; {fewest} to {most} {what} are allowed.")
 
@@ -81,7 +83,7 @@ def check_count_between(field: str, value: Sized, fewest: int, most: int, what: 
 def _check_marks(field: str, text: str) -> None:
     for two in TWO_MARKS:
         text = text.replace(two, "\u0301\u0301")
-    # In parts that overlap: what begins with too many is refused without a look at the rest.
+    # In overlapping parts, so that a text that begins with too many marks is refused without reading the rest.
     for start in range(0, len(text), CHUNK):
         classes = bytes(map(unicodedata.combining, text[start : start + CHUNK + MOST_MARKS]))
         if max(map(len, classes.split(b"\0"))) > MOST_MARKS:
@@ -89,10 +91,10 @@ def _check_marks(field: str, text: str) -> None:
 
 
 def quoted(value: Any) -> str:
-    """A value as a refusal quotes it: as JSON, cut short."""
+    """A value as a refusal quotes it: as JSON, shortened."""
     if isinstance(value, str):
         shown = cut(value)
-        # What cannot be shown is escaped; an answer in UTF-8 could not even hold half a surrogate pair.
+        # Unprintable characters are escaped. A response in UTF-8 could not even contain half a surrogate pair.
         return json.dumps(shown, ensure_ascii=not shown.isprintable())
     if isinstance(value, Mapping):
         return "an object"
@@ -107,7 +109,7 @@ def quoted(value: Any) -> str:
 
 
 def inside(field: str, name: str | int) -> str:
-    """The path of what an object holds under a name, or a list at a place."""
+    """The path of an object's value with a name, or of a list's entry at a position."""
     return f"{field}[{name}]" if isinstance(name, int) else f"{field}.{cut(name)}"
 
 

@@ -1,6 +1,6 @@
-"""How an audit event spells what was changed: in camelCase, as the API does.
+"""The spelling of changes in audit events: camelCase, like the API.
 
-Events of earlier versions name columns in snake_case. They stay as they were hashed, and are shown like that.
+Events of earlier versions of Lineal name columns in snake_case. They stay as they were hashed, and are shown unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-# What holds names of ours itself. Everywhere else users chose the names: of parameters, metrics, data.
+# Objects whose keys are our names. In all other objects users chose the names: of parameters, metrics, data.
 OURS = {"artifact", "datasets", "policy"}
 
 
 def spelled(change: Any) -> Any:
-    """What was so before or after an event, by the names that the API has for it."""
+    """The state before or after an event, with the API's names."""
     if not isinstance(change, Mapping):
         return change
     return {to_camel(name): _spelled_part(name, value) for name, value in change.items()}

@@ -11,13 +11,13 @@ import orjson
 
 MOST_DIGITS = 1_000
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
-# Every digit as a nought, so that a long run of digits is found at the speed of memory.
+# Replaces every digit by a zero, so that a long run of digits is found at the speed of memory.
 NOUGHTS = bytes.maketrans(b"123456789", b"0" * 9)
 RUN = b"0" * 19
 
 
 def loads(text: bytes | str) -> Any:
-    """The value that a JSON text stands for; ValueError for any other text.
+    """The value of a JSON text. Raises ValueError for any other text.
 
     NaN, Infinity and -Infinity are not JSON, but are read, so that a refusal can name the field that has them.
     """
@@ -36,7 +36,7 @@ def loads(text: bytes | str) -> Any:
 
 
 def _read(raw: bytes, error: ValueError | None = None) -> Any:
-    """What Python's parser reads: numbers of any length, also those that are no finite floats."""
+    """Parse with Python's parser: numbers of any length, including those that are not finite floats."""
     try:
         return json.loads(raw.decode(), parse_int=_whole)
     except json.JSONDecodeError:
@@ -46,7 +46,7 @@ def _read(raw: bytes, error: ValueError | None = None) -> Any:
 
 
 def holds_long_number(raw: bytes) -> bool:
-    """Whether a JSON text may hold a whole number beyond 64 bits."""
+    """Whether a JSON text can contain a whole number beyond 64 bits."""
     return RUN in raw.translate(NOUGHTS)
 
 
@@ -57,7 +57,7 @@ def _whole(digits: str) -> int:
 
 
 def dumps(value: Any) -> bytes:
-    """The value as JSON; TypeError or RecursionError for one that has no form in JSON. NaN becomes null."""
+    """The value as JSON. Raises TypeError or RecursionError if it cannot be represented. NaN becomes null."""
     try:
         return orjson.dumps(value)
     except TypeError:

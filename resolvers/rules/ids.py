@@ -1,7 +1,7 @@
-"""Which ids the registry reserves.
+"""The ids that the registry reserves.
 
-Ids are unique in the whole registry, also among projects that do not see each other. An id in use out of the caller's
-sight is refused in the words of a reserved one.
+Ids are unique in the whole registry, even among projects that cannot see each other. An id in use that the caller
+cannot see is refused with the same words as a reserved one.
 """
 
 RESERVED = "lineal"

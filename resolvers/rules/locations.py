@@ -1,7 +1,7 @@
-"""Credentials in a URI: how they are recognized, and the URI without them.
+"""Recognizes credentials in a URI, and removes them.
 
-Whoever reads such a URI can open what it opens, so none is stored. The database's function shown_uri cuts the same
-parts out of what earlier versions stored; a test holds the two equal.
+Every reader of such a URI could use its credentials, so none is stored. The database's function shown_uri removes the
+same parts from URIs that earlier versions stored. A test keeps the two equal.
 """
 
 import re
@@ -36,7 +36,7 @@ NAMES = ["sig", "pwd", "pass", "auth", "authorization"]
 
 
 class Part(NamedTuple):
-    """A place where credentials stand: the pattern that finds it, what it is replaced with, and what it is called."""
+    """A place for credentials in a URI: its pattern, its replacement, and its name."""
 
     pattern: str
     kept: str
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 
 def _words(words: list[str]) -> str:
-    """A pattern of these words, each of their characters as it is or percent-encoded; upper and lower case match."""
+    """A pattern of these words, with each character plain or percent-encoded, in upper or lower case."""
     return "|".join("".join(map(_character, word)) for word in words)
 
 
@@ -55,12 +55,13 @@ def _character(letter: str) -> str:
     return f"(?:{letter}|%{low}|%{high})"
 
 
-# The patterns are the database's too: only what Python and PostgreSQL read alike. PostgreSQL takes the longest match.
+# The database uses the same patterns, so they contain only syntax that Python and PostgreSQL share. PostgreSQL takes
+# the longest match.
 PARTS = (
     Part(r"((?:^|:)//)[^/?#@]*(?::|%3a)[^/?#]*@", rf"\1{CUT}@", BEFORE_HOST),
-    # A password that holds a slash, unless what follows the colon is a port.
+    # A password with a slash, unless the colon is followed by a port.
     Part(r"((?:^|:)//)[^/?#@:\[\]]*:(?![0-9]*(?:[/?#&]|$))[^@]*@", rf"\1{CUT}@", BEFORE_HOST),
-    # RFC 9110, 4.2.4: an http address has no user; where it has one, that is often a token.
+    # RFC 9110, 4.2.4: an http address has no user. If it has one, that is often a token.
     Part(r"((?:^|[^a-z0-9])https?://)[^/?#]*@", rf"\1{CUT}@", BEFORE_HOST),
     # An address within an address.
     Part(r"((?::|%3a)%2f%2f)(?:(?!%2f|%40)[^/?#&@])*%3a(?:(?!%2f)[^/?#&])*%40", rf"\1{CUT}%40", BEFORE_HOST),
@@ -70,7 +71,7 @@ PARTS = (
 PATTERNS = [(re.compile(part.pattern, re.IGNORECASE | re.ASCII), part) for part in PARTS]
 
 
-# Without any of these, it names no more than a place: s3://data/token=hourly/part-0 is one.
+# Without any of these, a URI only names a place, such as s3://data/token=hourly/part-0.
 SUSPICIOUS = re.compile("[@?;#%]")
 
 
@@ -83,7 +84,7 @@ def without_credentials(uri: str) -> str:
 
 
 def credential_in(uri: str) -> str | None:
-    """What the first credential in a URI is called. Nothing of the URI itself is in it: any part may be secret."""
+    """The name of the first kind of credential in a URI. It quotes nothing of the URI: any part could be secret."""
     if not SUSPICIOUS.search(uri):
         return None
     for pattern, part in PATTERNS:
@@ -93,19 +94,19 @@ def credential_in(uri: str) -> str | None:
     return None
 
 
-# Further names that services give to credentials, asked of new addresses alone; the last two only over http.
+# Further names that services use for credentials. Checked for new addresses only, the last two only for http.
 FURTHER_NAMES = frozenset({
     "__token__", "authkey", "auth_key", "bearer", "hdnea", "hdnts", "hmac", "pat", "rlkey", "sas", "secret_id", "sign",
 })  # fmt: skip
 OVER_HTTP = frozenset({"code", "key"})
-# However many slashes a lenient client takes.
+# With any number of slashes, as lenient clients accept them.
 LENIENT_USER = re.compile(r"https?:/*[^/?#]*@|[a-z][a-z0-9+.-]*:/*[^/?#@]*:[^/?#@]*@", re.IGNORECASE | re.ASCII)
 JDBC_USER = re.compile(r"jdbc:oracle:[a-z]+:[^@]+/[^@]*@", re.IGNORECASE | re.ASCII)
 
 
 def hidden_credential_in(uri: str) -> str | None:
-    """As `credential_in`, for a new address: also in what a lenient client reads from it, which decodes twice, takes a
-    backslash for a slash and a wide character for a narrow one."""
+    """Like `credential_in`, for a new address. Also checks how a lenient client reads it: decoded twice, with
+    backslashes as slashes and wide characters as narrow ones."""
     plain = uri
     for _ in range(3):
         plain = unicodedata.normalize("NFKC", unquote(plain)).replace("\\", "/")

@@ -1,4 +1,5 @@
-"""Limits of JSON values. Sizes and counts come first; the path of what is refused is looked for only then."""
+"""Limits of JSON values. Sizes and counts are checked first. The path of a refused part is determined only
+afterwards."""
 
 import math
 import re
@@ -14,7 +15,7 @@ from resolvers.rules.exact_json import MOST_DIGITS
 from resolvers.rules.limits import Text
 
 NAME = Text(100)
-# They are kept as doubles.
+# Samples are stored as doubles.
 MOST_SAMPLES = 2**53 - 1
 HOLDERS = (dict, list)
 TOO_LONG = f"has more than {MOST_DIGITS} digits; write it as text."
@@ -56,7 +57,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Ranges of metrics, each with a bound at least."""
+    """Ranges of metrics, each with at least one bound."""
 
     most: int = 50
 
@@ -131,7 +132,7 @@ class JsonObject:
             raise BadUserInput(field, f"is {quoted(value)}; it must be an object.")
         written = self._written(field, value)
         self._check_depth(field, value)
-        # Written, what is refused can be told without looking at each part; what else is written so is looked at.
+        # The written text shows whether a value can contain a refused part. Only then is each part checked.
         if b"\\u0000" in written:
             _refuse_first(field, value, _holds_nul, "contains a NUL character; remove it.")
         if exact_json.holds_long_number(written):
@@ -144,7 +145,7 @@ class JsonObject:
         try:
             written = exact_json.dumps(value)
         except (TypeError, ValueError, RecursionError) as error:
-            # Nested so deeply that it cannot be written, or not to be written as JSON at all.
+            # It is nested too deeply to be written, or cannot be written as JSON at all.
             self._check_depth(field, value)
             _refuse_first(field, value, _holds_half_a_pair, "contains half a surrogate pair; remove it.")
             _refuse_first(field, value, _is_too_long, TOO_LONG)
@@ -170,8 +171,7 @@ NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 @dataclass(frozen=True)
 class Observed(JsonObject):
-    """A JSON object of what was measured. A number that is not finite says that something is wrong: it is kept, as
-    text."""
+    """A JSON object of measurements. A number that is not finite indicates a problem: it is stored, as text."""
 
     def clean(self, field: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -181,7 +181,7 @@ class Observed(JsonObject):
 
 
 def not_finite(observed: Mapping[str, Any], path: str = "") -> list[str]:
-    """The paths of what was measured as NaN or infinite."""
+    """The paths of values that were measured as NaN or infinite."""
     names = []
     for name, each in observed.items():
         if isinstance(each, Mapping):
@@ -200,7 +200,7 @@ def _named(value: Any) -> Any:
 
 
 def _refuse_first(field: str, value: Any, is_wrong: Callable[[Any], bool], problem: str) -> None:
-    """Refuse the first part of a value that is wrong by its path, a wrong name by that of its object."""
+    """Refuse the first wrong part of a value by its path, and a wrong name by the path of its object."""
     place = _first(value, is_wrong)
     if place is not None:
         raise BadUserInput(reduce(inside, place, field), problem)
@@ -219,7 +219,7 @@ def _first(value: Any, is_wrong: Callable[[Any], bool]) -> list[str | int] | Non
 
 
 def _holds_nul(value: Any) -> bool:
-    # PostgreSQL cannot keep it in text.
+    # PostgreSQL cannot store it in text.
     return isinstance(value, str) and "\0" in value
 
 
@@ -228,7 +228,7 @@ def _holds_half_a_pair(value: Any) -> bool:
 
 
 def _is_too_long(value: Any) -> bool:
-    # Four bits hold a decimal digit, and Python refuses to write very long numbers.
+    # Estimated from the bits, because Python refuses to write very long numbers.
     return isinstance(value, int) and value.bit_length() > 3.33 * MOST_DIGITS
 
 

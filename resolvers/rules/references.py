@@ -1,8 +1,8 @@
-"""Digests and addresses, where other formats know their form; Lineal keeps them as they were given, in any form."""
+"""The forms of digests and addresses that other formats require. Lineal itself stores them unchanged, in any form."""
 
 import re
 
-# As CycloneDX names them, each with its number of hexadecimal digits.
+# The names in CycloneDX, each with its number of hexadecimal digits.
 ALGORITHMS = {
     "md5": ("MD5", 32),
     "sha1": ("SHA-1", 40),
@@ -13,20 +13,20 @@ ALGORITHMS = {
 
 
 def known_digest(digest: str | None) -> tuple[str, str] | None:
-    """The algorithm and the digits of a digest such as `sha256:9f86…`; None for any other text."""
+    """The algorithm and the digits of a digest such as `sha256:9f86…`. None for any other text."""
     name, _, digits = (digest or "").partition(":")
     algorithm, length = ALGORITHMS.get(name.lower(), ("", 0))
     return (algorithm, digits) if algorithm and re.fullmatch(f"[0-9A-Fa-f]{{{length}}}", digits) else None
 
 
-# RFC 3987, but for addresses of hosts in brackets, and for characters beyond 16 bits and private ones, which not all
-# validators take.
+# RFC 3987, except for host addresses in brackets, characters beyond 16 bits and private ones, which not all validators
+# accept.
 _CHARACTER = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef]|%[0-9A-Fa-f]{2})"
 _SEGMENT = rf"(?:{_CHARACTER}|[:@])*"
 _AUTHORITY = rf"//(?:(?:{_CHARACTER}|:)*@)?{_CHARACTER}*(?::[0-9]*)?(?:/{_SEGMENT})*"
 _ABSOLUTE = rf"/(?!/){_SEGMENT}(?:/{_SEGMENT})*"
 _ROOTLESS = rf"(?!/){_SEGMENT}(?:/{_SEGMENT})*"
-# Without a scheme, a colon before the first slash would look like one's.
+# Without a scheme, a colon before the first slash would be read as the end of one.
 _RELATIVE = rf"(?![^/?#]*:){_ROOTLESS}"
 _MORE = rf"(?:{_CHARACTER}|[:@/?])*"
 _IRI_REFERENCE = re.compile(

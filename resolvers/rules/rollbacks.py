@@ -1,4 +1,5 @@
-"""What a rollback returns to: how versions left production decides which of them may come back, and on whose word.
+"""The version that a rollback returns to: how versions left production decides which can return, and with which
+approval.
 
 A version that another one replaced may return. One that was rolled back from production, or archived by hand, was left
 on purpose: it is never chosen automatically, and returns only with a new approval.
@@ -22,7 +23,7 @@ class Left(StrEnum):
 
 
 class ProductionStep(NamedTuple):
-    """A version that entered production, or left it. Steps of one moment were made together."""
+    """A version that entered production, or left it. Steps with the same time were made together."""
 
     version_id: str
     enters: bool
@@ -54,13 +55,13 @@ def exits(history: Sequence[ProductionStep]) -> dict[str, Left]:
 
 
 def was_replaced(former: Former, left: Left | None) -> bool:
-    """Whether a version is out of production for no other reason than that another one replaced it."""
+    """Whether a version left production only because another one replaced it."""
     by_hand = former.stage is Stage.ARCHIVED and former.came_from is not Stage.PRODUCTION
     return left is Left.REPLACED and not by_hand
 
 
 def why_not(former: Former, left: Left | None) -> Left | None:
-    """Why a version is not chosen automatically; None if it may be."""
+    """Why a version is not chosen automatically. None if it can be."""
     if was_replaced(former, left):
         return None
     return Left.ROLLED_BACK if left is Left.ROLLED_BACK else Left.ARCHIVED

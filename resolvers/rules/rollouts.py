@@ -1,11 +1,11 @@
-"""The rollout machine: from what is known of a rollout and the clock to the one step that is due, if any.
+"""The rollout machine: decides from the state of a rollout and the time which step is due, if any.
 
-    IN_PROGRESS -> advance -> ... -> ACTIVE, when each stage's time has passed and health is good
-    IN_PROGRESS -> PAUSED, for want of health, by hand, or because its version may no longer be rolled out
-    IN_PROGRESS, PAUSED -> ROLLED_BACK, after `failure_threshold` unhealthy reports in a row, or by hand
+    IN_PROGRESS -> advance -> ... -> ACTIVE, when each stage's time has passed and health is good IN_PROGRESS -> PAUSED,
+    for lack of good health, by hand, or because its version may no longer be rolled out IN_PROGRESS, PAUSED ->
+    ROLLED_BACK, after `failure_threshold` unhealthy reports in a row, or by hand
 
-A stage's time begins again when the stage is entered and when a pause ends; only reports observed since then count. Bad
-reports come before everything else, and nothing that has been rolled back or retired ever continues.
+A stage's time starts when the stage is entered and restarts when a pause ends. Only reports observed since then count.
+Bad reports have priority over everything else. A rollout that was rolled back or retired never continues.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Action(StrEnum):
     RETIRE = "retire"
 
 
-# By hand, in which status each may be done.
+# The statuses in which each action can be done by hand.
 ALLOWED: dict[Action, tuple[DeploymentStatus, ...]] = {
     Action.ADVANCE: (IN_PROGRESS,),
     Action.PAUSE: (IN_PROGRESS,),
@@ -48,12 +48,12 @@ class RolloutStage(NamedTuple):
     duration_minutes: float
 
 
-# The longest that a report counts in a plan that sets no age.
+# The longest time for which a report counts in a plan that sets no age.
 USUAL_AGE = timedelta(minutes=15)
 
 
 class Plan(NamedTuple):
-    """`max_health_age` of None means the smaller of a stage's length and USUAL_AGE."""
+    """A `max_health_age` of None means the smaller of a stage's length and USUAL_AGE."""
 
     stages: Sequence[RolloutStage]
     auto_advance: bool = True
@@ -63,14 +63,14 @@ class Plan(NamedTuple):
     max_health_age: timedelta | None = None
 
     def age_limit(self, stage: int) -> timedelta:
-        """How old a report may be that lets this stage end."""
+        """The maximum age of a report that lets this stage end."""
         if self.max_health_age is not None:
             return self.max_health_age
         return min(USUAL_AGE, timedelta(minutes=self.stages[stage].duration_minutes))
 
 
 class Rollout(NamedTuple):
-    """Where a deployment stands. `since` is when its stage began, or began again."""
+    """The state of a deployment. `since` is when its stage began, or was restarted."""
 
     status: DeploymentStatus
     stage: int
@@ -79,7 +79,7 @@ class Rollout(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was observed at one time: unhealthy if any report of that time says so. `ids` are those of the reports."""
+    """The health at one time: unhealthy if any report of that time is. `ids` are those of the reports."""
 
     at: datetime
     healthy: bool
@@ -87,7 +87,7 @@ class Report(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """A step, why it is made, and the ids of the reports that it stands on."""
+    """A step, its reason, and the ids of the reports that it is based on."""
 
     action: Action
     reason: str
@@ -131,30 +131,30 @@ def _at_its_end(plan: Plan, limit: timedelta, counted: Sequence[Report], now: da
         sentence = f"The newest health report is {age:.1f} minutes old; the limit is {most:g}."
         return Decision(Action.PAUSE, sentence, newest)
     if counted and not counted[0].healthy:
-        return None  # held until another report says better, or worse
+        return None  # held until another report is better, or worse
     good = " and its health is good" if counted else ""
     return Decision(Action.ADVANCE, f"The stage's time has passed{good}.", newest)
 
 
 def stage_ends(rollout: Rollout, plan: Plan) -> datetime | None:
-    """When the rollout advances on its own if health is good; None where it does not."""
+    """When the rollout advances automatically if health is good. None if it does not."""
     if rollout.status is not IN_PROGRESS or not plan.auto_advance:
         return None
     return rollout.since + timedelta(minutes=plan.stages[rollout.stage].duration_minutes)
 
 
 def next_look(rollout: Rollout, plan: Plan, reports: Sequence[Report]) -> datetime | None:
-    """When the clock alone may make a step due: not before, unless a report comes or its version is blocked."""
+    """The earliest time at which a step can become due, unless a report arrives or the version is blocked before."""
     ends = stage_ends(rollout, plan)
     counted = [report for report in reports if report.at >= rollout.since]
     if ends is None or not counted or counted[0].healthy:
         return ends
-    # Held by an unhealthy report: until that is too old.
+    # Held by an unhealthy report, until that is too old.
     return max(ends, counted[0].at + plan.age_limit(rollout.stage)) if plan.health_required else None
 
 
 def after(action: Action, rollout: Rollout, plan: Plan, now: datetime) -> Rollout:
-    """Where the rollout stands after a step. The last stage, when its time is nothing, ends it at once."""
+    """The state of the rollout after a step. If the last stage has no duration, it completes the rollout at once."""
     if action is Action.PAUSE:
         return rollout._replace(status=PAUSED)
     if action is Action.RESUME:
@@ -172,14 +172,14 @@ def _advanced(rollout: Rollout, plan: Plan, now: datetime) -> Rollout:
 
 
 def entered(plan: Plan, stage: int, now: datetime) -> Rollout:
-    """A rollout at the beginning of a stage."""
+    """The rollout at the beginning of a stage."""
     traffic, minutes = plan.stages[stage]
     is_over = stage == len(plan.stages) - 1 and minutes == 0
     return Rollout(ACTIVE if is_over else IN_PROGRESS, stage, traffic, now)
 
 
 def require(action: Action, status: DeploymentStatus) -> None:
-    """Refuse what cannot be done by hand to a deployment in this status."""
+    """Refuse an action by hand that the deployment's status does not allow."""
     if status not in ALLOWED[action]:
         raise Conflict(
             f"A deployment that is {status} cannot {action}; {_instead(status)}.",

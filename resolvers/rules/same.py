@@ -1,11 +1,11 @@
-"""When two JSON values are the same, wherever versions are compared."""
+"""The equality of JSON values in comparisons of versions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class _Absent:
-    """Stands for a value that is missing, which is not the same as null."""
+    """Marks a missing value, which is not the same as null."""
 
 
 ABSENT = _Absent()

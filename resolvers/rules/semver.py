@@ -42,7 +42,7 @@ def declared_bump(parent: Number, child: Number) -> Bump:
 
 
 def beside(parent: Number | None, bump: Bump) -> tuple[Number, Number]:
-    """The numbers, from the first up to below the second, among which the next one must be the highest."""
+    """The range in which the next number must be the highest: from the first number up to below the second."""
     if parent is None or bump is Bump.MAJOR:
         return Number(0, 0, 0), Number(LARGEST + 1, 0, 0)
     if bump is Bump.MINOR:
@@ -51,7 +51,7 @@ def beside(parent: Number | None, bump: Bump) -> tuple[Number, Number]:
 
 
 def next_number(parent: Number | None, bump: Bump, highest: Number | None) -> Number:
-    """The parent's number with this part raised, above the highest taken one next to it.
+    """The parent's number with this part raised, above the highest number in use in the same range.
 
     Two lines of work from one parent thus get different numbers, each declaring at least what it changed.
     """

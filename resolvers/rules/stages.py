@@ -1,8 +1,8 @@
 """The stage machine (product description, "Stage Management").
 
-DEVELOPMENT -> STAGING -> PRODUCTION -> ARCHIVED, with the ways back: STAGING may return to DEVELOPMENT, whatever is not
-in use may be archived, and the archived may only come back through STAGING. The database holds the same table as a
-check (storage.versions.LEGAL_STEPS); a test holds the two, and the diagram in README.md, equal.
+DEVELOPMENT -> STAGING -> PRODUCTION -> ARCHIVED, with steps back: STAGING can return to DEVELOPMENT, versions in any
+stage can be archived, and archived versions can return only to STAGING. The database has the same table as a check
+(storage.versions.LEGAL_STEPS). A test keeps the two, and the diagram in README.md, equal.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ TRANSITIONS: dict[Stage, tuple[Stage, ...]] = {
 
 
 def allowed(stage: str) -> list[str]:
-    """The stages that a version in this one may go to, the usual one first."""
+    """The stages to which a version in this one can move, the usual one first."""
     return [target.value for target in TRANSITIONS[Stage(stage)]]
 
 
@@ -31,7 +31,7 @@ def no_way(current: Stage, target: Stage) -> str:
 
 
 class Step(NamedTuple):
-    """One entry of the history to be: which version goes to which stage, and whether a person asked for it."""
+    """A new entry of the history: the version, its new stage, and whether the step is automatic."""
 
     version_id: str
     to_stage: Stage
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 def transition(
     version_id: str, current: Stage, target: Stage, *, expected: Stage | None, in_production: str | None
 ) -> list[Step]:
-    """The steps that bring a version to a stage: a promotion first archives the version that it replaces."""
+    """The steps that move a version to a stage. A promotion first archives the version that it replaces."""
     if expected is not None and expected is not current:
         raise Conflict(
             f"The version is in {current}, not in {expected} as expectedStage says. Read it again.",
@@ -58,7 +58,7 @@ def transition(
 
 
 def way_back(current: Stage) -> list[Stage]:
-    """The stages through which a version that was in production comes there again."""
+    """The stages through which a version that was in production returns there."""
     if current is Stage.PRODUCTION:
         return []
     return [Stage.PRODUCTION] if current is Stage.STAGING else [Stage.STAGING, Stage.PRODUCTION]

@@ -1,10 +1,10 @@
 """Tags by a project's shared vocabulary (product description, "Standardize tags across teams").
 
-OFF     tags are accepted as they are
+OFF     tags are accepted unchanged
 WARN    aliases turn into the shared name; unknown and deprecated tags are accepted, with a warning
 ENFORCE aliases turn into the shared name; unknown and deprecated tags are refused
 
-A project without a vocabulary has nothing to warn of. `keep` is always known: it keeps a version from retention.
+A project without a vocabulary gets no warnings. `keep` is always known: it excludes a version from retention.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from storage.vocabulary import PolicyMode
 
 REMEDY = "Use a tag of the vocabulary, or define this one with defineTag."
 KEEP = "keep"
-# How alike two names must be (difflib's ratio) to be suggested for each other.
+# The similarity (difflib's ratio) from which on a name is suggested for another.
 ALIKE = 0.6
-# Comparing two names takes time by the product of their lengths: so many tags get a suggestion, each out of so many
-# names.
+# Comparing two names takes time proportional to the product of their lengths, so only this many tags get a suggestion,
+# each out of this many names.
 SUGGESTIONS, COMPARED = 5, 50
-# Of a large vocabulary, those that begin alike.
+# In a large vocabulary, only names with the same beginning are compared.
 BEGINNINGS = range(1, 17)
 
 
@@ -37,7 +37,7 @@ class Vocabulary:
 
 
 def shared_tags(tags: Sequence[str], vocabulary: Vocabulary, field: str) -> tuple[list[str], list[str]]:
-    """The tags by their shared names, each once, and what will be warned of; BadUserInput where one is refused."""
+    """The tags by their shared names, each once, and the warnings. Raises BadUserInput if a tag is refused."""
     warnings = [
         f"The tag {quoted(tag)} has a comma. If it is several tags, send several." for tag in tags if "," in tag
     ]

@@ -1,11 +1,11 @@
-"""Numbers and JSON as text, the same wherever a value comes from: the database writes 1.0 as 1, and -0.0 as -0."""
+"""Numbers and JSON as text, independent of the source of a value: the database writes 1.0 as 1, and -0.0 as -0."""
 
 import json
 from typing import Any
 
 
 def plain(value: float) -> float:
-    """As a float, and zero without a sign."""
+    """The value as a float, with zero unsigned."""
     return float(value) + 0.0
 
 

@@ -1,7 +1,7 @@
-"""What happens to a delivery after an attempt.
+"""The status of a delivery after an attempt.
 
-2xx delivers it, 410 (Gone) ends it. Everything else is tried again, after 5 and 30 seconds, 2, 10 and 30 minutes, 2, 6
-and 12 hours: with the ninth attempt, some 20 hours after the event, it has failed.
+2xx means that it was delivered, 410 (Gone) that it has failed. After any other result it is tried again, after 5 and 30
+seconds, 2, 10 and 30 minutes, 2, 6 and 12 hours. It has failed with the ninth attempt, some 20 hours after the event.
 """
 
 from typing import NamedTuple

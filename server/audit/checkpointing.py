@@ -1,7 +1,7 @@
-"""Writing checkpoints: several processes in turn, each only after what was checkpointed before it still holds.
+"""Writes checkpoints. Several processes take turns, and each first checks that the earlier checkpoints still hold.
 
-Each line is also recorded in the audit log, signed: after it was written, so that the log never records a line that is
-not in the file. If the file loses lines, the next one continues what the log tells, and says which lines are missing.
+Each line is also recorded in the audit log, signed, after it was written. The log therefore never records a line that
+is not in the file. If the file loses lines, the next line continues from the log's record and names the missing lines.
 """
 
 import asyncio
@@ -51,11 +51,11 @@ log = structlog.get_logger("lineal")
 T = TypeVar("T")
 Opening = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
-PATIENCE, PAUSE = 60.0, 0.05  # seconds that one checkpoint may take, and between two looks at the lock
+PATIENCE, PAUSE = 60.0, 0.05  # seconds for one checkpoint at most, and between two attempts to lock the file
 
 
 class AuditContradiction(Exception):
-    """The database does not hold what was checkpointed; nothing more is signed."""
+    """The database contradicts its checkpoints; nothing more is signed."""
 
     def __init__(self, finding: Finding):
         super().__init__(finding.sentence)
@@ -63,29 +63,29 @@ class AuditContradiction(Exception):
 
 
 class Checkpoints:
-    """The checkpoint file of a data folder, as one of the processes that write it knows it."""
+    """The checkpoint file of a data folder, as one of its writing processes knows it."""
 
     def __init__(self, data_dir: Path):
         self.data_dir, self.file = data_dir, checkpoint_file(data_dir)
         self._history = History(self.file, Trust([]))
         self._inode = 0
         self._key: Ed25519PrivateKey | None = None
-        # The last line that is known to have been written, by its number and digest, and the heads up to it.
+        # The number and digest of the last line known to have been written, and the heads up to it.
         self._last: tuple[int, str | None] = (0, None)
         self._known: dict[str, Head] = {}
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the file although checkpoints are being written."""
+        """A defect of the file that does not prevent further checkpoints."""
         if not self._history.missing:
             return None
         return f"{lines(self._history.missing)} missing from {self.file}. Restore the lines."
 
     async def write(self, opening: Opening) -> Checkpoint | None:
-        """Sign the heads that changed since the last checkpoint; None when none did.
+        """Sign the heads that changed since the last checkpoint. Returns None if none did.
 
         Raises AuditContradiction, CheckpointsBroken and KeyUnusable. The heads are read from the primary, under the
-        lock: read before, they might be older than what another process has written meanwhile.
+        lock. Heads read earlier could be older than a checkpoint that another process has written in the meantime.
         """
         async with asyncio.timeout(PATIENCE), self._turn() as opened:
             await _to_the_end(self._own, opened)
@@ -93,7 +93,7 @@ class Checkpoints:
             heads = await heads_that_follow(opening, self._known)
             changed = {chain: head for chain, head in heads.items() if self._known.get(chain) != head}
             written = None
-            # What only tells of the last checkpoint asks for none.
+            # The event that records the last checkpoint does not need a checkpoint of its own.
             if changed.keys() - {CHECKPOINTS} or self._gap:
                 next_ = self._next(heads if self._gap else changed)
                 written = await _to_the_end(self._append, opened, signed_line(next_, self._current_key))
@@ -102,7 +102,8 @@ class Checkpoints:
             return written
 
     async def succeed(self, opening: Opening, *, lost: bool) -> tuple[str, str]:
-        """Have a new key sign from now on; the ids of the old and the new one. `lost`: without the old key."""
+        """Replace the signing key. Returns the ids of the old and the new key. With `lost`, the old key is not
+        needed."""
         if not lost:
             await self.write(opening)
         async with asyncio.timeout(PATIENCE), self._turn() as opened:
@@ -121,7 +122,7 @@ class Checkpoints:
                 while not _locked(opened):  # noqa: ASYNC110 - other processes hold the lock, no event of ours tells
                     await asyncio.sleep(PAUSE)
                 if not self._is_current(opened):
-                    continue  # it was moved while we waited
+                    continue  # the file was moved during the wait
                 yield opened
                 return
 
@@ -131,7 +132,7 @@ class Checkpoints:
         return False
 
     def _catch_up(self, opened: BinaryIO) -> None:
-        """Read what others have written; a file that is not the one read before is read from its beginning."""
+        """Read the lines of other processes. A file that was replaced is read from its beginning."""
         trust = Trust(public_keys(public_key_files(self.data_dir)))
         inode, history = os.fstat(opened.fileno()).st_ino, self._history
         if inode != self._inode or not _holds(opened, history):
@@ -143,7 +144,7 @@ class Checkpoints:
         self._learn(history.heads)
 
     def _remember(self, number: int, digest: str | None) -> None:
-        """Take note of a line that was written; CheckpointsBroken where the file holds another one in its place."""
+        """Record that a line was written. Raises CheckpointsBroken if the file has another line in its place."""
         last, expected = self._last
         for place, wanted in ((last, expected), (number, digest)):
             if place and self._history.digests.get(place, wanted) != wanted:
@@ -162,7 +163,7 @@ class Checkpoints:
         return self._key
 
     def _own(self, opened: BinaryIO) -> None:
-        """Load the key, which another process may have replaced; the file must have been signed with it last."""
+        """Load the key, which another process may have replaced. The file's last line must be signed with it."""
         self._key = signing_key(self.data_dir)
         self._catch_up(opened)
         wanted = key_id(self._history.key) if self._history.key else None
@@ -177,7 +178,7 @@ class Checkpoints:
             )
 
     def _lose(self, opened: BinaryIO) -> None:
-        """Do without a key; KeyUnusable where the one that signs the file can be used."""
+        """Accept that the key is lost. Raises KeyUnusable if the file's signing key can be used."""
         self._catch_up(opened)
         try:
             mine = key_id(signing_key(self.data_dir).public_key())
@@ -187,7 +188,7 @@ class Checkpoints:
             raise KeyUnusable(f"The signing key {mine} exists and can be used. Rotate it without --lost.")
 
     async def _hear(self, opening: Opening) -> bool:
-        """Learn what the audit log tells of the last checkpoint; whether the file is ahead of it."""
+        """Read the audit log's record of the last checkpoint. Returns whether the file is ahead of it."""
         keys = self._history.trust.keys | self._history.keys
         async with opening() as connection:
             rows = await recorded(connection, keys)
@@ -209,7 +210,7 @@ class Checkpoints:
     def _append(self, opened: BinaryIO, line: bytes) -> Checkpoint:
         history, gap = self._history, self._gap
         opened.seek(history.end)
-        opened.truncate()  # what a crash left of a line
+        opened.truncate()  # a partial line left by a crash
         opened.write(line)
         opened.flush()
         os.fsync(opened.fileno())
@@ -225,7 +226,7 @@ class Checkpoints:
         return written
 
     def _hand_over(self, opened: BinaryIO, lost: bool) -> tuple[str, str]:
-        """Write the line of succession, then put the new key into its place."""
+        """Write the line that announces the new key, then install the key."""
         old = self._history.key or public_key(public_key_file(self.data_dir))
         keep_public(self.data_dir, old)
         new = next_key(self.data_dir)
@@ -238,7 +239,7 @@ class Checkpoints:
     async def _tell(self, opening: Opening) -> None:
         history, key = self._history, self._current_key
         assert history.digest
-        # Of all heads together: how far a checkpoint is behind is then one subtraction.
+        # The total of all heads, so that the distance to a checkpoint is one subtraction.
         events = sum(head.seq for chain, head in self._known.items() if chain != CHECKPOINTS)
         shown = {"number": history.number, "digest": history.digest, "at": history.at, "events": events}
         signed = {"key": key_id(key.public_key()), "proof": proof(key, history.number, history.digest)}
@@ -250,13 +251,13 @@ class Checkpoints:
 
 
 async def checkpoint(opening: Opening, checkpoints: Checkpoints) -> None:
-    """Write a checkpoint if there is something new; what keeps it from being written is logged and reported."""
+    """Write a checkpoint if there is something new. A problem that prevents it is logged and reported."""
     try:
         await checkpoints.write(opening)
         problem = checkpoints.problem
     except (AuditContradiction, CheckpointsBroken) as error:
         problem = f"The audit log contradicts its checkpoints. {error}"
-        log.error("audit log contradicts its checkpoints", error=str(error))  # noqa: TRY400 - no trace: all is said
+        log.error("audit log contradicts its checkpoints", error=str(error))  # noqa: TRY400 - a trace adds nothing
     except (KeyUnusable, OSError, TimeoutError) as error:
         problem = f"Checkpoints cannot be written: {error or 'the file is locked by another process'}"
         log.exception("audit checkpoint failed")
@@ -271,9 +272,9 @@ async def checkpoint(opening: Opening, checkpoints: Checkpoints) -> None:
 
 
 async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict[str, Head]:
-    """All heads of the database, each computed again from the known one; AuditContradiction where that cannot be.
+    """All heads of the database, each recomputed from the known one. Raises AuditContradiction if they do not match.
 
-    Without this, a person could rewrite a chain and have the next checkpoint sign it.
+    Otherwise an attacker could rewrite a chain and have the next checkpoint sign it.
     """
     async with chains.snapshot(opening()) as connection:
         heads = {row.chain: Head(row.seq, row.hash) async for row in chains.all_heads(connection)}
@@ -287,7 +288,7 @@ async def heads_that_follow(opening: Opening, known: Mapping[str, Head]) -> dict
 
 
 def _holds(opened: BinaryIO, history: History) -> bool:
-    """Whether a file still ends, or continues, with the last line that was read from it."""
+    """Whether a file still has, at the same position, the last line that was read from it."""
     if opened.seek(0, 2) < history.end:
         return False
     opened.seek(history.end - len(history.last))
@@ -303,7 +304,7 @@ def _locked(opened: BinaryIO) -> bool:
 
 
 async def _to_the_end(work: Callable[..., T], *arguments: object) -> T:
-    """In a thread; who is cancelled meanwhile waits for it, because the lock must outlive the work."""
+    """Run the work in a thread. A cancelled caller still waits for it, because the lock must outlive the work."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     try:
         return await asyncio.shield(running)

@@ -1,13 +1,14 @@
-"""Signed checkpoints of the audit log: where each chain's head stood, in a file outside the database.
+"""Signed checkpoints of the audit log: the heads of all chains, in a file outside the database.
 
 `<data-dir>/audit-checkpoints.jsonl`, one line each, canonical JSON (RFC 8785): its number, the time, the SHA-256 of the
-line before it, the heads that changed since then, the id of the key, and an Ed25519 signature over all of this. Whoever
-rewrites the database cannot write such a line; whoever takes one away breaks the file. Two more kinds of lines:
+line before it, the heads that changed since then, the id of the key, and an Ed25519 signature over all of this. An
+attacker who rewrites the database cannot write such a line, and removing a line breaks the file. There are two more
+kinds of lines:
 
-- one with `missing`: lines that were gone when it was written, because the file was moved, emptied or cut off. It
-  holds all heads and continues the last line that the audit log tells of;
-- a key succession: the public key that signs from there on, endorsed by the key before it. One without an endorsement
-  says that the key before it was lost.
+- one with `missing`: lines that were gone when it was written, because the file was moved, emptied or truncated. It
+  holds all heads and continues the last line that the audit log records;
+- a key succession: the public key that signs from there on, endorsed by the previous key. If there is no endorsement,
+  the previous key was lost.
 """
 
 import json
@@ -31,7 +32,7 @@ CONVERTED = "an editor or a transfer has converted the file. Use the file as the
 
 
 class CheckpointsBroken(Exception):
-    """The checkpoint file cannot be used from `line` on; the log itself may be as it was written."""
+    """The checkpoint file cannot be used from `line` on. The log itself may be intact."""
 
     def __init__(self, file: Path, line: int, what: str):
         super().__init__(f"Line {line} of {file} {what}.")
@@ -44,7 +45,7 @@ class Checkpoint:
     at: str
     previous: str | None
     heads: Mapping[str, Head]
-    # The first and last of the lines that were gone when this one was written.
+    # The first and last of the lines that were missing when this one was written.
     missing: tuple[int, int] | None = None
 
     @property
@@ -55,7 +56,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Succession:
-    """A change of keys, by their ids; `endorsed` where the old key signed the new one."""
+    """A change of keys, by their ids. `endorsed` is true if the old key signed the new one."""
 
     line: int
     old: str
@@ -64,7 +65,7 @@ class Succession:
 
 
 class Trust:
-    """The public keys whose signatures count, by id; `explicit` where the caller named them one by one."""
+    """The public keys whose signatures count, by id. `explicit` is true if the caller named them one by one."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey], *, explicit: bool = False):
         self.keys = {key_id(key): key for key in keys}
@@ -80,7 +81,7 @@ def signed_line(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
 
 
 def succession_line(checkpoint: Checkpoint, old: str, new: Ed25519PrivateKey, by: Ed25519PrivateKey | None) -> bytes:
-    """The line by which `new` succeeds the key with the id `old`; `by` is that key, None where it was lost."""
+    """The line that replaces the key with the id `old` by `new`. `by` is the old key, or None if it was lost."""
     public = new.public_key()
     shown = {"key": key_id(public), "publicKey": b64encode(public.public_bytes_raw()).decode(), "replaces": old}
     content = {"lineal": SUCCESSION} | shown | checkpoint.content
@@ -94,7 +95,7 @@ def _signed(content: dict[str, Any], key: Ed25519PrivateKey) -> bytes:
 
 
 def read_line(line: bytes) -> tuple[dict[str, Any], bytes]:
-    """The content of a line and its signature, not verified; ValueError says what the line does or lacks."""
+    """The content of a line and its signature, not verified. Raises ValueError with a predicate of the line."""
     if line.startswith(BYTE_ORDER_MARK):
         raise ValueError(f"begins with a byte order mark: {CONVERTED}")
     if line.endswith(b"\r\n"):
@@ -105,7 +106,7 @@ def read_line(line: bytes) -> tuple[dict[str, Any], bytes]:
         signature = b64decode(content.pop("signature"), validate=True)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise ValueError("is not a checkpoint") from None
-    # One way to write it, so that no byte can change and the signature still fit.
+    # Only the canonical form is accepted, so that no byte can change without invalidating the signature.
     if written != line or b64encode(signature) not in line:
         raise ValueError("is not written as a checkpoint is")
     return content, signature
@@ -121,7 +122,7 @@ def is_signed(key: Ed25519PublicKey, signature: bytes, content: Mapping[str, Any
 
 @dataclass
 class History:
-    """What the verified lines of a checkpoint file say together, and where the next one begins."""
+    """The state that the verified lines of a checkpoint file add up to, and the offset of the next line."""
 
     file: Path
     trust: Trust
@@ -144,11 +145,11 @@ class History:
         return self.digests.get(self.number)
 
     def follow(self, opened: BinaryIO) -> None:
-        """Take the lines since the last one taken; a last one that a crash left half-written is not one."""
+        """Process the lines after the last processed one. An incomplete last line, left by a crash, is ignored."""
         opened.seek(self.end)
         self.unfinished = False
         for line in opened:
-            # A power cut may leave zeros for what was not written yet.
+            # A power cut can leave zeros in place of unwritten bytes.
             torn = not line.endswith(b"\n") or b"\0" in line
             if torn and opened.tell() == _size(opened):
                 self.unfinished = True
@@ -193,7 +194,7 @@ class History:
         self.keys[key_id(signer)] = signer
 
     def _signer(self, content: Mapping[str, Any], signature: bytes) -> Ed25519PublicKey:
-        """The key that must have signed a line. Lines of earlier releases do not name it."""
+        """The key that must have signed a line. Lines written by earlier releases do not name it."""
         named, current = content.get("key"), key_id(self.key) if self.key else None
         if named is None:
             candidates = [self.key] if self.key else list(self.trust.keys.values())
@@ -214,12 +215,12 @@ class History:
         if named not in self.trust.keys:
             raise ValueError(
                 f"is signed by the key {named}, which is not trusted (trusted: {self.trust}). Name its public key with"
-                " --public-key; if nobody has it, the file may belong to another registry"
+                " --public-key; if no one has it, the file may belong to another registry"
             )
         return self.trust.keys[named]
 
     def _successor(self, content: Mapping[str, Any]) -> Ed25519PublicKey:
-        """The key that a succession brings, once the key before it has endorsed it; or was lost, as it says."""
+        """The new key of a succession, endorsed by the previous key unless the line says that that key was lost."""
         plain = {name: value for name, value in content.items() if name != "endorsement"}
         try:
             new = Ed25519PublicKey.from_public_bytes(b64decode(content["publicKey"], validate=True))
@@ -237,7 +238,7 @@ class History:
         return new
 
     def _must_continue(self, checkpoint: Checkpoint) -> tuple[int, int] | None:
-        """The lines that are missing before a line, where that is told or the file is a later part of one."""
+        """The lines missing before a line, if the line names them or the file is a later part of a file."""
         number = checkpoint.number
         if number <= self.number:
             raise ValueError(f"is checkpoint {number} after checkpoint {self.number}: lines were moved or inserted")
@@ -272,7 +273,7 @@ def _size(opened: BinaryIO) -> int:
 
 
 def read_checkpoints(file: Path, trust: Trust) -> History:
-    """All that a checkpoint file says; CheckpointsBroken where it is not as it was written."""
+    """The history in a checkpoint file. Raises CheckpointsBroken if the file was altered."""
     history = History(file, trust)
     with file.open("rb") as opened:
         history.follow(opened)

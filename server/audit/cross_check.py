@@ -1,4 +1,4 @@
-"""The history of stages and the approvals against the audit log: two records of the same, which must agree."""
+"""Compares the history of stages and the approvals with the audit log. They record the same facts and must agree."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,8 +9,8 @@ NOUNS = {"apr_": "approval", "ver_": "version"}
 
 
 async def disagreement(connection: AsyncConnection) -> Finding | None:
-    """The first step or approval that only one of the two has, or that they tell differently, or version that is not
-    where its history ends; entries are sound."""
+    """The first step or approval that is in only one of the two or differs between them, or the first version whose
+    stage is not the end of its history. The audit log's entries must have been verified before."""
     row = await first_disagreement(connection)
     if row is None:
         return None

@@ -1,4 +1,5 @@
-"""The checkpoints that a log is held against: from one file or several, of one server's data folder or several."""
+"""The checkpoints that a log is verified against: from one file or several, from one server's data folder or
+several."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from server.audit.recorded_checkpoints import CheckpointRecord, is_proven
 
 @dataclass
 class Series:
-    """Lines that continue each other, by their numbers; `files` hold them, each a part or all."""
+    """Consecutive lines by number. Each of `files` holds a part of them, or all."""
 
     files: list[Path] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -28,7 +29,7 @@ class Series:
         return follows or bool(self.keys & history.keys.keys())
 
     def add(self, history: History) -> str | None:
-        """What is wrong, where a file holds another line than the others."""
+        """The problem, if the file has a different line than the others."""
         self.files.append(history.file)
         self.keys |= history.keys.keys()
         for number, digest in history.digests.items():
@@ -45,7 +46,7 @@ class Series:
 
 @dataclass
 class Evidence:
-    """What the files say together. `problems` are sentences, each a reason for which there can be no verdict."""
+    """The combined content of the files. `problems` are sentences, each a reason why there can be no verdict."""
 
     series: list[Series] = field(default_factory=list)
     heads: dict[str, Head] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Evidence:
     notes: list[str] = field(default_factory=list)
     trust: Trust = field(default_factory=lambda: Trust([]))
     count: int = 0
-    # Lost lines are reported, and do not stand against a verdict.
+    # Lost lines are reported, and do not prevent a verdict.
     accept_missing: bool = False
 
     def add(self, history: History, broken: CheckpointsBroken | None) -> None:
@@ -126,7 +127,8 @@ class Evidence:
         self.problems.append(f"{sentence}. {remedy}")
 
     def catch_up(self, histories: Iterable[History]) -> None:
-        """Learn of the lines that were written since a file was first read, for what the log tells; not their heads."""
+        """Read the lines written since a file was first read, to compare them with the log's records. Their heads are
+        not used."""
         for history in histories:
             for series in self.series:
                 if history.file in series.files:
@@ -142,13 +144,13 @@ UNPROVEN = (
 
 
 def _wrong(each: CheckpointRecord, what: str) -> Finding:
-    sentence = f"Event {each.seq} of checkpoints tells of a checkpoint {each.number} {what}."
+    sentence = f"Event {each.seq} of checkpoints records a checkpoint {each.number} {what}."
     return Finding(TAMPERED, sentence, "checkpoints", each.seq)
 
 
 def _not_given(each: CheckpointRecord) -> str:
     return (
-        f"The audit log also tells of checkpoints that the key {each.key} signed, the last of them number {each.number}"
+        f"The audit log also records checkpoints that the key {each.key} signed, the latest number {each.number}"
         f" at {each.at}, and that are in none of the files. Name their file with --checkpoints and the key with"
         " --public-key."
     )
@@ -165,7 +167,8 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def read(files: Iterable[Path], trust: Trust, *, accept_missing: bool = False) -> tuple[Evidence, list[History]]:
-    """What files of checkpoints say, each as far as it can be read. Earlier parts go first: they bring later keys."""
+    """The content of checkpoint files, each as far as it can be read. Earlier parts are read first: they introduce
+    later keys."""
     evidence, histories = Evidence(trust=trust, accept_missing=accept_missing), []
     for file in sorted(files, key=_first_number):
         history, broken = History(file, trust), None

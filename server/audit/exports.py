@@ -1,7 +1,7 @@
-"""The audit log as a file of JSON Lines, which can be verified where there is no database.
+"""The audit log as a file of JSON Lines, which can be verified without a database.
 
-The first line says what the export holds; then one event a line, with the exact text that was hashed; then one head a
-line. Hashes are in hex. Next to an export lie the checkpoints that it covers, and the public keys:
+The first line describes the export. Then follow one event a line, with the exact text that was hashed, and one head a
+line. Hashes are in hex. The checkpoints that the export covers and the public keys are written next to it:
 `<export>.checkpoints.jsonl` and `<export>.keys.pem`.
 """
 
@@ -46,7 +46,7 @@ class Exported(NamedTuple):
 
 
 async def export(url: str, write: Callable[[bytes], object], project: str | None, chain: str | None) -> Exported:
-    """Write one snapshot of the log, or of a project's chains, or of one chain; nothing where there are no events."""
+    """Write one snapshot of the log, of a project's chains, or of one chain. Writes nothing if there are no events."""
 
     def line(content: Mapping[str, Any]) -> None:
         write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
@@ -78,17 +78,17 @@ def keys_beside(export: Path) -> Path:
 
 
 def last_line(file: Path) -> int:
-    """How many lines a checkpoint file has."""
+    """The number of lines in a checkpoint file."""
     with suppress(OSError), file.open("rb") as opened:
         return sum(line.endswith(b"\n") for line in opened)
     return 0
 
 
 def keep_beside(export: Path, data_dir: Path, before: int, records: CheckpointRecords) -> list[Path]:
-    """Copy the checkpoints that an export covers, and the public keys; the files made.
+    """Copy the checkpoints that an export covers, and the public keys. Returns the files written.
 
-    Covered are the lines that were there before the export began, `before`, and those that it records: an export
-    under writes is never behind a checkpoint that lies next to it.
+    An export covers the first `before` lines, which existed before it began, and the lines that it records. An export
+    during writes is therefore never behind a checkpoint that is stored next to it.
     """
     file, keys = checkpoint_file(data_dir), public_key_files(data_dir)
     if not file.is_file() or not keys:
@@ -114,7 +114,7 @@ def exported(event: Event) -> dict[str, Any]:
 def verify_export(
     file: Path, checkpointed: Mapping[str, Head], records: CheckpointRecords
 ) -> tuple[Verdict, bool, str]:
-    """The verdict on an export, whether it is of the whole log, and its time; one of a part may lack chains."""
+    """The verdict on an export, whether it covers the whole log, and its time. A partial export may lack chains."""
     with file.open("rb") as opened:
         first = opened.readline()
         whole = _is_whole(first)

@@ -1,9 +1,9 @@
-"""The Ed25519 key that signs what the registry promises, kept outside the database.
+"""The Ed25519 key that signs checkpoints, stored outside the database.
 
-<data-dir>/audit-signing-key            the private key (PEM, PKCS8), readable to us only
+<data-dir>/audit-signing-key            the private key (PEM, PKCS8), readable by the server only
 <data-dir>/audit-signing-key.next       its successor, while `lineal audit rotate-key` runs
-<data-dir>/audit-public-key.pem         the public key, for whoever verifies
-<data-dir>/audit-public-key-<id>.pem    the public keys before it, under which older lines verify
+<data-dir>/audit-public-key.pem         the public key, for verification
+<data-dir>/audit-public-key-<id>.pem    the earlier public keys, which verify older lines
 """
 
 import re
@@ -29,20 +29,20 @@ PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class KeyUnusable(Exception):
-    """A key file that is not what it should be."""
+    """A key file is missing or malformed, or does not match the other files."""
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """How a key is named in checkpoints and sentences: the start of the SHA-256 of its 32 bytes."""
+    """The id of a key in checkpoints and messages: the start of the SHA-256 of its 32 bytes."""
     return sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
 def signing_key(data_dir: Path) -> Ed25519PrivateKey:
-    """The key of this data folder, generated at the first use; its public half lies next to it."""
+    """The key of this data folder, generated on first use. Its public half is stored next to it."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _finish_rotation(data_dir)
     file, public = _private_file(data_dir), public_key_file(data_dir)
-    # In this order: whoever generates a key at the same time writes the private half first.
+    # In this order: a process that generates a key at the same time writes the private half first.
     was_used = public.exists() or _has_lines(checkpoint_file(data_dir))
     if not file.exists():
         if was_used:
@@ -58,7 +58,7 @@ def _has_lines(file: Path) -> bool:
 
 
 def next_key(data_dir: Path) -> Ed25519PrivateKey:
-    """The key that is to succeed the current one; one that an interrupted rotation left is used."""
+    """The key that will replace the current one. A key left by an interrupted rotation is reused."""
     file = _next_file(data_dir)
     if not file.exists():
         make_durably(file, _pem(Ed25519PrivateKey.generate()))
@@ -66,12 +66,12 @@ def next_key(data_dir: Path) -> Ed25519PrivateKey:
 
 
 def keep_public(data_dir: Path, key: Ed25519PublicKey) -> None:
-    """Keep a key that is about to be succeeded, so that what it signed can be verified."""
+    """Keep the public half of a key that is about to be replaced, so that its signatures can still be verified."""
     make_durably(data_dir / f"audit-public-key-{key_id(key)}.pem", _public_pem(key))
 
 
 def install_next(data_dir: Path) -> None:
-    """Make the next key the current one. An interruption is made good by whoever uses the key next."""
+    """Make the next key the current one. If this is interrupted, the next use of the key completes it."""
     key, new = _private(_next_file(data_dir)).public_key(), data_dir / "audit-public-key.pem.next"
     new.unlink(missing_ok=True)
     make_durably(new, _public_pem(key))
@@ -80,7 +80,7 @@ def install_next(data_dir: Path) -> None:
 
 
 def install_if_next(data_dir: Path, wanted: str) -> None:
-    """Finish a rotation whose line in the checkpoint file was written, if this is the key that it names."""
+    """Complete a rotation whose line is already in the checkpoint file, if the next key is the one that it names."""
     file = _next_file(data_dir)
     if file.exists() and key_id(_private(file).public_key()) == wanted:
         install_next(data_dir)
@@ -137,7 +137,7 @@ def public_key_file(data_dir: Path) -> Path:
 
 
 def public_key_files(data_dir: Path) -> list[Path]:
-    """The current public key of a data folder and those before it."""
+    """The current public key of a data folder and the earlier ones."""
     return sorted(data_dir.glob("audit-public-key*.pem"))
 
 
@@ -146,7 +146,7 @@ def public_key(file: Path) -> Ed25519PublicKey:
 
 
 def public_keys(files: Iterable[Path]) -> list[Ed25519PublicKey]:
-    """All keys of the files; a file may hold several."""
+    """All keys in the files. A file can hold several."""
     return [_public(file, pem) for file in files for pem in PEM.findall(file.read_bytes()) or [b""]]
 
 

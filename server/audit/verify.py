@@ -1,4 +1,4 @@
-"""What `lineal audit verify` does: the verdict on the audit log, and the sentences that tell it."""
+"""`lineal audit verify`: the verdict on the audit log, and the sentences that report it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,18 +17,18 @@ from server.audit.signing import checkpoint_file, public_key_files, public_keys
 from storage import chains
 from storage.engine import short_engine
 
-# A log is said to be far ahead of its last checkpoint when its oldest event without one is older than so many times the
-# interval between checkpoints, or with so many events without one.
+# The verdict warns that the last checkpoint is far behind if the oldest uncovered event is older than this many times
+# the interval between checkpoints, or if more than this many events are uncovered.
 LATE_INTERVALS, LATE_EVENTS = 3, 10_000
 
 
 class CannotVerify(Exception):
-    """What the verification was told to use is not there."""
+    """A file that the verification needs does not exist."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A verdict, and all that will be said about it."""
+    """A verdict and the sentence that explains it."""
 
     code: int
     sentence: str
@@ -36,7 +36,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Witnesses:
-    """Which checkpoints and public keys a log will be held against; `evidence` is None where none are wanted."""
+    """The checkpoints and public keys that a log is verified against. `evidence` is None if none are used."""
 
     evidence: Evidence | None
     histories: Sequence[History] = ()
@@ -44,7 +44,7 @@ class Witnesses:
     note: str = ""
 
     def catch_up(self) -> None:
-        """Read on: servers may have written checkpoints, which the log tells of, since the files were read."""
+        """Read the files further: servers may have written checkpoints, which the log records, since they were read."""
         if self.evidence is None:
             return
         for history in self.histories:
@@ -55,7 +55,7 @@ class Witnesses:
 
 @dataclass
 class Named:
-    """The files that a caller named; those not named are looked for."""
+    """The files that the caller named. The others are searched for in their default places."""
 
     checkpoints: Sequence[Path] = ()
     keys: Sequence[Path] = ()
@@ -65,7 +65,7 @@ class Named:
 
 
 def witnesses(data_dir: Path, named: Named, interval: float) -> Witnesses:
-    """The checkpoints that were named, else those next to the export, else those of the data folder."""
+    """The checkpoints that were named, else those next to the export, else those in the data folder."""
     if named.without:
         return Witnesses(None)
     beside = _beside(named)
@@ -104,7 +104,7 @@ def _no_checkpoints(file: Path, named: bool) -> str:
 
 
 async def report_on_database(url: str, held: Witnesses | None = None) -> Report:
-    """The checkpoints must have been read before: the database may only be newer than they are."""
+    """The checkpoints must have been read before: the database must not be older than they are."""
     held = held or Witnesses(None)
     records = CheckpointRecords()
     async with short_engine(url) as engine, chains.snapshot(engine.connect()) as connection:
@@ -136,13 +136,14 @@ def report_on_export(file: Path, held: Witnesses) -> Report:
 
 
 async def rotate(url: str, data_dir: Path, *, lost: bool) -> tuple[str, str]:
-    """Replace the signing key, whether servers run or not; the ids of the old and the new one."""
+    """Replace the signing key, whether or not servers run. Returns the ids of the old and the new key."""
     async with short_engine(url) as engine:
         return await Checkpoints(data_dir).succeed(engine.connect, lost=lost)
 
 
 def _judged(verdict: Verdict, held: Witnesses, records: CheckpointRecords, what: str, at: str) -> Report:
-    """The verdict of the chains, unless what the log tells of checkpoints contradicts or lacks the files."""
+    """The verdict on the chains, unless the log's records of checkpoints contradict the files or are missing from
+    them."""
     if held.evidence and (finding := held.evidence.compare_with(records.all)) and verdict.code != TAMPERED:
         verdict = _with(verdict, finding)
     counts = f"{_count(verdict.events, 'event')} in {_count(verdict.chains, 'chain')}"
@@ -186,7 +187,7 @@ def _held(evidence: Evidence) -> str:
 
 
 def _late(verdict: Verdict, held: Witnesses, at: str) -> str:
-    """A warning where much of the log, or old events, are not covered by a checkpoint."""
+    """A warning if many events, or old ones, are not covered by a checkpoint."""
     if held.evidence is None or not held.evidence.count or not verdict.uncovered:
         return ""
     limit = LATE_INTERVALS * held.interval

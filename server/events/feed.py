@@ -1,7 +1,7 @@
-"""The feed of events in one process: what has been committed, by whichever process, goes to those who listen here.
+"""The feed of events in one process: delivers committed events, whichever process wrote them, to its listeners.
 
-PostgreSQL says that something is new (LISTEN), and what is new is read from the audit log's feeds. Should it not say
-so, as through a pooler that parts sessions, the process looks on its own every second.
+PostgreSQL notifies the process of new events (LISTEN), which it then reads from the audit log's feeds. Notifications
+can fail to arrive, for example through a pooler that separates sessions, so the process also polls every second.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from storage.outages import DatabaseAway
 log = structlog.get_logger("lineal")
 
 LOOK_SECONDS = 1.0
-# Between two attempts while the database is away.
+# The pause between two attempts while the database is unavailable.
 AWAY_SECONDS = 0.3
-# How many events wait in this process for a listener.
+# The most events queued in this process for one listener.
 QUEUE = 500
 
 
 @dataclass(eq=False)
 class Listener:
-    """One who listens to a project, from a position on. What does not fit into its queue stays in the database, and is
-    read again once there is room: a slow reader costs no memory."""
+    """A subscriber to a project, from a position on. Events that do not fit into its queue stay in the database and are
+    read again once there is room, so a slow reader costs no memory."""
 
     project_id: str
     position: int
@@ -47,7 +47,7 @@ class Listener:
 
 
 class Feed:
-    """Works only while anyone listens: then it holds one connection of its own."""
+    """Runs only while there are listeners, with one connection of its own."""
 
     def __init__(self, database: Database):
         self.database = database
@@ -57,7 +57,7 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self, project_id: str, after: int | None) -> AsyncIterator[Listener]:
-        """Listen to a project after a position, or from now on."""
+        """Listen to a project's events after a position, or from now on."""
         if after is None:
             with driver_errors_as_refusals():
                 await self._give_places()
@@ -80,7 +80,8 @@ class Feed:
                 self._working = None
 
     async def _require_kept(self, project_id: str, after: int) -> None:
-        """Refuse to resume where events that follow have lost their places: they would be missed unnoticed."""
+        """Refuse to resume if some of the following events have been deleted from the feed: they would be skipped
+        silently."""
         with driver_errors_as_refusals():
             first = await feed.first(self.database, project_id)
         if after < first - 1:
@@ -92,7 +93,7 @@ class Feed:
             )
 
     async def _work(self) -> None:
-        """Read and hand on what is new, until cancelled."""
+        """Read and deliver new events, until cancelled."""
         listening = asyncio.create_task(self._listen())
         try:
             while True:
@@ -112,7 +113,7 @@ class Feed:
             await asyncio.gather(listening, return_exceptions=True)
 
     async def _listen(self) -> None:
-        """A connection of its own that hears of news; opened again when it ends."""
+        """Receive notifications on a connection of its own, which is reopened when it ends."""
         while True:
             with suppress(*DRIVER_ERRORS):
                 await self.database.listen(feed.CHANNELS, self._news.set)
@@ -128,7 +129,7 @@ class Feed:
             await self._hand_on_to(project_id)
 
     async def _hand_on_to(self, project_id: str) -> None:
-        """Read on for all who listen to a project, once for those at the same position."""
+        """Read a project's next events for all its listeners, once for those at the same position."""
         places: dict[int, list[Listener]] = defaultdict(list)
         for listener in self._listeners.get(project_id, ()):
             places[listener.position].append(listener)
@@ -138,7 +139,7 @@ class Feed:
                 listener.take(events)
 
     def refill(self, listener: Listener) -> None:
-        """Whoever took from its queue and is behind gets more at once."""
+        """Give more events at once to a listener that took some from its queue and is behind."""
         if listener.is_behind and listener.queue.qsize() <= QUEUE // 2:
             listener.is_behind = False
             self._news.set()

@@ -1,4 +1,4 @@
-"""Connections to receivers of webhooks: to public addresses alone, unless others are allowed."""
+"""Connections to receivers of webhooks: only to public addresses, unless others are allowed."""
 
 import asyncio
 import socket
@@ -12,18 +12,18 @@ import httpx
 
 from resolvers.rules.addresses import is_public
 
-# For each part of a request; who sends limits the whole.
+# For each phase of a request. The sender limits the whole.
 SECONDS = 15.0
-# As many sends as a process has in flight, each with a connection of its own.
+# Above the most sends that a process has in flight, each with a connection of its own.
 MOST_CONNECTIONS = 400
 
 
 class NoPublicAddress(httpcore.ConnectError):
-    """The name has no address, or one that is not public. Which of the two, nobody is told."""
+    """The name has no address, or one that is not public. Callers do not learn which of the two."""
 
 
 class Outside(httpcore.AsyncNetworkBackend):
-    """Connects to the very addresses that it has looked at; every one that a name has must be public."""
+    """Connects to exactly the addresses that it has checked. All addresses of a name must be public."""
 
     def __init__(self, allow_private: bool) -> None:
         self.allow_private = allow_private
@@ -50,8 +50,8 @@ class Outside(httpcore.AsyncNetworkBackend):
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name; none where it has none. In a thread of its own that nobody waits for at the end: the
-    event loop has few threads for names, and a name server that does not answer would take them all."""
+    """The addresses of a name, or none if it does not resolve. Uses a thread of its own that is not joined at shutdown:
+    the event loop has few threads for look-ups, and a name server that does not respond would occupy them all."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[str]] = loop.create_future()
 
@@ -64,7 +64,7 @@ async def resolve(host: str, port: int) -> list[str]:
         with suppress(OSError, UnicodeError):
             entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(info[4][0]) for info in entries))
-        with suppress(RuntimeError):  # the loop has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended in the meantime
             loop.call_soon_threadsafe(tell, addresses)
 
     threading.Thread(target=look_up, name="resolver", daemon=True).start()

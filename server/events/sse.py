@@ -1,7 +1,7 @@
 """Subscriptions as server-sent events: GraphQL over SSE in its distinct connections mode.
 
-Each answer is an event `next` whose id is the position in the feed: a browser that reconnects sends it as
-Last-Event-ID, and the stream continues after it.
+Each result is an event `next` whose id is the position in the feed. A browser that reconnects sends it as
+Last-Event-ID, and the stream resumes after it.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from server.http.kinds import EVENTS
 from server.http.operations import refused_answer
 from server.identity.callers import Standing
 
-# Often enough that no proxy takes the connection for dead.
+# Often enough that no proxy considers the connection dead.
 BEAT_SECONDS = 15.0
 BEAT = b":\n\n"
 
 
 @dataclass(frozen=True)
 class Streams:
-    """Answers a subscription that is sent like any operation, by POST or GET, with Accept: text/event-stream."""
+    """Serves a subscription that is sent like any operation, by POST or GET, with Accept: text/event-stream."""
 
     endpoint: GraphQLEndpoint
     subscriptions: Subscriptions
@@ -42,12 +42,12 @@ class Streams:
                 async with asyncio.timeout(self.endpoint.timeout):
                     subscribed = await self.subscriptions.begin(request, caller)
         except HTTPRefusal:
-            raise  # the gate answers it
+            raise  # the gate turns it into a response
         except TimeoutError:
             raise busy(
                 f"The request took longer than {self.endpoint.timeout:g} seconds and was cancelled.", 5
             ) from None
-        except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
+        except Exception as error:  # noqa: BLE001 - refusals are reported, and defects are masked
             answer = refused_answer(error, caller)
             more = [(b"retry-after", b"%d" % answer.retry_after)] if answer.retry_after else ()
             await respond(send, answer.status, answer.body, MEDIA, more)
@@ -61,7 +61,7 @@ class Streams:
         headers = [
             (b"content-type", b"%b; charset=utf-8" % EVENTS),
             (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),  # nginx would keep what it should pass on
+            (b"x-accel-buffering", b"no"),  # nginx would buffer the stream
             (b"x-content-type-options", b"nosniff"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -90,7 +90,7 @@ class Streams:
                 await write(b"id: %d\nevent: next\ndata: %b\n\n" % (message.position, message.body))
 
     async def _end(self, error: Exception, standing: Standing, send: Send) -> None:
-        """The end of the stream says why, unless its reader does not read."""
+        """Send the reason before the stream ends, unless the client does not read."""
         if isinstance(error, TooSlow):
             return
         body = b"event: next\ndata: %b\n\n" % refused_answer(error, standing.caller).body
@@ -103,11 +103,11 @@ class Streams:
 async def beating(
     messages: AsyncIterator[Message], beat: Callable[[], Awaitable[None]], seconds: float = BEAT_SECONDS
 ) -> AsyncIterator[Message]:
-    """The messages, and a beat whenever none comes for some time."""
+    """Yields the messages, and sends a beat whenever none comes for some time."""
     coming: asyncio.Future[Message] | None = None
     try:
         while True:
-            # Not while the last one is still being sent: rights are looked at when a message is made.
+            # Not while the last message is still being sent: rights are checked when a message is created.
             coming = coming or asyncio.ensure_future(anext(messages))
             done, _ = await asyncio.wait({coming}, timeout=seconds)
             if not done:
@@ -131,7 +131,7 @@ async def disconnected(receive: Receive) -> None:
 
 
 def position_in(last: bytes | None) -> int | None:
-    """The position to resume after; a browser that has heard nothing yet sends an empty one."""
+    """The position to resume after. A browser that has received no event yet sends an empty header."""
     if not last:
         return None
     if not last.isdigit() or len(last) > 18:

@@ -1,4 +1,4 @@
-"""Subscriptions: who listens to what, and what each is told. How it is sent is the transports' matter."""
+"""Subscriptions: what each listener subscribes to, and the messages that it gets. The transports send them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
@@ -28,17 +28,17 @@ from storage.feed import Event
 
 log = structlog.get_logger("lineal")
 
-# Answers that listeners who asked the same share.
+# Results shared by listeners with the same request.
 SHARED, LONGEST_SHARED = 2_000, 16_384
 
 NOUNS = {"auditEvents": ("project", "projectId"), "deployment": ("deployment", "id")}
 
-# How long a reader may take nothing of what is sent to it.
+# The longest time for which a client may not read what is sent to it.
 PATIENCE_SECONDS = 10.0
 
 
 class TooSlow(Conflict):
-    """A reader that does not read; it may resume."""
+    """The client does not read; it may resume."""
 
 
 class RightEnded(Forbidden):
@@ -46,7 +46,7 @@ class RightEnded(Forbidden):
 
 
 async def patiently(sending: Awaitable[None]) -> None:
-    """Send something; TooSlow where the reader leaves no room for it."""
+    """Send something. Raises TooSlow if the client does not read in time."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await sending
@@ -59,7 +59,7 @@ async def patiently(sending: Awaitable[None]) -> None:
 
 @dataclass(frozen=True)
 class Message:
-    """One answer, and the position in the feed after which to resume."""
+    """One result, and the position in the feed after which to resume."""
 
     body: bytes
     position: int
@@ -67,7 +67,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Subscribed:
-    """One subscription: what is asked for, of which project, and how its answers are made."""
+    """One subscription: the requested events, their project, and how its results are produced."""
 
     prepared: Prepared
     variables: VariableValues
@@ -75,17 +75,17 @@ class Subscribed:
     project_id: str
 
     async def require(self, standing: Standing) -> Caller:
-        """The listener as it is now; RightEnded where it may no longer see the project."""
+        """The listener with its current rights. Raises RightEnded if it may no longer see the project."""
         caller = await standing.now()
         if caller is None or not sees(caller, self.project_id):
             raise RightEnded("Your key or your access to this project has ended.", project=self.project_id)
         return caller
 
     async def watch(self, standing: Standing) -> None:
-        """Raise RightEnded once the right has ended, also while a message waits for a reader that does not read."""
+        """Raise RightEnded once the right has ended, even while a message waits for a client that does not read."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            # While the database is away nothing new is answered.
+            # While the database is unavailable, nothing new is sent.
             with suppress(Unavailable):
                 await self.require(standing)
 
@@ -97,7 +97,7 @@ class Subscribed:
         return actions is None or event.action in actions
 
     def named(self, event: Event) -> str:
-        """The id of what is answered."""
+        """The id of the object that the event is about."""
         return event.subject_id if self.field.name == "deployment" else event.id
 
 
@@ -107,7 +107,7 @@ class Subscriptions:
         self._shared: LRUCache[Any, asyncio.Future[bytes | None]] = LRUCache(SHARED)
 
     async def begin(self, request: Request, caller: Caller) -> Subscribed:
-        """What a request subscribes to; RequestError or a refusal where it may not."""
+        """The subscription of a request. Raises RequestError or a refusal if it is not allowed."""
         bill = Bill(self.operations.buckets, caller.actor)
         prepared = await self.operations.prepare(request, bill)
         if not prepared.subscribes:
@@ -131,7 +131,7 @@ class Subscriptions:
     async def messages(
         self, subscribed: Subscribed, standing: Standing, after: int | None = None
     ) -> AsyncGenerator[Message]:
-        """What happens from now on, or after a position; a refusal ends it."""
+        """The events from now on, or after a position. A refusal ends the stream."""
         asked = subscribed.field.arguments.values.get("after")
         async with self.feed.listening(subscribed.project_id, after if asked is None else asked) as listener:
             while True:
@@ -139,13 +139,13 @@ class Subscriptions:
                 caller = await subscribed.require(standing)
                 if event is not None and subscribed.is_meant(event):
                     body = await self._answer(subscribed, caller, event)
-                    # Again: the answer may have had to wait.
+                    # Again: producing the result may have had to wait.
                     await subscribed.require(standing)
                     if body is not None:
                         yield Message(body, event.position)
 
     async def _next(self, listener: Listener) -> Event | None:
-        """The next event; None where none comes for some time."""
+        """The next event, or None if none comes for some time."""
         self.feed.refill(listener)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
@@ -154,7 +154,7 @@ class Subscriptions:
             return None
 
     async def _answer(self, subscribed: Subscribed, caller: Caller, event: Event) -> bytes | None:
-        """What is told of an event: made once for all who ask the same and see the same."""
+        """The result for an event, produced once for all listeners with the same request and the same rights."""
         plan = subscribed.prepared.operation.feed_plan(subscribed.variables, caller)
         await self._afford(caller, plan.cost)
         arguments = plan.arguments(subscribed.variables, caller, {"ids": [subscribed.named(event)]})
@@ -164,17 +164,17 @@ class Subscriptions:
             asking = self._ask(plan, arguments, subscribed.field.key, caller)
             shared = self._shared[key] = asyncio.ensure_future(asking)
         try:
-            # Whoever leaves must not take the answer from the others.
+            # A listener that leaves must not cancel the result for the others.
             body = await asyncio.shield(shared)
         except Exception:
-            self._shared.pop(key, None)  # who comes again is not told of an outage that is over
+            self._shared.pop(key, None)  # a retry must not repeat the error of an outage that has ended
             raise
         if body is not None and len(body) > LONGEST_SHARED:
-            self._shared.pop(key, None)  # those who wait have it; for others it would take memory
+            self._shared.pop(key, None)  # the waiting listeners have it; storing it for others would cost memory
         return body
 
     async def _afford(self, caller: Caller, cost: int) -> None:
-        """Take what an answer costs. Whoever has nothing left gets it later, as a slow reader does."""
+        """Charge the cost of a result. A caller without points gets it later, like a slow reader."""
         taken = False
         while not taken:
             try:

@@ -1,9 +1,9 @@
 """Sends events to webhooks, by the Standard Webhooks specification (standardwebhooks.com).
 
-Each process sends what is due and no other process is sending. Sends are independent of each other: one that ends frees
-its place at once. The number in flight is bounded for each webhook, project and process (storage/take_deliveries.sql),
-so that a receiver that does not respond delays no other receiver's events. A delivery without a 2xx response is tried
-again after a growing interval. Redirects are not followed.
+Each process sends deliveries that are due and that no other process is sending. Sends are independent of each other:
+one that ends frees its place at once. The number in flight is bounded for each webhook, project and process
+(storage/take_deliveries.sql), so that a receiver that does not respond delays no other receiver's events. A delivery
+without a 2xx response is tried again after a growing interval. Redirects are not followed.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ from storage.webhook_deliveries import Delivery, Places
 
 log = structlog.get_logger("lineal")
 
-# How many sends are in flight: of a project, of those the ones to receivers that failed last time, and of a process.
+# The most sends in flight: of a project, of a project to receivers that failed last time, and of a process.
 PER_PROJECT, PER_FAILING, PER_PROCESS = 8, 4, 200
 TIMEOUT_SECONDS = 15.0
-# Longer than a request may take: who took a delivery and is gone has not sent it.
+# Longer than a request may take. A process that leased a delivery and is gone has not sent it.
 LEASE_SECONDS = 60.0
-# Between two looks at what is due; what this process frees is used at once.
+# The interval between two checks for due deliveries. Places that this process frees are used at once.
 LOOK_SECONDS = 0.5
 
 
@@ -48,13 +48,13 @@ class Sender:
     client: httpx.AsyncClient
     sealing: Sealing
     dead_seconds: float = 5 * 86_400.0
-    # What is in flight, by webhook.
+    # The webhooks of the sends in flight.
     sending: dict[asyncio.Task[None], str] = field(default_factory=dict)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
     _looked: float = 0.0
 
     async def work(self) -> None:
-        """Wait until a place is free or some time has passed, then send what is due."""
+        """Wait until a place is free or the interval has passed, then send due deliveries."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._freed.wait()
@@ -62,7 +62,8 @@ class Sender:
         await self.start_due(look=is_time)
 
     async def start_due(self, look: bool = True) -> int:
-        """Start to send what is due, as far as there are places: how many that is. `look` for what is new first."""
+        """Start due sends as far as there are places, and return their number. With `look`, new events become
+        deliveries first."""
         self._freed.clear()
         if not (keys := self._keys()):
             return 0
@@ -79,7 +80,7 @@ class Sender:
         return len(taken)
 
     def _keys(self) -> list[str]:
-        """Of which keys secrets can be opened: what others sealed waits."""
+        """The ids of the keys that can decrypt secrets. Deliveries whose secrets need another key wait."""
         try:
             return list(self.sealing.keys)
         except (SealingUnusable, OSError):
@@ -102,12 +103,12 @@ class Sender:
             status, error = await self._post(delivery)
             await self._finish(delivery, result_of(status, error, delivery.attempts))
         except DatabaseAway:
-            pass  # that is in the log already; the lease runs out
+            pass  # it is in the log already, and the lease will expire
         except Exception:
             log.exception("webhook delivery failed", delivery=delivery.id)
 
     async def _post(self, delivery: Delivery) -> tuple[int | None, str | None]:
-        """The status of the answer, or what went wrong before one."""
+        """The status of the response, or a sentence about why there is none."""
         body = body_of(delivery)
         try:
             secrets = secrets_of(self.sealing, delivery)
@@ -121,7 +122,7 @@ class Sender:
             return None, sentence_for(error)
 
     async def _finish(self, delivery: Delivery, result: AttemptResult) -> None:
-        """Keep the outcome, unless the delivery is no longer this attempt's: its lease ran out, or it is replayed."""
+        """Store the outcome, unless the attempt no longer owns the delivery: its lease expired, or it was replayed."""
         async with self.database.transaction() as session:
             if await webhook_deliveries.finish(session, delivery, result._asdict()):
                 await self._judge(session, delivery.webhook_id, result.is_success)
@@ -135,7 +136,7 @@ class Sender:
             await disable_dead(session, webhook_id, project_id, self.dead_seconds / 86_400)
 
     async def close(self) -> None:
-        """What is in flight is given up, and sent again when its lease has run out."""
+        """Cancel the sends in flight. They are sent again when their leases have expired."""
         tasks = list(self.sending)
         for task in tasks:
             task.cancel()
@@ -151,7 +152,7 @@ CUT_OFF = "The connection was closed before a valid HTTP response."
 
 
 def sentence_for(error: BaseException) -> str:
-    """One of a few sentences: what a driver says could tell what a name resolves to."""
+    """One of a few fixed sentences: a driver's message could reveal what a name resolves to."""
     meanings: list[tuple[type[BaseException] | UnionType, str]] = [
         (NoPublicAddress, NO_ADDRESS),
         (TimeoutError | httpx.TimeoutException, f"No response within {TIMEOUT_SECONDS:g} seconds."),
@@ -171,7 +172,7 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """What is sent: the event as the audit log has it."""
+    """The request body: the event as the audit log has it."""
     entry = orjson.loads(delivery.entry)
     data = {name: entry[name] for name in ("id", "actor", "action", "subjectId", "projectId", "notes", "details")}
     data |= {"at": delivery.at, "chain": delivery.chain, "seq": delivery.seq}
@@ -179,7 +180,7 @@ def body_of(delivery: Delivery) -> bytes:
 
 
 def signed(secrets: Iterable[str], id_: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers; one signature for each secret, as the specification has it while a secret is rotated."""
+    """The headers, with one signature for each secret, as the specification requires during a rotation."""
     at = datetime.fromtimestamp(timestamp, UTC)
     signatures = (Webhook(secret).sign(id_, at, body.decode()) for secret in secrets)
     return {

@@ -1,10 +1,11 @@
-"""GraphQL over WebSockets by the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws): subscriptions
-alone. What is answered once is sent by POST, where it is counted, limited in time and may be repeated.
+"""GraphQL over WebSockets by the protocol graphql-transport-ws (github.com/enisdenjo/graphql-ws): only subscriptions.
+Queries and mutations are sent by POST, where they are counted, limited in time and may be repeated.
 
-The caller is named by an Authorization header or, as browsers cannot send one, in the payload of connection_init:
-{"authorization": "Bearer lnl_..."}. It is identified again at every subscription and every second: once its key or its
-right to a project has ended, the connection is closed with 4403. Close codes are the protocol's own; a reader that does
-not read is closed with 1013 (try again later), and may resume with `after`.
+The caller authenticates with an Authorization header or, as browsers cannot send one, in the payload of
+connection_init: {"authorization": "Bearer lnl_..."}. It is identified again at every subscription and every second:
+once its key or its right to a project has ended, the connection is closed with 4403. Close codes are those of the
+protocol. The connection of a client that does not read is closed with 1013 (try again later), and the client may resume
+with `after`.
 """
 
 import asyncio
@@ -28,9 +29,9 @@ from server.identity.callers import CHECK_SECONDS, Sender, Standing
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 3.0
-# Of each message until the caller is known: a token has up to 8 kB.
+# The largest message before the caller is known: a token has up to 8 kB.
 FIRST_BYTES = 16_384
-# Subscriptions on one connection.
+# The most subscriptions on one connection.
 MOST_OPERATIONS = 20
 INVALID, UNAUTHORIZED, FORBIDDEN, NO_PROTOCOL, NO_INIT, TAKEN, AGAIN = 4400, 4401, 4403, 4406, 4408, 4409, 4429
 TRY_AGAIN_LATER = 1013
@@ -40,11 +41,11 @@ LONGEST_REASON = 123
 
 
 class Left(Exception):
-    """The client has left while something was sent to it."""
+    """The client left while something was sent to it."""
 
 
 class Closed(Exception):
-    """The connection will be closed with a code and a reason, after a last message."""
+    """Closes the connection with a code and a reason, after a last message."""
 
     def __init__(self, code: int, reason: str, last: Mapping[str, Any] | None = None):
         super().__init__(reason)
@@ -79,14 +80,14 @@ class Sockets:
 
 @dataclass
 class Conversation:
-    """One connection: one caller, and the operations that are under way by the ids that the client gave them."""
+    """One connection: its caller, and its running operations by the ids that the client chose."""
 
     sockets: Sockets
     sender: Sender
     authorization: str
     receive: Receive
     send: Send
-    # Tells the server that it must no longer close the connection to make room for another.
+    # Tells the server that the connection must no longer be closed to make room for another.
     known: Callable[[], None]
     standing: Standing | None = None
     under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -102,7 +103,7 @@ class Conversation:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.places.close()
-            # First of all: what waits for room must not be sent once the right to it has ended.
+            # First of all: a waiting message must not be sent once the right to it has ended.
             tasks += self.under_way.values()
             for task in tasks:
                 task.cancel()
@@ -111,7 +112,8 @@ class Conversation:
             await self._say_goodbye(self._closing.result())
 
     async def _say_goodbye(self, closed: Closed) -> None:
-        # A client that does not read takes no good-bye either, and one that has left (an OSError too) needs none.
+        # A client that does not read does not read a close frame either, and one that has left (an OSError too) needs
+        # none.
         with suppress(OSError):
             async with asyncio.timeout(1):
                 if closed.last:
@@ -123,11 +125,12 @@ class Conversation:
             self._closing.set_result(closed)
 
     async def _watch(self) -> None:
-        """Close the connection when its caller is nobody any more, or may no longer see what it subscribes to; also
-        while nothing is subscribed to, and while a message waits for a reader that does not read."""
+        """Close the connection once its key or token is no longer valid, or the caller may no longer see what it
+        subscribes to. This also works without subscriptions, and while a message waits for a client that does not
+        read."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            # While the database is away nothing new is answered.
+            # While the database is unavailable, nothing new is sent.
             with suppress(Unavailable):
                 if self.standing and await self.standing.now() is None:
                     self.close(NOBODY)
@@ -149,7 +152,7 @@ class Conversation:
             async with asyncio.timeout(INIT_SECONDS) as patience:
                 while (message := await self._next()) is not None:
                     if message["type"] == "connection_init":
-                        # It has come in time. To look its key up has a limit of its own.
+                        # The message came in time. Looking up its key has its own time limit.
                         patience.reschedule(None)
                     await self._take(message)
         except TimeoutError:
@@ -162,7 +165,7 @@ class Conversation:
             self.close(Closed(1011, report(error, self.sender.request_id)))
 
     async def _next(self) -> Mapping[str, Any] | None:
-        """The client's next message; None when it has left."""
+        """The client's next message, or None if it has left."""
         received = await self.receive()
         if received["type"] == "websocket.disconnect":
             return None
@@ -180,7 +183,7 @@ class Conversation:
     async def _take(self, message: Mapping[str, Any]) -> None:
         kind, id_ = message["type"], message.get("id")
         if isinstance(id_, str) and len(id_) > LONGEST_NAME:
-            # It would be sent back with every event.
+            # The id is sent back with every event.
             raise Closed(INVALID, f"The id has {len(id_)} characters; at most {LONGEST_NAME} are allowed.")
         if kind == "connection_init":
             await self._init(message.get("payload"))
@@ -208,7 +211,7 @@ class Conversation:
             self.standing = await self.sender.standing(str(authorization))
         except HTTPRefusal as refusal:
             raise Closed(TRY_AGAIN_LATER if refusal.status == 503 else FORBIDDEN, str(refusal)) from None
-        # Only now: a connection of which nobody is known takes nobody's place.
+        # Only now: a connection without a known caller must not use up a caller's places.
         self.places.enter_context(self.sockets.admission.sockets.place(self.standing.caller.actor))
         self.known()
         await self.tell({"type": "connection_ack"})
@@ -241,16 +244,16 @@ class Conversation:
             self.close(Closed(TRY_AGAIN_LATER, str(slow)))
         except HTTPRefusal as refusal:
             await self.tell(refusal_of(id_, refusal.body()))
-        except Exception as error:  # noqa: BLE001 - what is refused is told, and defects are masked
+        except Exception as error:  # noqa: BLE001 - refusals are reported, and defects are masked
             await self.tell(refusal_of(id_, refused_answer(error, standing.caller).body))
         finally:
-            # The client may have completed this and used its id again meanwhile.
+            # In the meantime the client may have completed this operation and reused its id.
             if self.under_way.get(id_) is asyncio.current_task():
                 del self.under_way[id_]
                 self.subscribed.pop(id_, None)
 
     async def tell(self, message: Mapping[str, Any]) -> None:
-        # ASGI's send raises an OSError once the client has left; then there is nobody to tell.
+        # ASGI's send raises an OSError once the client has left; then there is nothing to do.
         with suppress(OSError):
             await self.send({"type": "websocket.send", "text": orjson.dumps(message).decode()})
 

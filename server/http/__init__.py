@@ -1,1 +1,1 @@
-"""GraphQL over HTTP: the way of a request from its first byte to its answer."""
+"""GraphQL over HTTP: the path of a request from its first byte to its response."""

@@ -1,6 +1,7 @@
-"""How much is taken on at once, by the process and by each principal: requests, bodies on their way, and streams.
+"""How much work is accepted at once, by the process and for each principal: requests, incoming bodies and streams.
 
-Whoever floods is refused with 429 while the places of the others stay free; a full process refuses with 503.
+A principal that sends too much is refused with 429, while the places of the others stay free. A full process refuses
+with 503.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ class Places:
     _by: Counter[str] = field(default_factory=Counter)
 
     def take(self, who: str) -> None:
-        """Take a place until `leave`; RateLimited or Unavailable if there is none."""
+        """Take a place until `leave`. Raises RateLimited or Unavailable if none is free."""
         if self._by[who] >= self.each:
             raise RateLimited(
                 f"{who} has reached the limit of {self.each} {self.what}. Wait until one of them ends.",
@@ -56,7 +57,7 @@ class Places:
 
 
 class Turns:
-    """At most `each` at once for one principal; its others wait in the order in which they came."""
+    """At most `each` at once for one principal. Its other requests wait in the order of their arrival."""
 
     def __init__(self, each: int):
         self.each = each
@@ -64,8 +65,8 @@ class Turns:
         self.waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def turn(self, who: str, within: float) -> "Turn":
-        """Wait for a turn, in an `async with`: it says how many of the seconds are left. Unavailable where it does not
-        come in time."""
+        """Wait for a turn, in an `async with` that returns how many of the seconds are left. Raises Unavailable if the
+        turn does not come in time."""
         return Turn(self, who, within)
 
     async def wait(self, who: str, within: float) -> float:
@@ -77,14 +78,14 @@ class Turns:
                 await coming
         except BaseException as error:
             if coming.done() and not coming.cancelled():
-                self.leave(who)  # it came just now, and nobody will use it
+                self.leave(who)  # the turn came just now and will not be used
             if isinstance(error, TimeoutError):
                 raise late() from None
             raise
         return left_of(within, began)
 
     def leave(self, who: str) -> None:
-        """Hand the turn on, or give it back."""
+        """Pass the turn to the next waiting request, or free it."""
         queue = self.waiting.get(who)
         while queue:
             if not (coming := queue.popleft()).done():
@@ -97,7 +98,7 @@ class Turns:
 
 
 class Turn:
-    """A turn while it is waited for and taken. A class, because one stands around every read."""
+    """A turn while it is waited for and held. A class, because every read uses one."""
 
     __slots__ = ("turns", "who", "within")
 
@@ -122,16 +123,16 @@ def late() -> Unavailable:
 
 
 def left_of(within: float, began: float) -> float:
-    # A little even for what has waited long, so that the statement itself is told to be late.
+    # A little even after a long wait, so that the statement itself reports the timeout.
     return max(within / 10, within - (time.monotonic() - began))
 
 
-# From this cost on, in points, an operation is heavy: few of them run at once, so that light ones find a connection.
+# From this cost on, in points, an operation is heavy. Few of them run at once, so that light ones get a connection.
 HEAVY_COST = 1_000
 
 
 class Admission:
-    """The places of one process. An open server knows nobody by name, so there the process's limits apply alone."""
+    """The places of one process. An open server does not identify callers, so only the process's limits apply there."""
 
     def __init__(self, settings: Settings):
         def places(what: str, most: int, each: int, retry_after: int) -> Places:
@@ -150,11 +151,11 @@ class Admission:
         self._heavy, self._all_heavy = Turns(1), asyncio.Semaphore(max(1, connections // 2))
 
     def read(self, who: str, cost: int) -> AbstractAsyncContextManager[float]:
-        """Wait for a turn to read: how many seconds are left for it."""
+        """Wait for a turn to read. Returns how many seconds are left for it."""
         return self._reads.turn(who, self.seconds) if cost < HEAVY_COST else self._heavily(self._reads, who)
 
     def write(self, who: str, cost: int, within: float) -> AbstractAsyncContextManager[float]:
-        """Wait for a turn to write something whose answer costs so much."""
+        """Wait for a turn to write, given the cost of the response."""
         return self._writes.turn(who, within) if cost < HEAVY_COST else self._heavily(self._writes, who, within)
 
     @asynccontextmanager
@@ -173,5 +174,5 @@ class Admission:
                 self._all_heavy.release()
 
     def compute(self, who: str) -> AbstractAsyncContextManager[float]:
-        """Wait for a turn to keep a thread busy, as reading a long document or the schema's own fields does."""
+        """Wait for a turn to occupy a thread, for example to parse a long document or to run introspection."""
         return self._readers.turn(who, self.seconds)

@@ -1,4 +1,4 @@
-"""The connections of one process: how many there may be, how long each may wait, and whether its reader reads.
+"""The connections of one process: their number, how long each may wait, and whether its client reads.
 
 uvicorn limits none of this: even its keep-alive timer stops at any byte, so dripping bytes hold a connection open.
 """
@@ -17,32 +17,32 @@ log = structlog.get_logger("lineal")
 
 SWEEP_SECONDS = 1.0
 LOG_SECONDS = 5.0
-# Connections over the limit that are kept until they have read the refusal.
+# Connections over the limit that are kept open until the client has read the refusal.
 MOST_TURNED_AWAY = 50
-# How long a stranger may wait before it is closed rather than a connection between two requests.
+# After this wait, a connection without a complete request is closed before one that is idle between two requests.
 GRACE_SECONDS = 1.0
 
 Waiting = dict["Counted", float]
 
 
 class Counted:
-    """A connection that has its place in the count until it ends, whichever protocol it speaks."""
+    """A connection of any protocol, counted until it ends."""
 
     registry: "Connections"
     line: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     waits_among: Waiting | None = None
-    # How much is left for the reader to take, and when it last took something.
+    # How many bytes the client has not read yet, and when it last read some.
     _left = 0
     _took = 0.0
 
     @property
     def is_full(self) -> bool:
-        """Whether the application has to wait until the reader has taken something."""
+        """Whether the application has to wait until the client has read something."""
         raise NotImplementedError
 
     def wait(self, among: Waiting | None) -> None:
-        """Begin to wait, behind those who wait already; None: something is being done for it."""
+        """Begin to wait, behind the connections that wait already. None: a request is being processed."""
         if self.waits_among is not None:
             self.waits_among.pop(self, None)
         self.waits_among = among
@@ -54,7 +54,7 @@ class Counted:
         self.registry.open.discard(self)
 
     def drop(self) -> None:
-        """Close without sending what is left."""
+        """Close without sending the rest."""
         self.leave()
         self.line.abort()
 
@@ -63,7 +63,7 @@ class Counted:
         if not left or not (self.is_full or self.line.is_closing()):
             self._left, self._took = left, now
             return
-        # The kernel makes room in lumps of a megabyte, which takes a slow reader longer than it may pause.
+        # The kernel frees its buffer in steps of a megabyte, which a slow client needs longer for than it may pause.
         left += in_kernel(self.line)
         if left < self._left:
             self._took = now
@@ -81,8 +81,8 @@ class Connections:
     header_timeout: float
     body_timeout: float
     open: set[Counted] = field(default_factory=set)
-    # Connections by the moment since which they wait, the longest first: those that have sent no whole request yet, or
-    # were answered and continue sending; those between two requests; and those for which there is no room.
+    # Connections with the time since which they wait, the longest first: those that have sent no complete request yet,
+    # or are still sending after the response; those between two requests; and those over the limit.
     strangers: Waiting = field(default_factory=dict)
     idle: Waiting = field(default_factory=dict)
     turned_away: Waiting = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Connections:
     _refused: int = 0
 
     def enter(self, new: Counted) -> None:
-        """Make room for a new connection, or else turn it away."""
+        """Make room for a new connection, or else refuse it."""
         loop = new.loop
         if not self._sweeps:
             self._sweeps = True
@@ -108,9 +108,9 @@ class Connections:
         self._say(loop.time())
 
     def _close_one(self, now: float) -> bool:
-        """Close the connection that has waited longest; False where none waits."""
+        """Close the connection that has waited longest. Returns False if none waits."""
         among = self.strangers
-        # Whoever was served before is spared if a stranger has had its time to speak.
+        # Idle connections that were served before are spared if a new one has had its time to send a request.
         if self.idle and (not among or next(iter(among.values())) > now - GRACE_SECONDS):
             among = self.idle
         if not among:
@@ -127,7 +127,7 @@ class Connections:
             self._logged, self._closed, self._refused = now, 0, 0
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look at all connections once a second, which is cheaper than a timer for each request."""
+        """Check all connections once a second, which is cheaper than a timer for each request."""
         self._sweeps = bool(self.open or self.turned_away)
         if self._sweeps:
             loop.call_later(SWEEP_SECONDS, self._sweep, loop)
@@ -137,18 +137,18 @@ class Connections:
                 counted.drop()
         for counted in overdue(self.idle, now - self.header_timeout):
             counted.wait(None)
-            counted.line.close()  # the end of an answer may still be on its way
+            counted.line.close()  # the end of a response may still be in transit
         for counted in list(self.open):
             counted.check_reader(now, self.body_timeout)
 
 
 def in_kernel(line: asyncio.Transport) -> int:
-    """How many bytes the kernel still keeps for the reader."""
+    """How many bytes the kernel still buffers for the client."""
     if sys.platform == "win32":
         return 0
     try:
         kept = fcntl.ioctl(line.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):  # closed meanwhile
+    except (OSError, ValueError):  # closed in the meantime
         return 0
     return int.from_bytes(kept, sys.byteorder)
 

@@ -1,7 +1,7 @@
-"""What an operation costs, in points, before it runs: a point for each object that it may answer, and as many more as
-its fields weigh (`weight` in schema/fields.py). Pages and lists multiply what is below them.
+"""The cost of an operation in points, before it runs: one point for each object that it can return, plus the weights of
+its fields (`weight` in schema/fields.py). Pages and lists multiply the cost below them.
 
-The same number limits an operation, is charged to its caller, and decides how its answer is guarded.
+The cost limits an operation, is charged to its caller, and decides whether the size of its response is checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,16 +32,16 @@ from resolvers.reads.declarations import size_of, weight_of
 
 MAX_COST = 20_000
 MAX_PAGE = 1_000
-# So many light values of one object cost a point.
+# This many light values of one object cost a point.
 LIGHT = 20
 
 Values = Mapping[str, Any]
-# A number, or how to tell it from the variables.
+# A number, or a function that computes it from the variables.
 Count = int | Callable[[Values], int]
 
 
 class Costliest(NamedTuple):
-    """The field that most of an operation's cost comes from: its path in the answer, and its points."""
+    """The field that most of an operation's cost comes from: its path in the response, and its points."""
 
     path: str
     cost: int
@@ -53,7 +53,7 @@ class Costliest(NamedTuple):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a selected field costs: so many times its own weight and what is below it."""
+    """The cost of a selected field: its own weight and the cost below it, times its number."""
 
     key: str
     times: Count
@@ -65,7 +65,7 @@ class Cost:
         return times * (self.weight + sum([each.total(values) for each in self.below]))
 
     def costliest(self, values: Values) -> Costliest:
-        """The deepest field that at least half of the whole comes from, or else the root field that costs most."""
+        """The deepest field that at least half of the cost comes from, or else the most expensive root field."""
         path: list[str] = []
         whole = cost = self.total(values)
         at, times = self, 1
@@ -80,7 +80,7 @@ class Cost:
 
 
 def check_cost(of: Cost, values: Values) -> int:
-    """The operation's cost; QueryTooComplex above the limit."""
+    """The operation's cost. Raises QueryTooComplex above the limit."""
     cost = of.total(values)
     if cost > MAX_COST:
         raise too_costly(cost, of.costliest(values))
@@ -88,7 +88,7 @@ def check_cost(of: Cost, values: Values) -> int:
 
 
 def too_costly(cost: int, costliest: Costliest) -> QueryTooComplex:
-    # Pages within pages reach numbers that JSON has no room for.
+    # Nested pages reach numbers that JSON cannot represent.
     cost = min(cost, 10**15)
     return QueryTooComplex(
         f"The operation costs {cost} points; the limit is {MAX_COST}. {costliest.advice}, or split the operation.",
@@ -115,7 +115,7 @@ class _Estimator:
     fragments: Mapping[str, FragmentDefinitionNode]
 
     def selections(self, selection_set: SelectionSetNode, of: GraphQLNamedType) -> tuple[list[Cost], int]:
-        """What of a selection costs something, and how many light values it has."""
+        """The costs in a selection, and the number of its light values."""
         below: list[Cost] = []
         light = 0
         for node in selection_set.selections:
@@ -146,7 +146,7 @@ class _Estimator:
 
 
 def _size(node: FieldNode, definition: GraphQLField, of: GraphQLNamedType) -> Count:
-    """How many entries a field may answer: the most that any of its arguments asks for."""
+    """How many entries a field can return: the highest number that any of its arguments requests."""
     default = size_of(definition, of)
     asked = [a.value for a in node.arguments or () if a.name.value in ("first", "last", "ids")]
     variables = [value.name.value for value in asked if isinstance(value, VariableNode)]

@@ -1,4 +1,4 @@
-"""The time limit of requests, kept by one timer for all: to set and clear a timer for each costs it several
+"""The time limit of requests, enforced by one timer for all: a timer for each request would cost it several
 microseconds."""
 
 import asyncio
@@ -6,20 +6,20 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
-# How late a request may be given up, as a share of its time.
+# How late a request may be cancelled, as a share of its time limit.
 SLACK = 1 / 40
 
 
 class Deadlines:
     def __init__(self, seconds: float):
         self.seconds = seconds
-        # When each task will be given up, the earliest first; and those that have been.
+        # When each task is cancelled, the earliest first; and the tasks that were cancelled.
         self._ends: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._sweeps = False
 
     async def within(self, work: Awaitable[T]) -> T:
-        """Do the work of the current task; TimeoutError where it takes too long."""
+        """Do the work of the current task. Raises TimeoutError if it takes too long."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         self._ends[task] = loop.time() + self.seconds

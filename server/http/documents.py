@@ -1,4 +1,4 @@
-"""Documents: parsed, limited and validated once, then known by their text."""
+"""Documents: parsed, limited and validated once, then cached by their text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ from server.http.costs import Costliest, check_cost, cost_of
 from server.http.query_limits import MAX_TOKENS, check_document, check_text
 from server.http.wording import reword, reworded
 
-# graphql-core's own budget lets a few kilobytes take half a second.
+# With graphql-core's default budget, a few kilobytes take half a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 20_000
 
 MAX_ANSWER_BYTES = 32_000_000
-# How much is kept of documents: a parsed one takes some hundred bytes for each of its characters.
+# The total length of cached documents. A parsed one takes some hundred bytes for each of its characters.
 KEPT_CHARACTERS = 500_000
 MAX_KEPT_LENGTH = 20_000
 MAX_ERRORS = 3
@@ -38,7 +38,7 @@ TOO_MUCH_TO_COMPARE = "The document repeats too many fields to compare them all.
 
 
 class RequestError(Exception):
-    """The request is refused before anything runs."""
+    """The request is refused before it runs."""
 
     def __init__(self, errors: list[GraphQLError]):
         super().__init__(errors[0].message)
@@ -51,7 +51,7 @@ class Prepared:
     writes: bool
     subscribes: bool
     costliest: Callable[[VariableValues], Costliest]
-    # Of the document.
+    # The length of the document.
     length: int
 
 
@@ -66,7 +66,7 @@ class Documents:
         self._known: LRUCache[tuple[str, str | None], Prepared | RequestError] = LRUCache(KEPT_CHARACTERS, _size)
 
     def prepare(self, text: str, operation_name: str | None) -> Prepared:
-        """The operation that a request means; RequestError if there is none or it is not allowed."""
+        """The operation that a request names. Raises RequestError if there is none or it is not allowed."""
         known = self.known(text, operation_name)
         if known is None:
             known = self.read(text, operation_name)
@@ -81,13 +81,13 @@ class Documents:
             self._known[text, operation_name] = known
 
     def read(self, text: str, operation_name: str | None) -> Prepared | RequestError:
-        """Parse, limit and validate a document. What is wrong with it is returned, so that it can be known as well."""
+        """Parse, limit and validate a document. Its error is returned, not raised, so that it can be cached as well."""
         try:
             check_text(text)
             document = parse(text, no_location=False, max_tokens=MAX_TOKENS)
             check_document(document)
         except GraphQLSyntaxError as error:
-            # The parser counts tokens itself and says so in its message.
+            # The parser counts tokens itself and reports the limit in its message.
             if f"{MAX_TOKENS} tokens" in error.message:
                 error.extensions = {"code": "QUERY_TOO_COMPLEX", "what": "tokens", "limit": MAX_TOKENS}
             return RequestError([coded(error, "GRAPHQL_PARSE_FAILED")])
@@ -120,7 +120,7 @@ class Documents:
 
 def allowed(known: Prepared | RequestError) -> Prepared:
     if isinstance(known, RequestError):
-        # Raised itself, it would hold on to the frames of every request that it refused.
+        # A copy: the cached error would keep references to the frames of every request that it refused.
         raise RequestError(known.errors)
     return known
 
@@ -138,9 +138,9 @@ def _chosen(operations: list[OperationDefinitionNode], name: str | None) -> Oper
 
 
 def coded(error: GraphQLError, code: str) -> GraphQLError:
-    """The error with a stable code: the refusal's own where one was the cause."""
+    """The error with a stable code: the refusal's own code if a refusal was the cause."""
     if len(error.message) > MAX_MESSAGE:
-        # It may quote the request at length.
+        # The message can quote a long part of the request.
         error.message = f"{error.message[:MAX_MESSAGE]}..."
     cause = error.original_error
     reword(error)

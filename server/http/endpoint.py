@@ -1,4 +1,4 @@
-"""GraphQL over HTTP (graphql.github.io/graphql-over-http): what is asked for, in which form, and what is answered."""
+"""GraphQL over HTTP (graphql.github.io/graphql-over-http): requests, media types and responses."""
 
 import asyncio
 import hashlib
@@ -21,21 +21,21 @@ from server.http.operations import Answer, Operations, Request, WriteOverGet, re
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
-# What a JSON body may consist of: to parse more takes long, whatever is in it. Operations take 50,000 values.
+# The most parts of a JSON body: parsing more takes long, whatever they are. Operations accept 50,000 values.
 MOST_JSON_PARTS = 120_000
 T = TypeVar("T")
-# Accept headers that need no reading.
+# Accept headers that need no parsing.
 USUAL = {b"": JSON, b"*/*": JSON, JSON.encode(): JSON, GRAPHQL.encode(): GRAPHQL}
-# Of the parts of a header that offers several; and of a name in a request.
+# The most parts of a header that lists several, and the longest name in a request.
 MOST_PARTS, LONGEST_NAME = 50, 1_000
 Headers = Iterable[tuple[bytes, bytes]]
 CLOSE = [(b"connection", b"close")]
-# A larger answer is sent in pieces, so that its request keeps its place until the reader has taken nearly all of it.
+# A larger response is sent in pieces, so that its request keeps its place until the client has read nearly all of it.
 PIECE_BYTES = 131_072
 
 
 class HTTPRefusal(Exception):
-    """The request is answered by this alone, before or beside GraphQL."""
+    """The whole response to a request that is refused at the level of HTTP, outside GraphQL."""
 
     def __init__(
         self, status: int, sentence: str, code: str = "BAD_USER_INPUT", headers: Headers = (), **facts: str | int
@@ -55,7 +55,7 @@ STATUSES: Mapping[type[Refusal], int] = {RateLimited: 429, Unavailable: 503}
 
 
 def http_refusal(refusal: Refusal) -> HTTPRefusal:
-    """A refusal as the answer to a whole request."""
+    """A refusal as the response to a whole request."""
     facts = {name: value for name, value in refusal.extensions.items() if name != "code"}
     headers = [(b"retry-after", b"%d" % facts["retryAfter"])] if "retryAfter" in facts else ()
     return HTTPRefusal(STATUSES.get(type(refusal), 400), str(refusal), refusal.code, headers, **facts)
@@ -67,7 +67,7 @@ def defect(error: Exception, request_id: str) -> HTTPRefusal:
 
 @dataclass(frozen=True)
 class GraphQLEndpoint:
-    """POST with a JSON body, or GET with a query string for what only reads."""
+    """POST with a JSON body, or GET with a query string for queries."""
 
     operations: Operations
     admission: Admission
@@ -85,9 +85,9 @@ class GraphQLEndpoint:
         try:
             media = answer_in(scope["state"]["headers"].get(b"accept", b""))
             request = await self.request(scope, receive)
-            # The body may have taken its time: as the caller is now.
+            # Reading the body may have taken long, so the caller's rights are checked now.
             caller = await scope["state"]["standing"].require()
-            # Only now: a body that is still on its way is not being worked on.
+            # Only now: a request whose body is still arriving is not in progress.
             self.admission.requests.take(caller.actor)
             try:
                 answer = await self._answer(request, caller, scope["method"])
@@ -134,7 +134,7 @@ class GraphQLEndpoint:
         self._check_size(int(announced[:18]) if announced.isdigit() else 0)
         first = self._piece(receive)
         try:
-            # Most bodies are there already, and need no timer and no place among those on their way.
+            # Most bodies have arrived already, and need no timer and no place among the incoming ones.
             awaited = first.send(None)
         except StopIteration as done:
             piece, more = done.value
@@ -151,14 +151,14 @@ class GraphQLEndpoint:
             first.close()
 
     async def _rest(self, receive: Receive, piece: bytes, coming: Awaitable[tuple[bytes, bool]] | None = None) -> bytes:
-        """All pieces of a body, of which the first has come, or is coming."""
+        """All pieces of a body, whose first piece has arrived or is arriving."""
         loop = asyncio.get_running_loop()
         whole, more = loop.time() + self.timeout, True
         try:
             async with asyncio.timeout(min(self.timeout, self.body_timeout)) as patience:
                 if coming:
                     piece, more = await coming
-                body = bytearray(piece)  # not a list of pieces: each might be a single byte
+                body = bytearray(piece)  # not a list of pieces: each could be a single byte
                 while more:
                     patience.reschedule(min(whole, loop.time() + self.body_timeout))
                     piece, more = await self._piece(receive)
@@ -186,7 +186,7 @@ class GraphQLEndpoint:
 
 @types.coroutine
 def resumed(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
-    """The rest of a coroutine that has been begun by hand and awaits something."""
+    """The rest of a coroutine that was started by hand and awaits something."""
     while True:
         try:
             try:
@@ -201,7 +201,7 @@ def resumed(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, A
 
 
 def repeat_of(key: bytes, body: bytes) -> tuple[str, bytes]:
-    """An Idempotency-Key and the digest of the body that it stands for."""
+    """An Idempotency-Key and the digest of the body that it belongs to."""
     if not re.fullmatch(rb"[!-~]{1,255}", key):
         raise HTTPRefusal(400, "Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID.")
     return key.decode(), hashlib.sha256(body).digest()
@@ -232,7 +232,7 @@ async def send_in_pieces(send: Send, message: Message) -> None:
 
 
 def answer_in(accept: bytes) -> str:
-    """The media type to answer in: the first of ours that the Accept header prefers, application/json by default."""
+    """The media type of the response: the one of ours that the Accept header prefers, application/json by default."""
     if accept in USUAL:
         return USUAL[accept]
     best, best_weight = None, 0.0

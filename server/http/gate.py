@@ -1,4 +1,4 @@
-"""The gate before everything: addressed to us, from our own pages, not too many at once, and by whom."""
+"""The gate in front of everything: checks the address, the origin, the number of requests and the caller."""
 
 import secrets
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from server.http.kinds import API, Kind, kind_of
 from server.identity.callers import AsAllowed, Callers
 from server.settings import Settings
 
-# In bytes. What is longer is sent by POST, where its size is limited too.
+# In bytes. Longer requests are sent by POST, where their size is limited too.
 LONGEST_QUERY_STRING = 65_536
-# What a browser may send from a listed origin, and what its page may read.
+# What a browser may send from a listed origin, and what its page may read of the response.
 PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", b"authorization, content-type, idempotency-key"),
     (b"access-control-max-age", b"600"),
 ]
 READABLE = (b"access-control-expose-headers", b"retry-after, x-request-id")
-# A request's id: the process, and a number in it.
+# A request's id consists of the process and a number in it.
 PROCESS, REQUESTS = f"{secrets.token_hex(5)}-", count(1)
 
 
 @dataclass
 class Gate:
-    """Lets a request through with its kind and its caller, or answers it itself.
+    """Lets a request through with its kind and its caller, or responds to it itself.
 
-    Operations and streams do not pass the app's router and middleware: they are what nearly everyone sends.
+    Operations and streams bypass the app's router and middleware: nearly all requests are of these kinds.
     """
 
     endpoint: ASGIApp
@@ -68,7 +68,7 @@ class Gate:
             await self._websocket(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a connection through that is addressed to the API; before it is accepted, a close is a 403."""
+        """Let a connection to the API through. Before it is accepted, a close is a 403."""
         headers = dict(scope["headers"])
         request_id = f"{PROCESS}{next(REQUESTS):x}"
         try:
@@ -125,7 +125,7 @@ class Gate:
             await send_refusal(send_named, http_refusal(refusal))
 
     def _check_address(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
-        """Whether the request is addressed to us and comes from our own pages or from listed ones."""
+        """Refuse a request for another host, or from a page of an origin that is neither ours nor listed."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if len(headers) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise HTTPRefusal(400, "The request has several Host headers. Send one.")
@@ -140,7 +140,7 @@ class Gate:
 
     def _check_origin(self, origin: bytes, host: str) -> Headers:
         page = origin.decode("latin-1").lower()
-        # Without the scheme: behind a proxy that ends TLS, ours is not the one that the browser sees.
+        # Without the scheme: behind a proxy that terminates TLS, ours is not the one that the browser sees.
         if page.partition("://")[2] == host:
             return ()
         if page not in self.origins:
@@ -153,7 +153,7 @@ class Gate:
 
 
 def address_of(scope: Scope) -> str:
-    """The connection's other end; empty for one that has no address, as over a Unix socket."""
+    """The address of the connection's other end. Empty if it has none, as over a Unix socket."""
     return scope["client"][0] if scope.get("client") else ""
 
 

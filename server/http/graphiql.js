@@ -42,7 +42,7 @@
     }
   }
 
-  // What the last operation was sent with: its pictures are for the same caller.
+  // The headers of the last operation: its pictures are requested as the same caller.
   let authorization = null;
 
   async function answer(operation, pane) {
@@ -58,13 +58,13 @@
     }
   }
 
-  /** Whether the operation that is meant is a subscription. */
+  /** Whether the selected operation is a subscription. */
   const subscribes = ({ operationName }, document) =>
     (document?.definitions ?? []).some(
       ({ operation, name }) => operation === "subscription" && (!operationName || name?.value === operationName),
     );
 
-  /** The answers of a subscription, as they come; leaving it closes the connection. */
+  /** Yields the results of a subscription as they arrive. Ending the iteration closes the connection. */
   function answers(operation, pane) {
     const leaving = new AbortController();
 
@@ -119,7 +119,7 @@
     image.hidden = link.hidden = false;
   }
 
-  /** What is shown beside a result's value under the mouse: the picture that it is the path of. */
+  /** Shows the picture next to a value under the mouse, if the value is the path of a picture. */
   function preview(token) {
     const path = token.type === "string" && token.string.endsWith('"') ? JSON.parse(token.string) : "";
     if (!PICTURE.test(path)) return undefined;
@@ -130,13 +130,13 @@
     image.alt = "";
     words.textContent = "Drawing …";
     Object.assign(link, { textContent: "Open", target: "_blank", rel: "noopener" });
-    // What was opened stays, to be loaded again.
+    // The URL of an opened picture stays valid, so that its tab can be reloaded.
     link.addEventListener("click", () => (shown = null));
     draw(path, image, link, words).catch((error) => (words.textContent = String(error)));
     return box;
   }
 
-  // Not by GraphiQL's responseTooltip: beside it GraphiQL shows each path of an image itself, and asks without a key.
+  // Not with GraphiQL's responseTooltip: next to it, GraphiQL shows each image path itself, and requests it without a key.
   place.addEventListener(
     "mouseover",
     ({ target }) => {
@@ -146,7 +146,7 @@
     { capture: true },
   );
 
-  // GraphiQL's history keeps the headers pane, and with it a key, in localStorage whatever shouldPersistHeaders says.
+  // GraphiQL's history stores the headers pane, and with it a key, in localStorage regardless of shouldPersistHeaders.
   const withoutHeaders = (name, value) =>
     /^graphiql:(queries|favorites)$/.test(name)
       ? JSON.stringify(JSON.parse(value, (field, inner) => (field === "headers" ? undefined : inner)))
@@ -162,7 +162,7 @@
     },
   };
 
-  // Of the tab that opens first GraphiQL takes the query from defaultTabs, but the variables from the storage only.
+  // For the first tab, GraphiQL takes the query from defaultTabs, but the variables only from the storage.
   if (!storage.getItem("graphiql:tabState")) {
     storage.setItem("graphiql:query", examples[0].query);
     storage.setItem("graphiql:variables", examples[0].variables ?? "");
@@ -174,7 +174,7 @@
   const logo = createElement(GraphiQL.Logo, null, " ");
 
   function show() {
-    // A new fetcher makes GraphiQL ask for the schema again.
+    // A new fetcher makes GraphiQL request the schema again.
     const fetcher = (operation, options) =>
       (subscribes(operation, options?.documentAST) ? answers : answer)(operation, options?.headers);
     root.render(
@@ -200,7 +200,7 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem(KEY, field.value.trim().replace(/^bearer\s+/i, ""));
-    // The refusal of the schema would stay where results are shown.
+    // The refusal of the schema request would stay in the results pane.
     place.querySelector(".result-window .CodeMirror")?.CodeMirror.setValue("");
     show();
   });

@@ -1,4 +1,4 @@
-"""The GraphiQL page. Lineal serves its files itself; where set-up found no npm, a CDN does, held to the same hashes."""
+"""The GraphiQL page. Lineal serves its files. If set-up found no npm, a CDN serves them, with the same hashes."""
 
 import functools
 import json
@@ -41,7 +41,7 @@ class Bundle:
         return f"{CDN}/{self.package}@{self.version}/{self.file}"
 
 
-# In the order in which the page must run them; `tests/test_graphiql.py` holds the hashes against the installed files.
+# In the order in which the page must run them; `tests/test_graphiql.py` compares the hashes with the installed files.
 BUNDLES = (
     Bundle(
         "react",
@@ -92,7 +92,7 @@ def page(request: Request) -> HTMLResponse:
 
 
 def asset(request: Request) -> FileResponse:
-    """Serves a file that the page names, and nothing else that lies next to it."""
+    """Serves a file that the page names, and no other file of its folder."""
     path = _files().get(request.path_params["path"])
     if request.path_params["version"] != version() or path is None or not path.is_file():
         raise HTTPException(404)
@@ -109,14 +109,15 @@ def is_installed() -> bool:
 
 @functools.cache
 def version() -> str:
-    """Names the state of all served files: it stands in their addresses, so that browsers may keep them for good."""
+    """Identifies the state of all served files. It is part of their addresses, so that browsers can cache them
+    permanently."""
     own = b"".join((HERE / name).read_bytes() for name in OWN)
     return sha256(own + "".join(bundle.integrity for bundle in BUNDLES).encode()).hexdigest()[:12]
 
 
 @functools.cache
 def examples() -> list[dict[str, str]]:
-    """The tabs that a new visitor finds: each operation with its variables, if it has any."""
+    """The tabs that a new visitor sees: each operation with its variables, if it has any."""
     return [_example(path) for path in sorted(EXAMPLES.glob("*.graphql"))]
 
 
@@ -128,7 +129,7 @@ def _example(path: Path) -> dict[str, str]:
 
 
 def _examples_json() -> str:
-    # "<" would let a text end the script element that holds it.
+    # With "<", a text could end the script element that contains it.
     return json.dumps(examples()).replace("<", "\\u003c")
 
 
@@ -166,7 +167,7 @@ def _page_headers(foreign: list[str]) -> dict[str, str]:
 
 
 def _policy(foreign: list[str]) -> str:
-    """Allows this host, and of the CDN these very files: other addresses there serve anybody's scripts."""
+    """Allows this host, and of the CDN only these files: it serves scripts of any author at other addresses."""
     scripts = "".join(f" {address}" for address in foreign if address.endswith(".js"))
     styles = "".join(f" {address}" for address in foreign if address.endswith(".css"))
     return "; ".join(

@@ -15,7 +15,7 @@ from storage.engine import Database
 from storage.migrate import newest_revision, revision_seen
 from storage.sealing import Sealing
 
-# Probes ask every few seconds and give up soon.
+# Probes are sent every few seconds and time out soon.
 ANSWER_SECONDS = 2.0
 needed_revision = cache(newest_revision)
 
@@ -25,9 +25,9 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready when the database answers and has this code's schema; `details` says what does not work all the same.
+    """Ready if the database responds and has this code's schema. `details` reports other problems.
 
-    Those who ask at the same time share one look."""
+    Concurrent probes share one check."""
     state = request.app.state
     looking = getattr(state, "looking", None)
     if looking is None or looking.done():
@@ -51,7 +51,7 @@ async def _look(database: Database, sealing: Sealing) -> Response:
 
 
 async def _details(database: Database, sealing: Sealing) -> dict[str, Any]:
-    """The state of the background work. Without the reasons why checkpoints fail, which are for administrators
+    """The state of the background work, without the reasons why checkpoints fail: those are for administrators
     (`auditStatus`)."""
     problem = await problem_now(database, sealing, ANSWER_SECONDS)
     return {"checkpoints": await _checkpoints(database)} | ({"webhooks": problem} if problem else {})
@@ -60,8 +60,8 @@ async def _details(database: Database, sealing: Sealing) -> dict[str, Any]:
 async def _checkpoints(database: Database) -> dict[str, Any]:
     """Whether the audit log is being checkpointed.
 
-    The process stays ready if it is not: the registry can serve, and taking it away would turn a late proof into an
-    outage.
+    The process stays ready if it is not: the registry can serve requests, and taking it out of service would turn a
+    late proof into an outage.
     """
     try:
         with driver_errors_as_refusals():

@@ -1,4 +1,4 @@
-"""The schema's own fields, which graphql-core answers: for the documents that tools send once and for all."""
+"""Introspection, which graphql-core runs. Responses to the usual documents of tools are cached."""
 
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -21,30 +21,30 @@ from resolvers.reads.compilation import Selected
 from server.http.documents import Prepared
 from server.http.query_limits import too_much
 
-# GraphiQL's introspection of today's schema takes 10,500 fields.
+# GraphiQL's introspection of the current schema takes 10,500 fields.
 MAX_INTROSPECTED = 20_000
-# What a field costs, which takes graphql-core some ten microseconds of a processor that others wait for.
+# The points for a field. It takes graphql-core some ten microseconds of a processor that others wait for.
 POINTS_PER_FIELD = 10
-# What must be left before it is known what introspection costs.
+# The points that a caller must have left, as the cost of introspection is not known in advance.
 DEPOSIT = 20_000
-# How many answers are kept by their documents' texts, of up to a megabyte each.
+# How many responses of up to a megabyte each are cached by the text of their documents.
 MAX_KEPT = 16
 
 
 class Kept:
-    """Answers to documents that ask for the schema alone. Everybody gets the same."""
+    """Responses to documents that request only the schema. They are the same for all callers."""
 
     def __init__(self) -> None:
-        # A plain dictionary, as every request looks here; the oldest goes first.
+        # A plain dictionary, as every request looks here. The oldest entry is removed first.
         self._by_document: dict[tuple[str, str | None], bytes] = {}
-        # Without layout: nothing pushes these out.
+        # By the text without layout. These entries are never removed.
         self._usual: dict[str, bytes] = {}
 
     def find(self, text: str, operation_name: str | None) -> bytes | None:
         return self._by_document.get((text, operation_name))
 
     def recall(self, text: str) -> bytes | None:
-        """The answer to a usual document that is laid out in a new way; reads the whole text."""
+        """The response to a usual document with another layout. Reads the whole text."""
         return self._usual.get(strip_ignored_characters(text))
 
     def keep(self, text: str, operation_name: str | None, answer: bytes) -> None:
@@ -53,14 +53,14 @@ class Kept:
             del self._by_document[next(iter(self._by_document))]
 
     def keep_usual(self, text: str, answer: bytes) -> None:
-        """Keep an answer for good if it is the one to a usual document; reads the whole text."""
+        """Cache a response permanently if its document is a usual one. Reads the whole text."""
         bare = strip_ignored_characters(text)
         if is_usual(bare):
             self._usual[bare] = answer
 
 
 def is_usual(bare: str) -> bool:
-    """Whether a document is the reference implementation's introspection query with any of its options."""
+    """Whether a document is the introspection query of the reference implementation, with any of its options."""
     return bare == strip_ignored_characters(
         get_introspection_query(
             descriptions="description" in bare,
@@ -76,13 +76,13 @@ def is_usual(bare: str) -> bool:
 
 
 class BudgetSpent(BaseException):
-    """Ends an execution at once: graphql-core would answer an Exception field by field."""
+    """Ends an execution at once: graphql-core would report an Exception for each field."""
 
 
 def introspect(
     schema: GraphQLSchema, prepared: Prepared, fields: Sequence[Selected], variables: VariableValues
 ) -> tuple[ExecutionResult, int]:
-    """What these root fields answer, and how many fields that took."""
+    """The result of these root fields, and how many fields that took."""
     definition = prepared.operation.definition
     nodes = tuple(details.node for field in fields for details in field.details)
     operation = OperationDefinitionNode(

@@ -1,4 +1,4 @@
-"""What kind of request an HTTP request is: decided once, at the gate, before anything else looks at it."""
+"""The kind of an HTTP request, decided once, at the gate, before it is processed further."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -10,7 +10,7 @@ from resolvers.rules.access import Need
 API = "/graphql"
 EVENTS = b"text/event-stream"
 
-# Whom each path is for. Paths that are not listed answer 404 to callers, and 401 to everyone else.
+# What each path needs of its caller. Other paths return 404 to authenticated callers, and 401 to everyone else.
 PATHS = {
     "/": Need.OPEN,
     "/favicon.ico": Need.OPEN,
@@ -30,21 +30,21 @@ OPEN_PREFIXES = tuple(path.partition("{")[0] for path in OPEN if "{" in path)
 
 class Kind(Enum):
     PROBE = auto()
-    """A health check: sent by address, to a process that may be overloaded but must not be taken for dead."""
+    """A health check. It is sent to an IP address, and an overloaded process must still respond to it."""
     OPEN = auto()
     """A page or file that everyone may read."""
     EXPLORER = auto()
-    """A browser that opens the API's address to see GraphiQL."""
+    """A browser that opens the API's address to use GraphiQL."""
     STREAM = auto()
     """A subscription whose events are sent by the server."""
     OPERATION = auto()
     """A GraphQL operation."""
     RESOURCE = auto()
-    """A picture or the traffic routes, for a caller."""
+    """A picture or the traffic routes, for authenticated callers."""
 
     @property
     def is_open(self) -> bool:
-        """Whether no caller is needed."""
+        """Whether the kind needs no authentication."""
         return self in (Kind.PROBE, Kind.OPEN, Kind.EXPLORER)
 
 

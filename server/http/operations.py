@@ -1,4 +1,4 @@
-"""One request from its document to its answer."""
+"""Runs one request, from its document to its response."""
 
 import time
 from collections.abc import Mapping
@@ -37,15 +37,15 @@ class Request:
     variables: Mapping[str, Any]
     # The Idempotency-Key, and the digest of the body.
     repeat: tuple[str, bytes] | None = None
-    # Of the body, in bytes.
+    # The size of the body in bytes.
     size: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The response as bytes and the HTTP status that says the same.
+    """The response as bytes and the matching HTTP status.
 
-    `lenient` marks what clients of the older application/json expect as 200: a document that cannot be run.
+    `lenient` marks responses that clients of the older application/json expect with 200: the document cannot be run.
     """
 
     body: bytes
@@ -54,13 +54,13 @@ class Answer:
     retry_after: int | None = None
 
 
-# Documents up to the first length are read on the event loop: that takes less than a millisecond. Those beyond
-# the second cost a point for each character, once to read and once for each plan; refused ones cost more.
+# Documents up to the first length are parsed on the event loop, in less than a millisecond. Documents above the second
+# length cost a point for each character, once for parsing and once for each plan. Refused ones cost more.
 SHORT, FREE = 60, 300
 POINTS_REFUSED = 1_000
-# Of a body, beyond what most requests have.
+# The part of a body that costs nothing, which most requests do not exceed.
 FREE_BYTES, BYTES_PER_POINT = 20_000, 500
-# A statement may take so long for its cost alone; each second beyond costs points.
+# The part of a statement's time that its cost covers. Further seconds cost points.
 FREE_SECONDS, POINTS_PER_SECOND = 0.1, 100_000
 
 OUT_OF_TIME = "The mutation's other fields used up its time limit. Send fewer fields at once."
@@ -81,7 +81,7 @@ class Operations:
         self._introspected = Kept()
 
     async def answer(self, request: Request, caller: Caller, *, may_write: bool = True) -> Answer:
-        """Answer a request; WriteOverGet where it would write and may not."""
+        """The response to a request. Raises WriteOverGet if it is a mutation and `may_write` is false."""
         try:
             bill = Bill(self.buckets, caller.actor)
             if request.size > FREE_BYTES:
@@ -103,11 +103,11 @@ class Operations:
             return refused_answer(error, caller)
 
     async def prepare(self, request: Request, bill: Bill) -> Prepared:
-        """The operation that a request means. Reading a document that is not known costs by its length."""
+        """The operation that a request names. Parsing a document that is not cached costs points by its length."""
         text, name = request.query, request.operation_name
         known = self.documents.known(text, name)
         if known is None:
-            # Given back unless it is refused.
+            # Refunded unless the document is refused.
             self.buckets.take(bill.who, POINTS_REFUSED)
             if SHORT < len(text) <= MAX_CHARACTERS:
                 bill.take(len(text) if len(text) > FREE else 0)
@@ -128,7 +128,7 @@ class Operations:
         return values
 
     async def _plan(self, asked: "Asked") -> Plan:
-        """The plan of a query. Making one costs by the length of its document, as reading it does."""
+        """The plan of a query. Compiling one costs points by the length of its document, like parsing it."""
         operation, text = asked.prepared.operation, asked.request.query
         plan = operation.known_plan(asked.variables, asked.caller)
         if plan is None:
@@ -148,26 +148,27 @@ class Operations:
         return Answer(b'{"data":%b,%b}' % (answer, asked.bill.extensions()))
 
     async def _answered(self, asked: "Asked", plan: Plan) -> bytes:
-        """What the database answers, finished; in the caller's turn, and at its cost if that takes long."""
+        """The finished response of the database, read in the caller's turn. Long statements are charged to the
+        caller."""
         try:
             async with self.admission.read(asked.who, plan.cost) as seconds:
                 began = time.monotonic()
                 arguments = plan.arguments(asked.variables, asked.caller)
                 with driver_errors_as_refusals():
                     row = await self.database.fetchval(plan.statement, *arguments, within=seconds)
-                # Not what follows: whoever waits for a thread that others use is not charged for that.
+                # Only the statement: a caller is not charged for waiting for a thread that others use.
                 self._charge_time(asked.who, time.monotonic() - began)
                 return await plan.finish(row, self.admission.compute(asked.who))
         except AnswerTooLarge as large:
             raise asked.too_large(large) from None
 
     def _charge_time(self, who: str, seconds: float) -> None:
-        """The time of a statement beyond what its cost stands for."""
+        """Charge the time of a statement that its cost does not cover."""
         if seconds > FREE_SECONDS:
             self.buckets.spend(who, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
     async def _with_introspection(self, asked: "Asked", plan: Plan) -> bytes:
-        """The schema's own fields through graphql-core, the others still as one statement."""
+        """Run introspection fields with graphql-core, and the others as one statement."""
         if not (plan.answers or asked.request.variables):
             return await self._introspection_alone(asked, plan)
         data = orjson.loads(await self._introspection(asked, plan))
@@ -186,7 +187,7 @@ class Operations:
         return answer
 
     async def _introspection(self, asked: "Asked", plan: Plan) -> bytes:
-        """What the schema's own fields answer. Nobody knows beforehand how much that costs."""
+        """The result of the introspection fields. Their cost is not known in advance."""
         async with self.admission.compute(asked.who):
             self.buckets.take(asked.who, DEPOSIT)
             result, taken = await aside(
@@ -199,7 +200,8 @@ class Operations:
             return await aside(orjson.dumps, result.data)
 
     async def _write(self, asked: "Asked") -> Answer:
-        """The root fields one after another, each its own transaction; a refused one answers null and an error."""
+        """Run the root fields one after another, each in its own transaction. A refused field becomes null with an
+        error."""
         operation, repeat = asked.prepared.operation, asked.request.repeat
         asked.bill.take(max(1, operation.check(asked.variables)))
         extensions = asked.bill.extensions()
@@ -226,7 +228,7 @@ class Operations:
         return Answer(_response(b"{%b}" % b",".join(answers), errors, extensions), retry_after=retry_after)
 
     async def _write_one(self, asked: "Asked", field: Selected, repeatable: Repeatable | None, ends: float) -> bytes:
-        """Write one root field, of which all together have the time that one may take."""
+        """Run one root field. All root fields share the time limit of one mutation."""
         if (seconds := ends - time.monotonic()) <= 0:
             raise Unavailable(OUT_OF_TIME)
         operation, text = asked.prepared.operation, asked.request.query
@@ -246,7 +248,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it is answered: its operation with its values, who asks, and what it costs."""
+    """One request in progress: its operation with its values, its caller, and its cost."""
 
     prepared: Prepared
     variables: VariableValues
@@ -259,26 +261,26 @@ class Asked:
         return self.caller.actor
 
     def too_large(self, large: AnswerTooLarge) -> AnswerTooLarge:
-        """The refusal of an answer, with the field that costs most of it."""
+        """The refusal of a response that is too large, with its most expensive field."""
         costliest = self.prepared.costliest(self.variables)
         return AnswerTooLarge(large.most_bytes, costliest.advice, costliest=costliest._asdict())
 
 
 def refused_answer(error: Exception, caller: Caller) -> Answer:
-    """What is answered where nothing of an operation can be; defects are logged, and masked."""
+    """The response to an operation that fails as a whole. Defects are logged and masked."""
     if isinstance(error, RequestError):
         return Answer(_errors(error.errors), status=400, lenient=_is_lenient(error))
     if isinstance(error, Refusal):
         retry_after = getattr(error, "retry_after", None)
         return Answer(_errors([_refusal(error)]), status=_status(error), retry_after=retry_after)
     if isinstance(error, GraphQLError):
-        # An argument that only its variable's value makes wrong, such as null where a default promised a value.
+        # An argument that is invalid only because of its variable's value, such as null despite a default.
         return Answer(_errors([coded(error, "BAD_USER_INPUT")]), status=400, lenient=True)
     return Answer(_errors([_masked(error, caller)]), status=500)
 
 
 def _scope(caller: Caller) -> str:
-    """Whose idempotency keys are told apart: a principal's, and those of its keys that reach one project only."""
+    """The scope of an idempotency key: the principal, or its keys that are bound to one project."""
     return f"{caller.actor} {caller.only}" if caller.only else caller.actor
 
 
@@ -319,7 +321,7 @@ def _masked(error: Exception, caller: Caller) -> GraphQLError:
 
 
 def report(error: Exception, request_id: str) -> str:
-    """Log a defect; what its caller is told instead."""
+    """Log a defect. Returns the sentence for its caller."""
     log.error("internal error", request_id=request_id, exc_info=error)
     return f"An internal error occurred. The log of the server describes it under the request id {request_id}."
 

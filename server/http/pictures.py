@@ -1,4 +1,4 @@
-"""Lineages and the courses of metrics as SVG: what the API answers the caller, drawn."""
+"""Lineages and the courses of metrics as SVG, drawn from the API's response to the caller."""
 
 import asyncio
 import re
@@ -22,9 +22,9 @@ from server.http.operations import Answer, Operations
 from storage.vocabulary import LineageDirection
 
 HEADERS = {
-    # It shows how things are now, and to this caller.
+    # The picture shows the current state, and only what this caller may see.
     "cache-control": "private, no-cache",
-    # Opened on its own it is a page of this host: it may run nothing and load nothing.
+    # Opened directly, it is a page of this host: it must not run or load anything.
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
 }
@@ -42,7 +42,7 @@ query Lineage($id: ID!, $direction: LineageDirection!, $depth: Int!) {
   } } }
 }
 """
-# A document for each: what an operation might answer of the others would cost points too.
+# One document for each type: selections on other types would cost points too.
 LINEAGE_OF = {prefix: LINEAGE % of for prefix, of in lineage_picture.TYPES.items()}
 COURSE = f"""
 query Course($id: ID!, $metric: String!) {{
@@ -60,7 +60,7 @@ ID = re.compile(r"[a-z]{1,10}_[A-Za-z0-9._-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True)
 class Pictures:
-    """Asks the API as its caller and draws the answer, in a thread: other requests continue meanwhile."""
+    """Queries the API as its caller and draws the response in a thread, without blocking other requests."""
 
     operations: Operations
     timeout: float

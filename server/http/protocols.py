@@ -1,7 +1,7 @@
-"""uvicorn's protocols, with limits: what a connection may send, and that whoever is refused can read why.
+"""uvicorn's protocols with limits on what a connection may send. A refused client can read the reason.
 
-uvicorn closes as soon as it has answered. The kernel then resets a client that is still sending its body, and clients
-that read only after they have sent everything lose the answer.
+uvicorn closes as soon as it has responded. The kernel then resets a client that is still sending its body, and clients
+that read only after they have sent everything lose the response.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from server.http.endpoint import JSON, HTTPRefusal, busy
 
 # A request's line and headers. The parser itself has no limit.
 HEAD_BYTES = 65_536
-# Bytes that are read and discarded after the request was answered.
+# The most bytes that are read and discarded after the response was sent.
 DISCARD_BYTES = 64_000_000
 MOST_PIPELINED = 100
-# Of a request that begins a WebSocket. What exceeds the library's own limits gets no answer from it.
+# The limits of a request that begins a WebSocket. The library does not respond to what exceeds its own limits.
 MOST_LINES, LONGEST_LINE = 100, 8_000
-# A message of a WebSocket: a document of the longest kind, and its variables.
+# The largest message of a WebSocket: the longest document, and its variables.
 MESSAGE_BYTES = 131_072
 UNLIMITED = 1 << 62
-# Takes the trailers of a chunked body, which nobody reads and whose number has no limit.
+# Receives the trailers of a chunked body, which are not read and whose number is not limited.
 NOWHERE: Any = deque(maxlen=0)
 
 
@@ -42,18 +42,18 @@ def full(most: int) -> HTTPRefusal:
 
 
 def protocols(connections: Connections) -> dict[str, Any]:
-    """The options of a uvicorn.Config that let it speak by these protocols."""
+    """The options of a uvicorn.Config that make it use these protocols."""
     return {
         "http": partial(Connection, connections),
         "ws": partial(Socket, connections),
         "ws_max_size": MESSAGE_BYTES,
-        # A kilobyte may unpack to megabytes.
+        # A kilobyte can decompress to megabytes.
         "ws_per_message_deflate": False,
     }
 
 
 class Lingering:
-    """What uvicorn takes for the transport. Closing it waits until the client has sent its body and read the answer."""
+    """What uvicorn uses as the transport. Closing it waits until the client has sent its body and read the response."""
 
     def __init__(self, connection: "Connection"):
         self.connection = connection
@@ -73,11 +73,11 @@ class Connection(Counted, HttpToolsProtocol):
         super().__init__(**of_uvicorn)
         self.registry = registry
         self._took = self.loop.time()
-        # Whether a request has begun whose body has not come to its end.
+        # Whether a request has begun whose body is not complete.
         self.receives = False
-        # Whether only the client's end is awaited; and whether what it sends cannot be parsed any more.
+        # Whether the connection only waits for the client to close, and whether its input can no longer be parsed.
         self.lingers = self.is_deaf = False
-        # How many bytes may still come before something else must have happened.
+        # How many bytes may still arrive before the next stage must begin.
         self.allowance = HEAD_BYTES
 
     @property
@@ -100,7 +100,7 @@ class Connection(Counted, HttpToolsProtocol):
         if self.waits_among is self.registry.turned_away and not self.lingers:
             self.refuse(full(self.registry.most))
         elif not self.is_deaf:
-            super().data_received(data)  # which gives another allowance where the next stage begins
+            super().data_received(data)  # which resets the allowance if the next stage begins
         if self.allowance < 0:
             self._take_no_more()
 
@@ -116,9 +116,9 @@ class Connection(Counted, HttpToolsProtocol):
             return
         self.wait(None)
         self.receives, self.allowance = True, UNLIMITED
-        if self.cycle is not None and self.cycle.scope is self.scope:  # not where a WebSocket begins
+        if self.cycle is not None and self.cycle.scope is self.scope:  # not if a WebSocket begins
             self.headers = NOWHERE
-            # Without the invitation a client may send the body or leave it out: what comes next could be either.
+            # Without the 100 response, a client may send the body or omit it, so the next bytes would be ambiguous.
             if self.expect_100_continue:
                 self.cycle.keep_alive = False
         if len(self.pipeline) > MOST_PIPELINED:
@@ -148,7 +148,7 @@ class Connection(Counted, HttpToolsProtocol):
         self.allowance = HEAD_BYTES
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if not self.lingers:  # what cannot be answered must not be done
+        if not self.lingers:  # a request that cannot get a response must not be run
             super()._start_asgi_task(cycle, app)
 
     def close(self) -> None:
@@ -185,11 +185,11 @@ class Connection(Counted, HttpToolsProtocol):
             self.line.close()
 
     def send_400_response(self, msg: str) -> None:
-        # The parser takes no longer address.
+        # The parser accepts no longer address.
         self.refuse(TOO_LONG if len(getattr(self, "url", b"")) >= HEAD_BYTES - 1 else NO_REQUEST)
 
     def refuse(self, refusal: HTTPRefusal) -> None:
-        """Answer what no application sees."""
+        """Respond to a request that does not reach the application."""
         self.is_deaf = self.receives = True
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.drop()
@@ -209,7 +209,7 @@ class Connection(Counted, HttpToolsProtocol):
 
 
 class Socket(Counted, WebSocketsSansIOProtocol):
-    """One WebSocket connection. It waits, and may be closed to make room, until the application knows its caller."""
+    """One WebSocket connection. Until the application knows its caller, it may be closed to make room for others."""
 
     def __init__(self, registry: Connections, **of_uvicorn: Any):
         super().__init__(**of_uvicorn)

@@ -1,4 +1,4 @@
-"""What an operation may cost, judged before it is validated: one pass, each fragment measured once."""
+"""The limits of an operation, checked before it is validated. One pass measures each fragment once."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ MAX_DIRECTIVES = 50
 MAX_SELECTIONS = 2_000
 MAX_REPEATS = 20
 MAX_VALUES = 50_000
-# Above what any input takes, whose own sentence says more.
+# Above the limit of any input, whose own refusal says more.
 MAX_LIST = 6_000
 FEW = 20
 HOLDERS = (list, dict)
-# What each limit counts: the stable key in the extensions of a refusal, and how its sentence says it.
+# What each limit counts: the stable key in the extensions of a refusal, and its words in the sentence.
 COUNTED = {
     "aliasCharacters": "characters in one alias",
     "aliases": "aliases",
@@ -54,7 +54,7 @@ COUNTED = {
 
 def too_much(what: str, amount: int, most: int, path: str = "", repeated: str = "") -> QueryTooComplex:
     """The refusal of a request that exceeds a limit. `what` is a key of COUNTED."""
-    # Fragments within fragments reach numbers that JSON has no room for.
+    # Nested fragments reach numbers that JSON cannot represent.
     amount = min(amount, 10**15)
     path = shortened(path)
     where = f"Most are in {path}; request less there" if path else "Request less"
@@ -65,7 +65,7 @@ def too_much(what: str, amount: int, most: int, path: str = "", repeated: str = 
 
 
 def shortened(path: str, longest: int = 200) -> str:
-    """A path's beginning, without half a name."""
+    """The beginning of a path, cut at a name."""
     return path if len(path) <= longest else path[:longest].rpartition(".")[0] + "..."
 
 
@@ -75,7 +75,7 @@ def within(what: str, amount: int, most: int) -> None:
 
 
 class _Over(Exception):
-    """A limit that a selection exceeds; `path` grows upwards to where the operation begins."""
+    """A limit that a selection exceeds. `path` grows upwards to the root of the operation."""
 
     def __init__(self, what: str, amount: int, most: int, repeated: str = ""):
         super().__init__(what)
@@ -87,7 +87,7 @@ class _Over(Exception):
 
 
 class Measure(NamedTuple):
-    """What a selection set holds, fragments spelled out."""
+    """The counts of a selection set, with fragments expanded."""
 
     depth: int = 0
     roots: int = 0
@@ -112,7 +112,7 @@ class _Pass:
     measured: dict[str, Measure] = field(default_factory=dict)
 
     def check(self, measure: Measure, selection_set: SelectionSetNode) -> None:
-        """Refuse what exceeds a limit, and tell which field holds most of it."""
+        """Refuse a selection that exceeds a limit, and name the field with the largest part."""
         for name, most in LIMITS.items():
             amount = getattr(measure, name)
             if amount > most:
@@ -121,7 +121,7 @@ class _Pass:
                 raise over
 
     def _most_of(self, name: str, selection_set: SelectionSetNode) -> list[str]:
-        """The deepest field that holds at least half of what is measured under this name."""
+        """The deepest field with at least half of the count of this name."""
         path: list[str] = []
         whole = getattr(self.selections(selection_set), name)
         for _ in range(MAX_DEPTH):
@@ -138,7 +138,7 @@ class _Pass:
         return path
 
     def selections(self, selection_set: SelectionSetNode, level: int = 1) -> Measure:
-        # Here and not only afterwards: what is nested deeper must not be walked.
+        # Here and not only afterwards: deeper levels must not be walked.
         if level > MAX_DEPTH:
             raise _Over("depth", level, MAX_DEPTH)
         _refuse_repeats(selection_set)
@@ -154,7 +154,7 @@ class _Pass:
         depth, roots, selections, aliases, directives = inner
         directives += _directives(node)
         if isinstance(node, FieldNode):
-            # It stands in the answer as often as there are objects.
+            # The response repeats the alias for every object.
             within("aliasCharacters", len(node.alias.value) if node.alias else 0, MAX_ALIAS)
             return Measure(depth + 1, 1, selections + 1, aliases + bool(node.alias), directives)
         return Measure(depth + 1, roots, selections + 1, aliases, directives)
@@ -167,7 +167,7 @@ class _Pass:
 
     def fragment(self, name: str, level: int = 1) -> Measure:
         if name not in self.measured:
-            # Nothing while it is being measured: validation refuses cycles on its own.
+            # Empty while it is being measured: validation refuses cycles.
             self.measured[name] = Measure()
             fragment = self.fragments.get(name)
             if fragment:
@@ -192,7 +192,7 @@ def check_text(text: str) -> None:
 
 
 def check_document(document: DocumentNode) -> None:
-    """Refuse what would cost too much to validate or to run, before either begins."""
+    """Refuse a document that would cost too much to validate or run, before either begins."""
     within("definitions", len(document.definitions), MAX_DEFINITIONS)
     try:
         _check_definitions(document)
@@ -217,7 +217,7 @@ def _check_definitions(document: DocumentNode) -> None:
 
 
 def check_variables(variables: Mapping[str, Any]) -> None:
-    """Refuse values that would take long to coerce or to clean."""
+    """Refuse values that would take long to coerce or clean."""
     if len(variables) <= FEW and all(map(_is_small, variables.values())):
         return
     waiting: list[Any] = [variables]

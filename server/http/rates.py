@@ -1,4 +1,4 @@
-"""How much a principal may ask for: a bucket of cost each, that fills again with time."""
+"""Rate limits: each principal has a bucket of points that refills over time."""
 
 import math
 import time
@@ -17,8 +17,8 @@ class Bucket:
 
 
 class Buckets:
-    """One process's buckets. Each holds `burst` and gains `per_second`, both in objects that an operation may answer;
-    with 0 a second nothing is limited."""
+    """The buckets of one process. Each holds at most `burst` points and gains `per_second`. 0 a second means no
+    limit."""
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic):
         self.per_second, self.burst, self.clock = per_second, burst, clock
@@ -34,7 +34,7 @@ class Buckets:
         return bucket
 
     def spend(self, who: str, cost: int) -> None:
-        """Take the cost of what has been done already, or all that is left: nobody is in debt by an outage."""
+        """Charge for work that is already done, at most what is left: an outage puts no caller into debt."""
         if self.per_second:
             bucket = self._bucket(who)
             bucket.left = max(0.0, bucket.left - cost)
@@ -48,7 +48,7 @@ class Buckets:
         return int(self._bucket(who).left) if self.per_second else int(self.burst)
 
     def take(self, who: str, cost: int) -> int:
-        """Take an operation's cost; what is left. RateLimited where there is not enough."""
+        """Charge an operation's cost. Returns what is left. Raises RateLimited if there is not enough."""
         if not self.per_second:
             return int(self.burst)
         bucket = self._bucket(who)
@@ -64,12 +64,12 @@ class Buckets:
 
 @dataclass
 class Bill:
-    """What one request costs its principal, in points."""
+    """The cost of one request for its principal, in points."""
 
     buckets: Buckets
     who: str
     points: int = 0
-    # After the last of them.
+    # The points left after the last charge.
     left: int = 0
 
     def take(self, points: int) -> None:
@@ -82,5 +82,5 @@ class Bill:
         self.points += points
 
     def extensions(self) -> bytes:
-        """What an answer says of it."""
+        """The cost in the extensions of a response."""
         return b'"extensions":{"cost":{"requested":%d,"left":%d}}' % (self.points, self.left)

@@ -1,4 +1,5 @@
-"""What gateways poll: who serves which share of an environment's traffic, for the projects that the key sees."""
+"""The routes that gateways poll: which deployment serves which share of an environment's traffic, in the projects that
+the key can access."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from server.http.rates import Buckets
 from storage.engine import Database
 from storage.traffic import ServingDeployment, serving
 
-# What one look costs its caller.
+# The cost of one request.
 POINTS = 10
 
 
 class Routes:
-    """The answer changes when shares do, and its ETag with it: an unchanged one is 304, without a body."""
+    """The response and its ETag change when shares do. An unchanged response is 304, without a body."""
 
     def __init__(self, database: Database, admission: Admission, buckets: Buckets):
         self.database, self.admission, self.buckets = database, admission, buckets
@@ -51,7 +52,8 @@ class Routes:
 
 
 def by_model(rows: Sequence[ServingDeployment]) -> list[dict[str, Any]]:
-    """Of each model what serves it, with weights that `unmanaged` makes 100, and what gets a copy of the traffic."""
+    """For each model, the deployments that serve it, with weights that add up to 100 with `unmanaged`, and those that
+    get a copy of the traffic."""
     models = []
     for (project_id, model_id), of_model in groupby(rows, key=lambda row: (row.project_id, row.model_id)):
         deployed = list(of_model)

@@ -1,4 +1,4 @@
-"""The errors of graphql-core in Lineal's words: the value's path, what is wrong with it, and what to write instead."""
+"""Rewords the errors of graphql-core: the value's path, the problem, and what to write instead."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ FIELD = re.compile(r"Cannot query field '(?P<field>\w+)' on type '(?P<of>\w+)'\.
 ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on field 'Mutation\.(?P<field>\w+)'\.(?: Did you mean .*)?")
 TYPES = schema._schema.type_map  # noqa: SLF001 - Strawberry has no public name for it
 LOOK = "The schema lists its fields."
-# Names are compared in time that grows with their lengths.
+# Comparing names takes time that grows with their lengths.
 LONGEST = 100
 INPUT = re.compile(r"Argument 'Mutation\.(?P<field>\w+)\(input:\)' of type '(?P<of>\w+)!' is required, but .*")
 
@@ -59,7 +59,7 @@ def reword(error: GraphQLError, document: DocumentNode | None = None) -> None:
 
 
 def reworded(errors: Sequence[GraphQLError], document: DocumentNode) -> list[GraphQLError]:
-    """The errors of a document. A mutation's unknown argument and its missing `input` are one mistake."""
+    """The errors of a document. A mutation's unknown argument and its missing `input` become one error."""
     mistaken = {match["field"] for error in errors if (match := ARGUMENT.fullmatch(error.message))}
     kept = [e for e in errors if not ((match := INPUT.fullmatch(e.message)) and match["field"] in mistaken)]
     for error in kept:
@@ -68,7 +68,7 @@ def reworded(errors: Sequence[GraphQLError], document: DocumentNode) -> list[Gra
 
 
 def _of_selection(message: str) -> tuple[str, str] | None:
-    """The field that is wrong, and the sentence."""
+    """The invalid field, and the sentence."""
     if match := FIELD.fullmatch(message):
         field, of = match.group("field", "of")
         if of.endswith("Connection"):
@@ -106,7 +106,7 @@ def _of_value(path: str, message: str, cause: Exception | None) -> tuple[str, st
 
 
 def _nearest(of: str, name: str, otherwise: str) -> str:
-    """A question after the field that may have been meant, if one is alike."""
+    """A question that suggests a field with a similar name, if there is one."""
     nearest = get_close_matches(name[:LONGEST], getattr(TYPES.get(of), "fields", {}), 1)
     return f"Did you mean {nearest[0]}?" if nearest else otherwise
 
@@ -140,7 +140,7 @@ SENTENCES: tuple[tuple[re.Pattern[str], Callable[[Parts], str]], ...] = (
 
 
 class _Search(Visitor):
-    """Collects the names on the way from an argument to one of its values."""
+    """Collects the names on the path from an argument to one of its values."""
 
     def __init__(self, wanted: Node):
         super().__init__()
@@ -162,7 +162,7 @@ def _names(line: Sequence[Any]) -> list[str]:
 
 
 def _path_in(document: DocumentNode | None, nodes: Sequence[Node]) -> str | None:
-    """Where a literal value stands in its document, such as input.version; None if it is no value."""
+    """The path of a literal value in its document, such as input.version. None if it is not a value."""
     if document is None or not nodes or isinstance(nodes[0], FieldNode):
         return None
     search = _Search(nodes[0])

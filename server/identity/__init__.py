@@ -1,1 +1,1 @@
-"""Who sends a request: API keys and tokens of OpenID Connect issuers."""
+"""The identity of callers: API keys and tokens of OpenID Connect issuers."""

@@ -1,6 +1,6 @@
-"""How many wrong keys and tokens one network address may send: what is beyond is answered 429.
+"""Limits how many invalid keys and tokens one network address may send. Further ones get 429.
 
-Only failures are counted, and a key is looked up whatever came before it: the right one behind the same address works.
+Only failures are counted, and every key is looked up, whatever came before it: a valid one from the same address works.
 """
 
 import time
@@ -21,7 +21,7 @@ class Attempts:
         self._left = Buckets(PER_SECOND, AT_ONCE, clock)
 
     def failed(self, address: str) -> None:
-        """Count a failure; RateLimited where there were too many."""
+        """Count a failure. Raises RateLimited if there were too many."""
         try:
             self._left.take(network_of(address), 1)
         except RateLimited as limited:
@@ -33,7 +33,7 @@ class Attempts:
 
 
 def network_of(address: str) -> str:
-    """What one attacker holds: an IPv4 address, or the /64 of an IPv6 address."""
+    """The network that one attacker controls: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:

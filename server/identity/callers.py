@@ -1,4 +1,4 @@
-"""Who sends a request: the owner of its API key or token as the database knows it now, or why it is nobody."""
+"""The caller of a request: the owner of its API key or token with current rights, or the reason why there is none."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,11 +17,12 @@ from server.identity.rejections import Reason, Rejected
 from storage.secrets import PREFIX
 
 EVERYBODY = Caller("open@localhost", None)
-# How old a look at a caller's rights may be when something is answered to it: it is then looked at again. That look may
-# be TRUSTED_SECONDS old itself; together they stay below the 5 seconds after which nothing of a project is answered.
+# How old the knowledge of a caller's rights may be when a response is sent. Older knowledge is refreshed, from a cache
+# that may be TRUSTED_SECONDS old itself. Together they stay below the 5 seconds after which a lost right has its
+# effect.
 CHECK_SECONDS = 1.0
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="lineal"'),)
-# Not that nothing was kept: the work may have been done.
+# It must not say that nothing was saved: the work may have been done.
 AWAY = (
     "The database became unavailable before your access was rechecked. If this was a mutation, check whether it was"
     " applied."
@@ -31,7 +32,7 @@ ENDED = "Your key or role ended during this request. If it was a mutation, check
 
 @dataclass(slots=True)
 class Standing:
-    """A caller and what it may do, looked at again whenever that was some time ago."""
+    """A caller and its rights, which are refreshed when they are too old."""
 
     sender: "Sender"
     authorization: str
@@ -43,7 +44,7 @@ class Standing:
         return time.monotonic() - self.looked_at > CHECK_SECONDS
 
     async def now(self) -> Caller | None:
-        """The caller as it is now; None where its key or token is no longer valid."""
+        """The caller with current rights, or None if its key or token is no longer valid."""
         return await self.look_again() if self.is_old else self.caller
 
     async def look_again(self) -> Caller | None:
@@ -54,7 +55,7 @@ class Standing:
         return caller
 
     async def require(self) -> Caller:
-        """The caller as it is now; HTTPRefusal if it is nobody any more."""
+        """The caller with current rights. Raises HTTPRefusal if its key or token is no longer valid."""
         caller = await self.look_again() if self.is_old else self.caller
         if caller is None:
             raise HTTPRefusal(401, ENDED, "UNAUTHENTICATED", CHALLENGE, reason=Reason.KEY_UNKNOWN.name)
@@ -63,14 +64,15 @@ class Standing:
 
 @dataclass(slots=True)
 class AsAllowed:
-    """Sends an answer; after work that took long, only if the caller still has the rights that it was made with."""
+    """Sends a response. After long work, it is sent only if the caller still has the rights that it was produced
+    with."""
 
     send: Send
     standing: Standing
     _is_refused: bool = False
 
     async def __call__(self, message: Message) -> None:
-        # Refusals hold nothing of any project, and must not wait for a database that is away.
+        # Refusals contain no data of any project, and must not wait for a database that is unavailable.
         is_answer = message["type"] == "http.response.start" and message["status"] < 400
         if is_answer and self.standing.is_old and (refusal := await self._refusal()):
             self._is_refused = True
@@ -99,7 +101,7 @@ def sees_all_of(now: Caller, before: Caller) -> bool:
 class Callers:
     keyring: Keyring
     tokens: Tokens | None = None
-    # Whether everybody may do everything, without a key.
+    # Whether every request is allowed, without a key.
     open: bool = False
     attempts: Attempts = field(default_factory=Attempts)
 
@@ -107,7 +109,7 @@ class Callers:
         return Sender(self, address, request_id)
 
     async def caller(self, authorization: str) -> Caller:
-        """Whose an Authorization header is now; Rejected, or a driver's error."""
+        """The current owner of an Authorization header. Raises Rejected, or a driver's error."""
         if self.open:
             return EVERYBODY
         scheme, _, secret = authorization.partition(" ")
@@ -122,14 +124,15 @@ class Callers:
 
 @dataclass(slots=True)
 class Sender:
-    """The other end of one connection, for one request or socket."""
+    """The sender of one request or socket, at the other end of its connection."""
 
     callers: Callers
     address: str
     request_id: str
 
     async def identify(self, authorization: str) -> Caller:
-        """The caller; HTTPRefusal with 401, or 503 if it cannot be told now; RateLimited after too many failures."""
+        """The caller. Raises HTTPRefusal with 401, or with 503 if it cannot be determined now, and RateLimited after
+        too many failures."""
         try:
             return await self._caller(authorization)
         except Rejected as rejected:
@@ -138,11 +141,12 @@ class Sender:
             raise unauthenticated(rejected) from None
 
     async def standing(self, authorization: str) -> Standing:
-        """The caller, and how to look at it again; refuses like `identify`."""
+        """The caller with a way to refresh its rights. Refuses like `identify`."""
         return Standing(self, authorization, await self.identify(authorization))
 
     async def recheck(self, authorization: str) -> Caller | None:
-        """The caller as it is now; None where its key or token is no longer valid. No attempt: it was right once."""
+        """The caller with current rights, or None if its key or token is no longer valid. Not counted as a failed
+        attempt: the key was valid before."""
         try:
             return await self._caller(authorization)
         except Rejected:

@@ -1,4 +1,4 @@
-"""The public keys of an OpenID Connect issuer: fetched when they are needed, kept while the issuer is away."""
+"""The public keys of an OpenID Connect issuer: fetched on demand, kept while the issuer is unavailable."""
 
 import asyncio
 import math
@@ -19,13 +19,13 @@ from jwt import PyJWK, PyJWTError
 from resolvers.rules.cleaning import quoted
 from server.settings import Settings, is_safe, is_this_machine
 
-# How long a key set is taken for current: a key that the issuer withdraws stops within this time.
+# How long a key set counts as current. A key that the issuer withdraws stops working within this time.
 FRESH_SECONDS = 300.0
-# How long it serves on while the issuer cannot be reached.
+# How long it is used while the issuer cannot be reached.
 STALE_SECONDS = 86_400.0
-# How often strangers' tokens, which may name any key, or failures can make us ask the issuer again.
+# The interval at which tokens with unknown keys, or failures, can trigger another fetch.
 REFETCH_SECONDS = 30.0
-# The same while there is no key set at all, so that a late issuer does not keep everybody out for long.
+# The same while there is no key set at all, so that a late issuer does not block all callers for long.
 RETRY_SECONDS = 5.0
 FETCH_SECONDS = 5.0
 MAX_BYTES = 250_000
@@ -34,7 +34,7 @@ log = structlog.get_logger("lineal.issuer")
 
 
 class KeysUnavailable(Exception):
-    """No token can be verified now: the issuer's keys cannot be fetched, and none are in hand."""
+    """No token can be verified now: the issuer's keys cannot be fetched, and none are cached."""
 
 
 class Unusable(Exception):
@@ -43,7 +43,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class IssuerKey:
-    """One key, made ready for each algorithm that it may be used with."""
+    """One key, prepared for each algorithm that it may be used with."""
 
     kid: str | None
     ready: Mapping[str, PyJWK]
@@ -54,7 +54,7 @@ class KeySet:
     keys: Sequence[IssuerKey]
 
     def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
-        """The key of this id; for a token that names none, the only key there is."""
+        """The key with this id. For a token that names none, the only key, if there is just one."""
         if kid is None:
             named = self.keys if len(self.keys) == 1 else ()
         else:
@@ -70,15 +70,15 @@ class IssuerKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
-        """The issuer's key of this id for this algorithm; KeysUnavailable if no keys can be had."""
+        """The issuer's key with this id for this algorithm. Raises KeysUnavailable if there are no keys."""
         key = (await self._current(FRESH_SECONDS)).find(kid, algorithm)
         if key is None:
-            # A key that we do not know may be new at the issuer.
+            # An unknown key may be new at the issuer.
             key = (await self._current(REFETCH_SECONDS)).find(kid, algorithm)
         return key
 
     async def _current(self, seconds: float) -> KeySet:
-        """The key set, asked for again if it is older than this and the issuer was not asked just before."""
+        """The key set, fetched again if it is older than this and there was no other fetch just before."""
         if self.clock() - self._fetched >= seconds and (self._fetching or self._may_ask()):
             await self._fetch()
         held = self._held()
@@ -93,11 +93,12 @@ class IssuerKeys:
         return self.clock() - self._tried >= (RETRY_SECONDS if self._held() is None else REFETCH_SECONDS)
 
     async def _fetch(self) -> None:
-        """Wait for the one fetch that is under way, or begin it; a caller who leaves does not end it for the others."""
+        """Wait for the running fetch, or start one. A caller who leaves does not cancel it for the others."""
         if self._fetching is None:
             self._tried = self.clock()
             self._fetching = asyncio.create_task(self._replace(self._tried))
-        # The thread's own limits are for each step of the network; this one is for all of them, whenever one joins.
+        # The thread's limits apply to each network step. This one applies to all of them together, whenever a caller
+        # joins.
         await asyncio.wait({self._fetching}, timeout=max(0.0, self._tried + FETCH_SECONDS - self.clock()))
 
     async def _replace(self, began: float) -> None:
@@ -111,7 +112,7 @@ class IssuerKeys:
 
 
 def fetch(settings: Settings) -> KeySet:
-    """What the issuer publishes now. This blocks."""
+    """The keys that the issuer publishes now. This blocks."""
     deadline = time.monotonic() + FETCH_SECONDS
     address = settings.oidc_jwks_url or _discover(settings.oidc_issuer, deadline)
     published = _read(address, deadline).get("keys")
@@ -119,7 +120,7 @@ def fetch(settings: Settings) -> KeySet:
         raise Unusable(f"{address} returned no list of keys.")
     keys = [key for jwk in published if (key := _usable(jwk, settings.algorithms)).ready]
     if not keys:
-        # Taken as it is: an issuer that withdraws its keys means it.
+        # Accepted: an issuer that withdraws its keys does so on purpose.
         log.warning(
             "the issuer publishes no key for the configured algorithms", address=address, algorithms=settings.algorithms
         )
@@ -146,7 +147,7 @@ def _read(address: str, deadline: float) -> dict[str, Any]:
     with _client(address, max(0.1, deadline - time.monotonic())) as client, client.stream("GET", address) as response:
         if response.status_code != 200:
             raise Unusable(f"{address} returned the status {response.status_code}; it must be 200.")
-        # As sent: a small answer that expands into a large one is not expanded.
+        # Raw bytes: a small response that decompresses into a large one is not decompressed.
         for chunk in response.iter_raw():
             body += chunk
             if len(body) > MAX_BYTES:
@@ -176,7 +177,8 @@ def _client(address: str, seconds: float) -> httpx.Client:
 
 
 def _usable(jwk: object, algorithms: Sequence[str]) -> IssuerKey:
-    """The key for each of our algorithms that is meant for it and fits its type; for none if it is not for signing."""
+    """The key, prepared for each of our algorithms that it is meant for and that fits its type. None if it is not for
+    signing."""
     if not isinstance(jwk, dict) or not _is_for_verifying(jwk):
         return IssuerKey(None, {})
     meant = [name for name in algorithms if (jwk.get("alg") or name) == name]
@@ -187,14 +189,14 @@ def _usable(jwk: object, algorithms: Sequence[str]) -> IssuerKey:
 def _is_for_verifying(jwk: Mapping[str, Any]) -> bool:
     operations = jwk.get("key_ops") or ["verify"]
     is_named = isinstance(operations, list) and "verify" in operations
-    # A private part that anybody can fetch makes it a key that anybody can sign with.
+    # If the private part is published, anyone can sign with the key.
     return is_named and (jwk.get("use") or "sig") == "sig" and "d" not in jwk
 
 
 def _ready(jwk: dict[str, Any], algorithm: str) -> PyJWK | None:
     try:
         key = PyJWK(jwk, algorithm)
-        # Looks at the curve too, which the line before does not.
+        # Checks the curve too, which the line before does not.
         prepared = key.Algorithm.prepare_key(key.key)
     except (PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Whose a key or a token is, and what it reaches: asked of the database at most once in a few seconds."""
+"""The owner of a key or token and its rights, looked up in the database at most once in a few seconds."""
 
 import asyncio
 import time
@@ -18,13 +18,14 @@ from storage.key_owners import Owner
 from storage.secrets import hash_of, is_well_formed
 from storage.vocabulary import PrincipalKind
 
-# How long a process trusts what it knows of a key: a revoked one stops within this time. Streams add the second
-# after which they ask again (CHECK_SECONDS), and the promise is 5 seconds.
+# How long a process trusts its knowledge of a key: a revoked one stops working within this time. Streams add the second
+# after which they check again (CHECK_SECONDS). The documented limit is 5 seconds.
 TRUSTED_SECONDS = 3.0
 LOOKUP_SECONDS = 5.0
-# Look-ups at once of tokens' addresses that this process does not know: a flood leaves connections to everybody else.
+# The most concurrent look-ups of tokens' addresses that this process does not know. A flood of them leaves connections
+# for the others.
 STRANGERS = 3
-# So many wait for that: whoever waits keeps a connection that others may need.
+# The most waiting for that: each occupies a connection that others may need.
 STRANGERS_WAITING = 2_000
 REMEMBERED = 10_000
 
@@ -33,7 +34,7 @@ REMEMBERED = 10_000
 class _Known:
     caller: Caller | None
     until: float
-    # When a key expired that did.
+    # The time of expiry, if the key has expired.
     expired_at: datetime | None = None
 
     @property
@@ -42,14 +43,14 @@ class _Known:
 
 
 class _Memory:
-    """What was found by a text: asked for once for all who wait for it, and trusted for some seconds."""
+    """Results by text. Each is looked up once for all who wait for it, and trusted for some seconds."""
 
     def __init__(self, at_once: int):
         self._strangers = asyncio.Semaphore(at_once)
         self._right: LRUCache[str, _Known] = LRUCache(REMEMBERED)
-        # Apart, so that many wrong ones cannot push the right ones out.
+        # Separate, so that many invalid entries cannot displace the valid ones.
         self._wrong: LRUCache[str, _Known] = LRUCache(REMEMBERED)
-        # Each with the moment from which on nobody joins it.
+        # Each with the time after which no caller joins it.
         self._coming: dict[str, tuple[asyncio.Task[_Known], float]] = {}
 
     def fresh(self, name: str) -> _Known | None:
@@ -64,8 +65,8 @@ class _Memory:
             asking = asyncio.create_task(self._ask(name, ask))
             asking.add_done_callback(lambda task: task.cancelled() or task.exception())
             self._coming[name] = asking, time.monotonic() + LOOKUP_SECONDS
-        # A request that is given up does not end the look-up for the others. A look-up that hangs, as while its
-        # connection is given back to a frozen server, keeps nobody for longer than its time.
+        # A cancelled request does not cancel the look-up for the others. A look-up that hangs, for example while its
+        # connection is returned to a frozen server, blocks no caller for longer than its time limit.
         async with asyncio.timeout(LOOKUP_SECONDS):
             return await asyncio.shield(asking)
 
@@ -83,18 +84,18 @@ class _Memory:
 
 
 class Keyring:
-    """Who a key belongs to. Forgets after some seconds, so that every process learns of a change on its own."""
+    """Finds the owner of a key. Entries expire after some seconds, so that every process notices a change."""
 
     def __init__(self, database: Database):
         self.database = database
-        # By address, and apart: whoever sends an address as a key must not be taken for its owner.
+        # By address, and separate: a caller who sends an address as a key must not be identified as its owner.
         self._keys, self._people = _Memory(STRANGERS_WAITING), _Memory(STRANGERS)
         self._asked: dict[bytes, asyncio.Future[_Known]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._looks_until = 0.0
 
     async def by_key(self, secret: str) -> Caller:
-        """The owner of a key; Rejected for one that cannot be a key, and for an unknown, revoked or expired one."""
+        """The owner of a key. Raises Rejected for a malformed, unknown, revoked or expired one."""
         known = self._keys.fresh(secret)
         if known is None:
             if not is_well_formed(secret):
@@ -107,7 +108,7 @@ class Keyring:
         return known.caller
 
     async def by_email(self, email: str) -> Caller:
-        """Whom an issuer's token names: known by its address, and without any role where nobody gave it one. Rejected
+        """The owner of an issuer's token, by its email address. It has no role unless one was granted. Raises Rejected
         for the address of a service."""
         known = self._people.fresh(email) or await self._people.ask(email, lambda: self._find_person(email))
         assert known.caller is not None
@@ -123,12 +124,13 @@ class Keyring:
         return _Known(caller, asked + TRUSTED_SECONDS)
 
     async def _find(self, digest: bytes) -> _Known:
-        """What is known of a key. All that are asked for meanwhile are looked up by one statement, so that a right key
-        does not wait behind a flood of wrong ones."""
+        """The owner of a key. Concurrent look-ups share one statement, so that a valid key does not wait behind a flood
+        of invalid ones."""
         answer = self._asked.get(digest)
         if answer is None:
             answer = self._asked[digest] = asyncio.get_running_loop().create_future()
-        # One that hangs, as while its connection is given back to a frozen server, must not hold up the next.
+        # A look-up that hangs, for example while its connection is returned to a frozen server, must not block the
+        # next.
         if self._looking is None or self._looking.done() or time.monotonic() > self._looks_until:
             self._looks_until = time.monotonic() + LOOKUP_SECONDS
             self._looking = asyncio.create_task(self._look_up())
@@ -140,17 +142,17 @@ class Keyring:
             self._looks_until = time.monotonic() + LOOKUP_SECONDS
             try:
                 known = await self._find_all(list(asked))
-            except Exception as error:  # noqa: BLE001 - each who asks is told
+            except Exception as error:  # noqa: BLE001 - every waiting request gets the error
                 for future in asked.values():
                     future.set_exception(error)
-                    future.exception()  # the caller may have left meanwhile
+                    future.exception()  # the caller may have left in the meantime
             else:
                 for digest, future in asked.items():
                     future.set_result(known[digest])
 
     async def _find_all(self, digests: Sequence[bytes]) -> dict[bytes, _Known]:
         began = time.monotonic()
-        # The way of writes, which leads to the primary: a replica may not know yet that a key was revoked.
+        # On the primary, like writes: a replica may not know yet that a key was revoked.
         async with self.database.session(LOOKUP_SECONDS) as session:
             keys = await key_owners.valid_keys(session, digests)
             if used := [key.key_id for key in keys if key.is_use_news]:
@@ -177,7 +179,7 @@ def _caller(owner: Owner, only: str | None = None, may_attest: bool = False) -> 
 
 
 def _visible(owner: Owner, only: str | None) -> Sequence[str] | None:
-    """An administrator of the instance sees all projects; a key that is bound to a project reaches no other."""
+    """An administrator of the instance sees all projects. A key that is bound to a project can access no other."""
     if owner.administers:
         return None if only is None else (only,)
     return tuple(project for project in owner.projects if only in (None, project))

@@ -1,4 +1,4 @@
-"""Bearer tokens of an OpenID Connect issuer: whose a token is, if it can be trusted."""
+"""Bearer tokens of an OpenID Connect issuer: verification, and the owner's email address."""
 
 import hashlib
 import time
@@ -16,19 +16,20 @@ from server.identity.rejections import Reason, Rejected
 from server.settings import Settings
 
 MAX_LENGTH = 8_192
-# How far the issuer's clock and ours may be apart.
+# The most by which the issuer's clock and ours may differ.
 LEEWAY_SECONDS = 30.0
-# How long a verified token is trusted without looking at its signature and key again.
+# How long a verified token is trusted before its signature and key are checked again.
 REMEMBERED_SECONDS = 60.0
-# Headers by which a token brings or points to its own key, or asks for what we do not know.
+# Headers with which a token contains or references its own key, or requires extensions that we do not support.
 REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit"})
-# The largest whole number that is exact as a float; years that nobody means.
+# The largest whole number that is exact as a float; later times are not meaningful.
 LATEST = 2**53
 
 
 @dataclass(frozen=True)
 class Verified:
-    """Whose a token is, and in how many seconds it expires; 0 if only the allowance for clocks still holds it."""
+    """The owner of a token, and in how many seconds it expires. 0 if it is valid only because of the leeway for
+    clocks."""
 
     email: str
     expires_in: float
@@ -42,7 +43,7 @@ class _Known:
 
 
 class Tokens:
-    """Whose tokens are. Every promise is the issuer's signature's: nothing that a token says of its key is believed."""
+    """Finds the owners of tokens. Only the issuer's signature is trusted, not what a token says about its key."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic):
         self.settings, self.algorithms, self.clock = settings, settings.algorithms, clock
@@ -50,7 +51,8 @@ class Tokens:
         self._known: LRUCache[bytes, _Known] = LRUCache(10_000)
 
     async def email(self, token: str) -> Verified:
-        """The owner; Rejected for a token that is not to be trusted; KeysUnavailable if that cannot be told now."""
+        """The owner. Raises Rejected for a token that is not trusted, and KeysUnavailable if that cannot be determined
+        now."""
         if len(token) > MAX_LENGTH:
             raise Rejected(Reason.TOKEN_TOO_LONG)
         if not token.isascii():
@@ -97,7 +99,7 @@ class Tokens:
             raise Rejected(cause_of(error)) from None
 
 
-# The first that fits: some are kinds of others.
+# The first match counts: some are subclasses of others.
 CAUSES: Sequence[tuple[type[jwt.PyJWTError], Reason]] = (
     (jwt.InvalidSignatureError, Reason.TOKEN_SIGNATURE),
     (jwt.ExpiredSignatureError, Reason.TOKEN_EXPIRED),
@@ -113,11 +115,13 @@ def cause_of(error: jwt.PyJWTError) -> Reason:
 
 
 def email_in(claims: Mapping[str, Any], settings: Settings) -> str:
-    """The address as the history keeps it. Rejected if there is none, if nobody vouches for it, or if it is ours."""
+    """The address as the history records it. Raises Rejected if it is missing, not verified by the issuer, or
+    reserved."""
     claim = claims.get(settings.oidc_email_claim)
     if claim is None:
         raise Rejected(Reason.ADDRESS_MISSING)
-    # Beyond ASCII some letters become plain ones in lower case (the Kelvin sign a k): that would be another person.
+    # Some non-ASCII letters become ASCII in lower case (the Kelvin sign becomes k): that could be another person's
+    # address.
     if not isinstance(claim, str) or not claim.isascii():
         raise Rejected(Reason.ADDRESS_MALFORMED)
     try:
@@ -132,7 +136,7 @@ def email_in(claims: Mapping[str, Any], settings: Settings) -> str:
 
 
 def is_verified(claims: Mapping[str, Any], settings: Settings) -> bool:
-    """Whether the issuer vouches for the address. Some issuers write the claim as a string, and some leave it out."""
+    """Whether the issuer verified the address. Some issuers write the claim as a string, and some omit it."""
     stated = claims.get("email_verified")
     if stated is None:
         return "email_verified" not in claims and settings.oidc_issuer in settings.email_trusted_issuers
@@ -140,6 +144,6 @@ def is_verified(claims: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def is_reserved(email: str) -> bool:
-    """Whether an address is at this machine, as those are that Lineal gives itself (admin@localhost)."""
+    """Whether an address is at localhost, like those that Lineal uses itself (admin@localhost)."""
     domain = email.rpartition("@")[2].rstrip(".")
     return domain == "localhost" or domain.endswith(".localhost")

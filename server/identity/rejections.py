@@ -1,5 +1,5 @@
-"""Why a key or a token is not accepted: a stable code for each cause, and one sentence that never repeats what was
-sent."""
+"""The reasons for rejecting a key or token: a stable code for each cause, and one sentence that never repeats the
+input."""
 
 # ruff: noqa: S105 - sentences about tokens, no secrets
 
@@ -12,9 +12,9 @@ class Reason(StrEnum):
     KEY_MALFORMED = (
         "This is not an API key: a key begins with lnl_, has 42 characters and ends with a checksum. Copy all of it."
     )
-    # One reason for two causes: a caller who tries keys does not learn which of them ever existed.
+    # One reason for two causes: an attacker who guesses keys does not learn which ones existed.
     KEY_UNKNOWN = "The API key is unknown or revoked; ask an administrator for a new one."
-    # Said only to a caller who has the whole key.
+    # Shown only to a caller who has the whole key.
     KEY_EXPIRED = "The API key expired at {at}; ask an administrator for a new one."
     TOKEN_TOO_LONG = "The token is too long; tokens have at most 8192 characters."
     TOKEN_MALFORMED = "This is neither an API key nor a token: tokens are JSON Web Tokens in three parts."

@@ -1,1 +1,1 @@
-"""What operators run: the `lineal` command, start-up, processes, background jobs."""
+"""The `lineal` command, start-up, processes and background jobs."""

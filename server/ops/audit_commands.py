@@ -35,7 +35,7 @@ class NoVerdict(click.ClickException):
 
 
 class GivesVerdict(click.Command):
-    """A command whose exit codes 1 and 2 are verdicts, so that whatever keeps it from one has another: 3."""
+    """A command whose exit codes 1 and 2 are verdicts. All other failures exit with 3."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         with _no_verdict():
@@ -142,7 +142,7 @@ def rotate_audit_key(lost: bool, **options: Any) -> None:
         ) from error
     how = "without an endorsement, because the old key is lost" if lost else "endorsed by the old key"
     click.echo(f"The key {new} replaces the key {old}, {how}.")
-    click.echo(f"Give {settings.data_dir / 'audit-public-key.pem'} to everybody who verifies the log.")
+    click.echo(f"Give {settings.data_dir / 'audit-public-key.pem'} to everyone who verifies the log.")
 
 
 @audit.command("export")

@@ -1,7 +1,8 @@
-"""What every server process does in addition to answering requests: rollouts and policies that are due, webhooks,
-checkpoints of the audit log, retention, forgetting old answers.
+"""The background jobs of every server process: due rollouts and policy changes, webhooks, checkpoints of the audit log,
+retention, and the deletion of old responses.
 
-Any number of processes may do it: each task takes turns on its own, or does nothing where another has done it.
+Any number of processes may run them: each job takes turns with the other processes, or does nothing if another process
+has already done the work.
 """
 
 import asyncio
@@ -27,16 +28,16 @@ log = structlog.get_logger("lineal")
 
 ROLLOUT_SECONDS = 0.5
 POLICY_SECONDS = 1.0
-RETENTION_SECONDS = 60.0  # between two looks whether the daily run is due
+RETENTION_SECONDS = 60.0  # between two checks whether the daily run is due
 FORGET_SECONDS = 600.0
-# How long one round of any task may take: far longer than it does where anything still moves.
+# The time limit of one round of any job, far longer than a round takes unless it hangs.
 ROUND_SECONDS = 300.0
-LAST_SECONDS = 3.0  # for the last checkpoint: the process is to end soon
+LAST_SECONDS = 3.0  # for the last checkpoint: the process must end soon
 
 
 @asynccontextmanager
 async def running_jobs(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """Until the block ends, which takes a last checkpoint."""
+    """Run the jobs until the block ends, then write a last checkpoint."""
     client = new_client(settings.webhook_private)
     checkpoints = Checkpoints(settings.data_dir)
 
@@ -49,7 +50,7 @@ async def running_jobs(settings: Settings, database: Database) -> AsyncIterator[
         await delete_by_age(database, settings)
 
     async def seal() -> None:
-        # An earlier version that still runs next to this one may have made a webhook.
+        # An earlier version of Lineal that still runs alongside this one may have created a webhook.
         async with database.transaction() as session:
             await seal_clear_secrets(session, sealing)
 
@@ -92,13 +93,13 @@ async def running_jobs(settings: Settings, database: Database) -> AsyncIterator[
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[object]], within: float = ROUND_SECONDS) -> None:
-    """Work, wait, work again: what goes wrong or takes too long is logged, and tried again next time."""
+    """Work, wait and work again. A round that fails or takes too long is logged, and tried again the next time."""
     while True:
         try:
             async with asyncio.timeout(within):
                 await work()
         except DatabaseAway:
-            pass  # that is in the log already, once
+            pass  # it is in the log already, once
         except Exception:
             log.exception("background job failed", task=getattr(work, "__name__", ""))
         await asyncio.sleep(seconds)

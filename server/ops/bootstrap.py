@@ -1,4 +1,4 @@
-"""From settings to a database that is running, migrated and has a first key."""
+"""Prepares the database: running, migrated, and with a first key."""
 
 import os
 from collections.abc import Iterator
@@ -28,17 +28,17 @@ from storage.vocabulary import PrincipalKind
 log = structlog.get_logger("lineal")
 
 ADMIN = "admin@localhost"
-# Next to the workers' pools: commands, migrations and PostgreSQL's own reserve.
+# In addition to the workers' pools: commands, migrations and PostgreSQL's own reserve.
 SPARE_CONNECTIONS = 20
 
 
 @contextmanager
 def running_database(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database that answers: an external one, else the embedded one while the block runs."""
+    """The settings with a running database: an external one, else the embedded one while the block runs."""
     if settings.database_url:
         yield settings.model_copy(update={"owner_url": settings.owner_url or settings.database_url})
         return
-    # Of each worker: reads, writes, the feed and the greetings to a database that was silent.
+    # For each worker: reads, writes, the feed, and test connections to a database that did not respond.
     connections = settings.workers * (2 * settings.pool_size + 4) + SPARE_CONNECTIONS
     with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin, max_connections=connections) as postgres:
         yield settings.model_copy(update={"database_url": postgres.app_url, "owner_url": postgres.owner_url})
@@ -46,7 +46,8 @@ def running_database(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def reachable_database(settings: Settings) -> Iterator[Settings]:
-    """For commands: the database of the server that runs in the data folder, or else as for a server."""
+    """For commands: the database of the server that runs in the data folder, or else the one that a server would
+    use."""
     try:
         with running_database(settings) as ready:
             yield ready
@@ -57,7 +58,7 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Settings]:
-    """For commands on what is there already: as for others, but DatabaseUnusable where there is no database."""
+    """For commands on an existing database. Raises DatabaseUnusable if there is none."""
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
         raise DatabaseUnusable(
             f"There is no database in {settings.data_dir.absolute()}. Name its folder with --data-dir, or its address"
@@ -68,7 +69,7 @@ def existing_database(settings: Settings) -> Iterator[Settings]:
 
 
 class DatabaseUnusable(Exception):
-    """The database cannot be reached, or not as this role."""
+    """The database cannot be reached, or not with this role."""
 
 
 async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
@@ -77,7 +78,7 @@ async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
         await migrate(settings.owner_url, settings.database_url)
         async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
             await _first_key(session, settings.data_dir)
-        if serves:  # a command may run far from the data folder that holds the key
+        if serves:  # a command may run on another machine than the data folder with the key
             await seal_at_start(settings.database_url, settings.owner_url, sealing_of(settings))
         make_private(settings.data_dir)
     file = key_file(settings.data_dir)
@@ -85,7 +86,7 @@ async def prepare(settings: Settings, *, serves: bool = False) -> Path | None:
 
 
 async def require_current(settings: Settings) -> None:
-    """For commands that only look, which migrate nothing: DatabaseUnusable where this code cannot read the database."""
+    """For commands that only read and do not migrate. Raises DatabaseUnusable if this code cannot read the database."""
     with _usable(settings):
         async with short_engine(settings.database_url) as engine:
             at = await revision(engine)
@@ -113,7 +114,7 @@ history. Set LINEAL_OWNER_URL to the role that owns them, and LINEAL_DATABASE_UR
 
 
 async def warn_of_owner(settings: Settings) -> None:
-    """Log where requests are answered with the rights of the owner, whom no trigger stops."""
+    """Log a warning if requests run with the rights of the tables' owner, whom no trigger stops."""
     async with short_engine(settings.database_url) as engine, engine.connect() as connection:
         if await first_start.owns_tables(connection):
             log.warning(OWNER_SERVES)
@@ -124,13 +125,14 @@ def key_file(data_dir: Path) -> Path:
 
 
 async def _first_key(session: AsyncSession, data_dir: Path) -> None:
-    """The first principal administers the instance: projects, principals and keys are its to make and to hand on."""
+    """Create the first principal, which administers the instance: it can create projects, principals and keys, and
+    grant roles."""
     if await first_start.has_keys(session):
         return
     tx = Transaction(session, Caller("lineal", None, "first start"), Need.INSTANCE)
     made = await create_api_key(tx, name="first key", email=ADMIN, kind=PrincipalKind.USER)
     await set_administrator(tx, email=ADMIN, administers=True)
-    # Written before the commit: a key that nobody can read would lock everybody out.
+    # Written before the commit: a key that was never written to the file would lock out every user.
     write_secret(key_file(data_dir), made["secret"])
 
 

@@ -46,7 +46,7 @@ def serve(**options: Any) -> None:
         raise click.UsageError(
             f"--host is {settings.host}; with --open it must be a loopback address, such as 127.0.0.1."
         )
-    # Each file of the data folder is made private where it is made. This is for one where that was forgotten.
+    # Each file of the data folder is created private. This covers a file for which that was forgotten.
     os.umask(0o077)
     try:
         listener = listen(settings)
@@ -76,7 +76,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 @contextmanager
 def _database(options: dict[str, Any]) -> Iterator[Settings]:
-    """A migrated database for a command, whether a server runs or not; created if there is none."""
+    """A migrated database for a command, whether or not a server runs. Created if there is none."""
     with _refused(), reachable_database(settings_from(options)) as settings:
         asyncio.run(prepare(settings))
         yield settings
@@ -84,7 +84,7 @@ def _database(options: dict[str, Any]) -> Iterator[Settings]:
 
 @contextmanager
 def _existing(options: dict[str, Any]) -> Iterator[Settings]:
-    """The same for a command on what is there already, which creates no database."""
+    """The same for a command on an existing database, which creates none."""
     with _refused(), existing_database(settings_from(options)) as settings:
         asyncio.run(prepare(settings))
         yield settings
@@ -92,7 +92,7 @@ def _existing(options: dict[str, Any]) -> Iterator[Settings]:
 
 @contextmanager
 def _looked_at(options: dict[str, Any]) -> Iterator[Settings]:
-    """An existing database for a command that only reads it, and so does not migrate it either."""
+    """An existing database for a command that only reads it, and therefore does not migrate it either."""
     with _refused(), existing_database(settings_from(options)) as settings:
         asyncio.run(require_current(settings))
         yield settings
@@ -100,7 +100,7 @@ def _looked_at(options: dict[str, Any]) -> Iterator[Settings]:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Ends a command with the sentence of what prevents it, or at a signal."""
+    """Ends a command with the sentence of an error, or at a signal."""
     try:
         with ended_by_signals():
             yield

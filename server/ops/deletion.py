@@ -1,6 +1,8 @@
-"""Deletes by age what is no evidence: answers to Idempotency-Keys, deliveries, health reports, places in the feeds.
+"""Deletes old rows that are not evidence: responses to Idempotency-Keys, deliveries, health reports, places in the
+feeds.
 
-In batches, each in a transaction of its own, so that nothing waits long for one. Any number of processes may do it.
+Rows are deleted in batches, each in its own transaction, so that other work does not wait long. Any number of processes
+may do it.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,5 @@
-"""The sample registry of the product description: a churn model from 1.0.0 to 2.1.0, and a forecast of another family.
+"""The sample registry of the product description: a churn model from 1.0.0 to 2.1.0, and a forecast model of another
+family.
 
 Everything is written through the same mutations that clients use, each step by the person who would do it.
 """
@@ -45,7 +46,7 @@ def metrics(*values: float) -> dict[str, float]:
 
 
 async def fill(settings: Settings) -> bool:
-    """Fill an empty registry, all at once; false, and nothing done, where there are projects already."""
+    """Fill an empty registry in one transaction. Returns False and does nothing if there are projects already."""
     async with short_engine(settings.database_url) as engine, AsyncSession(engine) as session, session.begin():
         if await has_projects(session):
             return False

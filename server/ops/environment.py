@@ -1,4 +1,4 @@
-"""Reads the settings from options and LINEAL_* variables, and refuses what is wrong with them in sentences."""
+"""Reads the settings from options and LINEAL_* variables, and refuses invalid ones with a sentence."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,10 @@ from server.ops.processes import PARENT
 from server.settings import Settings
 
 PREFIX = "LINEAL_"
-# Variables that are no settings: who runs the embedded PostgreSQL (storage/binaries.py), and who started a worker.
+# Variables that are not settings: the user that runs the embedded PostgreSQL (storage/binaries.py), and the process
+# that started a worker.
 OTHERS = ("LINEAL_PG_USER", PARENT)
-# Values that may hold a password or a key, which no log must show.
+# Values that may contain a password or a key, which no log may show.
 SECRET = {"database_url", "owner_url", "secrets_key"}
 ALIKE = 0.7
 RULES = {
@@ -36,7 +37,8 @@ class SettingsInvalid(Exception):
 
 
 def read_settings(options: Mapping[str, Any] = {}, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Options first, then the environment, then the defaults; SettingsInvalid names everything that is wrong."""
+    """Read options first, then the environment, then the defaults. Raises SettingsInvalid with everything that is
+    wrong."""
     options = {name: value for name, value in options.items() if value is not None}
     problems = [_unknown(name) for name in unknown_variables(environment)]
     try:
@@ -49,7 +51,7 @@ def read_settings(options: Mapping[str, Any] = {}, environment: Mapping[str, str
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Those of these environment variables that begin as a setting does and are none."""
+    """The environment variables that begin like a setting but are none."""
     ours = [name for name in names if name.upper().startswith(PREFIX)]
     return sorted(name for name in ours if name.upper() not in KNOWN)
 

@@ -1,4 +1,4 @@
-"""What `lineal keys` does: through the same functions as the API, by whoever has the database at hand."""
+"""`lineal keys`: uses the same functions as the API, for a user with access to the database."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ COMMAND = Caller("lineal keys", None, "command")
 
 
 async def run(url: str, write: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-    """One change in a transaction of its own."""
+    """Make one change in its own transaction."""
     async with short_engine(url) as engine, AsyncSession(engine) as session, session.begin():
         done: dict[str, Any] = await write(Transaction(session, COMMAND, Need.INSTANCE), **arguments)
     return done
@@ -40,7 +40,7 @@ async def make_key(
     may_attest: bool = False,
     administers: bool = False,
 ) -> str:
-    """Keep a new key, with the role or right that its owner will have, and answer its secret."""
+    """Create a key, grant its owner the role or right, and return the key's secret."""
 
     async def write(tx: Transaction) -> dict[str, Any]:
         expires_at = await now(tx.session) + timedelta(days=days) if days else None
@@ -62,7 +62,7 @@ async def all_keys(url: str) -> Sequence[ListedKey]:
 
 
 async def end_key(url: str, id_: str) -> None:
-    """Revoke a key; NotFound or Conflict if there is none that still works."""
+    """Revoke a key. Raises NotFound or Conflict if there is no valid key with this id."""
     await run(url, revoke_api_key, id=id_)
 
 

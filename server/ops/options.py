@@ -1,4 +1,4 @@
-"""The settings as options of the `lineal` command, and what its subcommands share."""
+"""The settings as options of the `lineal` command and its subcommands."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ DATABASE = ("data_dir", "database_url", "owner_url", "pg_bin", "log_level", "log
 
 
 def options(*names: str) -> Callable[[F], F]:
-    """The settings of these names, or all, as options; each also a LINEAL_* variable."""
+    """Adds the settings with these names, or all, as options. Each is also a LINEAL_* variable."""
 
     def decorate(function: F) -> F:
         for name, field in reversed(Settings.model_fields.items()):
@@ -46,7 +46,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """Options first, then the environment, then the defaults; what is wrong with them is a usage error."""
+    """Read options first, then the environment, then the defaults. An invalid setting is a usage error."""
     try:
         settings = read_settings(options)
     except SettingsInvalid as invalid:

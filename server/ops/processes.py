@@ -1,4 +1,4 @@
-"""The process that `lineal serve` starts: it keeps the database and the workers, and takes them along when it ends."""
+"""The process that `lineal serve` starts. It supervises the database and the workers, and stops them when it ends."""
 
 import ctypes
 import os
@@ -28,16 +28,17 @@ if sys.platform != "win32":
 log = structlog.get_logger("lineal")
 
 PARENT = "LINEAL_PARENT_PID"
-# What a worker opens beside connections and its pools: pipes, logs, webhooks, and connections that it turns away.
+# The descriptors that a worker needs in addition to connections and pools: pipes, logs, webhooks, and connections that
+# it refuses.
 OWN_DESCRIPTORS = 120
 FEWEST_CONNECTIONS = 10
 PR_SET_PDEATHSIG = 1
 
 
-# After a signal: what requests in flight may take, how long workers live in all, and so when they are killed. What the
-# embedded database takes to stop comes on top.
+# After a signal: the time limit of requests in flight, and the time after which workers are killed. The time to stop
+# the embedded database comes on top.
 REQUESTS_SECONDS, WORKERS_SECONDS = 10, 14
-# How long a new worker may load the program before it is taken for one that hangs.
+# How long a new worker may load the program before it is considered to hang.
 START_SECONDS = 120
 
 
@@ -51,8 +52,8 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-        # Now, not in the workers: two servers may bind one port as long as neither listens, and who reads the address
-        # below must be able to connect.
+        # Now, not in the workers: two servers can bind one port as long as neither listens, and a user who reads the
+        # address below must be able to connect.
         listener.listen(2048)
     except OSError as error:
         listener.close()
@@ -65,7 +66,7 @@ def listen(settings: Settings) -> socket.socket:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as an interrupt does, so that what was started is stopped."""
+    """SIGTERM ends the block like an interrupt, so that everything that was started is stopped."""
 
     def leave(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -78,8 +79,8 @@ def ended_by_signals() -> Iterator[None]:
 
 
 class Workers(Multiprocess):
-    """Ends in time after a signal, whatever a worker hangs on, and whether the parent waits for its answer just now.
-    A worker that still loads the program is given more time for its first answer than uvicorn's health check gives."""
+    """Ends in time after a signal, even if a worker hangs or the parent is waiting for its health check. A worker that
+    is still loading the program has more time for its first health check than uvicorn allows."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]):
         super().__init__(config, sockets)
@@ -94,7 +95,7 @@ class Workers(Multiprocess):
         self._begin_grace()
 
     def keep_subprocess_alive(self) -> None:
-        """Replaces workers that have ended or hang, as uvicorn does, but not one that is still loading the program."""
+        """Replaces workers that have ended or hang, like uvicorn, but not one that is still loading the program."""
         for place, worker in enumerate(self.processes):
             if self._is_starting(worker) or worker.is_alive(self.config.timeout_worker_healthcheck):
                 continue
@@ -110,8 +111,8 @@ class Workers(Multiprocess):
             self.processes[place].start()
 
     def _is_starting(self, worker: Process) -> bool:
-        """Whether a worker runs, has not yet answered its first health check, and still has time to. It is asked once,
-        because the answers to several questions would later pass for signs of life."""
+        """Whether a worker runs, has not yet passed its first health check, and still has time to. Only one check is
+        sent: replies to several would later count as signs of life."""
         if worker in self._started or not worker.process.is_alive():
             return False
         try:
@@ -141,13 +142,13 @@ class Workers(Multiprocess):
 
 
 def connections(settings: Settings) -> Connections:
-    """How many connections a worker may have, after raising the limit of its descriptors as far as they need."""
+    """How many connections a worker may have, after raising its limit of descriptors as far as necessary."""
     most = min(settings.max_connections, room_for(settings.max_connections, OWN_DESCRIPTORS + 2 * settings.pool_size))
     return Connections(most, settings.header_timeout, settings.body_timeout)
 
 
 def room_for(wanted: int, others: int) -> int:
-    """How many of the connections that are wanted the descriptors suffice for, beside others."""
+    """How many of the wanted connections the limit of descriptors allows, in addition to the other descriptors."""
     if sys.platform == "win32":
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -165,8 +166,8 @@ def room_for(wanted: int, others: int) -> int:
 
 
 def run_workers(settings: Settings, listener: socket.socket) -> None:
-    """Serve until a signal ends it. Settings reach the workers as LINEAL_* variables, except the owner's URL: a process
-    that answers requests must not be able to change what the owner protects."""
+    """Serve until a signal. The workers get the settings as LINEAL_* variables, except the owner's URL: a process that
+    serves requests must not be able to change what only the owner may change."""
     forget_owner_url()
     for name, value in settings.model_dump(mode="json", exclude={"owner_url"}).items():
         os.environ[f"LINEAL_{name.upper()}"] = "" if value is None else str(value)
@@ -188,7 +189,7 @@ def run_workers(settings: Settings, listener: socket.socket) -> None:
 
 
 def die_with_parent() -> None:
-    """A worker whose parent was killed must not keep the port."""
+    """Ends a worker whose parent was killed, so that it does not hold the port."""
     parent = os.environ.get(PARENT)
     if parent is None or sys.platform != "linux":
         return

@@ -1,4 +1,4 @@
-"""Webhook secrets of a database and the keys of this server: what is sealed, and whether it can be opened."""
+"""Webhook secrets in a database and the keys of this server: encryption, and checks whether they can be decrypted."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ log = structlog.get_logger("lineal")
 
 
 async def seal_at_start(app_url: str, owner_url: str, sealing: Sealing) -> None:
-    """Seal what is in clear text; a key that cannot be used is reported, and keeps nothing but webhooks waiting."""
+    """Seal secrets in clear text. A key that cannot be used is reported, and delays only webhooks."""
     sealed = 0
     async with short_engine(app_url) as engine, AsyncSession(engine) as session:
         with suppress(SealingUnusable, OSError):
@@ -31,7 +31,7 @@ async def seal_at_start(app_url: str, owner_url: str, sealing: Sealing) -> None:
 
 
 async def _overwrite(owner_url: str) -> None:
-    """Write the table again: rows that were updated stay in its file until then."""
+    """Rewrite the table: its file contains the old rows until then."""
     async with short_engine(owner_url) as engine, engine.connect() as connection:
         try:
             await webhook_secrets.overwrite(connection)
@@ -40,8 +40,8 @@ async def _overwrite(owner_url: str) -> None:
 
 
 async def seal_clear_secrets(session: AsyncSession, sealing: Sealing) -> int:
-    """Seal the secrets that an earlier version kept in clear text: how many webhooks had one. The key is made where
-    there is none yet, unless another server's key is in use. Any number of processes may call it at once."""
+    """Seal the secrets that an earlier version stored in clear text, and return the number of their webhooks. Creates
+    the key if there is none, unless another server's key is in use. Any number of processes may call it at once."""
     await webhook_secrets.lock(session)
     if not sealing.keys and not await webhook_secrets.keys_in_use(session):
         sealing.make_key()
@@ -57,7 +57,7 @@ async def reencrypt(url: str, sealing: Sealing) -> int:
 
 
 async def seal_anew(session: AsyncSession, sealing: Sealing) -> int:
-    """Seal with the newest key what another one sealed: how many webhooks had such a secret."""
+    """Seal secrets again with the newest key if another one sealed them, and return the number of their webhooks."""
     await webhook_secrets.lock(session)
     newest = next(iter(sealing.keys), None)
     if newest is None:
@@ -85,7 +85,7 @@ def _text(sealing: Sealing, kept: str, bound: str) -> str:
 
 
 def problem_with(sealing: Sealing, in_use: Sequence[str]) -> str | None:
-    """What keeps this server from signing events, in a sentence for who runs it."""
+    """A sentence for the operator about what prevents this server from signing events."""
     try:
         keys = sealing.keys
     except (SealingUnusable, OSError) as error:

@@ -15,7 +15,7 @@ from storage.sealing import SealingUnusable
 def secret_commands(
     options: Callable[[Any], Any], database: Callable[[dict[str, Any]], AbstractContextManager[Settings]]
 ) -> click.Group:
-    """The commands, with the options that all commands on a database have."""
+    """The commands, with the options that all database commands share."""
 
     @click.group("secrets")
     def secrets() -> None:

@@ -1,4 +1,4 @@
-"""Alembic's entry: storage.migrate hands it an open connection, so that the advisory lock covers the run."""
+"""Alembic's entry point. storage.migrate passes an open connection, so that the advisory lock covers the run."""
 
 from alembic import context
 

@@ -186,7 +186,7 @@ def test_a_time_in_another_form_is_found(at: str) -> None:
     ],
 )
 def test_a_column_that_differs_from_the_entry_is_found(column: str, key: str) -> None:
-    sentence = f"Event 2 of model_a has another {key} next to its entry than in it."
+    sentence = f"Event 2 of model_a has another {key} in its column than in its entry."
     assert tampered(altered(1, **{column: "else"})) == ("model_a", 2, sentence)
     without = {name: value for name, value in entry(1).items() if name != key}
     events = rewritten(altered(1, entry=rfc8785.dumps(without).decode()))

@@ -1,4 +1,4 @@
--- What came from what: each edge leads from the later thing to what it came from.
+-- The edges of lineage, each from the later object to the one that it came from.
 CREATE VIEW lineage_edges AS
     SELECT project_id, id AS from_id, parent_id AS to_id, 'DERIVED_FROM' AS kind
     FROM versions WHERE parent_id IS NOT NULL
@@ -13,7 +13,7 @@ CREATE VIEW lineage_edges AS
     UNION ALL
     SELECT project_id, dataset_version_id, parent_id, 'DERIVED_FROM' FROM dataset_parents;
 
--- Appends one event to a chain and answers its hash. The only way into the audit log: it runs as the owner, while the
+-- Appends one event to a chain and returns its hash. The only way into the audit log: it runs as the owner, while the
 -- app's role may not insert. `entry` is canonical JSON; chain, seq, time and previous hash are the database's own.
 CREATE FUNCTION audit_append(p_chain text, p_entry text) RETURNS bytea
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp

@@ -1,4 +1,5 @@
--- Keys get owners. Until now a key without a project reached everything, and one with a project all of that.
+-- Keys get owners. Until now a key without a project could access everything, and one with a project all of that
+-- project.
 INSERT INTO principals (id, email, kind, administers, created_by)
 SELECT 'prin_' || replace(gen_random_uuid()::text, '-', ''), lower(email),
     CASE WHEN lower(email) = 'admin@localhost' THEN 'USER' ELSE min(kind) END, bool_or(project_id IS NULL), 'lineal'
@@ -30,11 +31,11 @@ BEGIN
 END
 $$;
 
--- Nobody agreed to retention so far: its days count from now.
+-- No one has agreed to retention so far, so its days count from now.
 UPDATE versions SET touched_at = clock_timestamp();
 
--- A version's metrics and data are stated when it is registered, and never added to. Its first step tells when that
--- was: the row of the version itself is newer, whenever somebody has touched it.
+-- A version's metrics and data are stated when it is registered, and never added to. Its first step has the time of
+-- that: the row of the version itself is newer if the version has been touched.
 CREATE FUNCTION keep_registered_facts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
@@ -53,14 +54,14 @@ CREATE TRIGGER only_when_registered AFTER INSERT ON metrics REFERENCING NEW TABL
 CREATE TRIGGER only_when_registered AFTER INSERT ON dataset_uses REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION keep_registered_facts();
 
--- Every version's card, whether or not somebody wrote in it.
+-- Every version's card, written or not.
 CREATE VIEW version_cards AS
     SELECT v.id AS version_id, v.project_id, coalesce(k.revision, 0) AS revision, k.description, k.intended_use,
         k.limitations, k.ethical_considerations, k.training_data_summary, k.performance_by_segment,
         coalesce(k.updated_at, v.created_at) AS updated_at, coalesce(k.updated_by, v.created_by) AS updated_by
     FROM versions v LEFT JOIN model_cards k ON k.version_id = v.id;
 
--- Makes the step that an event tells of: the next entry of its version's history, and the version's stage.
+-- Makes the step that an event records: the next entry of its version's history, and the version's stage.
 CREATE FUNCTION keep_step(p_chain text, p_event jsonb, p_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -99,7 +100,7 @@ BEGIN
 END
 $$;
 
--- Keeps the decision that an event tells of: of the next step of the version, by a person who may review.
+-- Stores the decision that an event records, about the next step of the version, by a person who may review.
 CREATE FUNCTION keep_approval(p_chain text, p_event jsonb, p_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -125,7 +126,7 @@ $$;
 
 DROP FUNCTION audit_append(text, text);
 
--- Appends events to a chain, all at one moment, which it answers. The only way into the audit log, the history of
+-- Appends events to a chain, all with the same time, which it returns. The only way into the audit log, the history of
 -- stages and the approvals: it runs as the owner, while the app's role may not insert. Each entry is canonical JSON;
 -- chain, seq, time and previous hash are the database's own.
 CREATE FUNCTION audit_append(p_chain text, p_entries text[]) RETURNS timestamptz

@@ -1,4 +1,4 @@
-"""Knowledge: the words by which versions are found; refusals out of a read"""
+"""Knowledge: the search words of versions; refusals raised by reads"""
 
 from pathlib import Path
 

@@ -1,12 +1,12 @@
--- Refuses a read that names what there is not, or what the caller does not see.
+-- Refuses a read that names an object that does not exist, or that the caller cannot see.
 CREATE FUNCTION not_found(p_noun text, p_name text, p_field text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'LN404', MESSAGE = p_noun, DETAIL = p_name, HINT = p_field;
 END
 $$;
 
--- The words of a text with their places. Spaces and punctuation part words: "q4-retrain" is found as "q4 retrain" and as
--- "retrain".
+-- The words of a text with their positions. Spaces and punctuation separate words: "q4-retrain" is found as "q4
+-- retrain" and as "retrain".
 CREATE FUNCTION words_of(p_text text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -15,9 +15,9 @@ AS $$
         ' ', 'g'));
 $$;
 
--- All words of a version, by weight: A the model's name and id; B its description and tags; C what people wrote in its
--- card; D notes, of its steps, the newest first, and of its experiment, and the model's description.
--- A mark stands between any two texts, and is taken out at the end: no phrase reaches from one into the other.
+-- All words of a version, by weight: A the model's name and id; B its description and tags; C the written sections of
+-- its card; D the notes of its steps, newest first, and of its experiment, and the model's description. A mark
+-- separates any two texts, and is removed at the end, so that no phrase spans two texts.
 CREATE FUNCTION version_words(p_version versions) RETURNS tsvector LANGUAGE sql STABLE
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -37,8 +37,8 @@ AS $$
     WHERE m.id = p_version.model_id;
 $$;
 
--- Keeps the words of these versions. Their rows are locked before they are computed anew: of two that change what a
--- version is found by, the second sees what the first has written.
+-- Stores the words of these versions. Their rows are locked before the words are recomputed: of two transactions that
+-- change a version's words, the second sees what the first has written.
 CREATE FUNCTION keep_words(p_versions text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -50,7 +50,7 @@ BEGIN
 END
 $$;
 
--- Of the version that the row is about, by any of these names.
+-- Stores the words of the version that the row belongs to, by any of these column names.
 CREATE FUNCTION keep_words_of_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM keep_words(ARRAY[coalesce(to_jsonb(NEW) ->> 'version_id', to_jsonb(NEW) ->> 'id')]);
@@ -58,7 +58,8 @@ BEGIN
 END
 $$;
 
--- Of versions that are registered already: a new one gets its words with its first step, when all else is there.
+-- Stores the words of existing versions. A new version gets its words with its first step, when all its other rows
+-- exist.
 CREATE FUNCTION keep_words_of_rows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM keep_words(ARRAY(SELECT DISTINCT c.version_id FROM changed c JOIN version_texts t USING (version_id)));

@@ -1,4 +1,4 @@
-"""Deployments: which version serves which share of the traffic where"""
+"""Deployments: which version serves which share of an environment's traffic"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
--- What came from what: each edge leads from the later thing to what it came from.
+-- The edges of lineage, each from the later object to the one that it came from.
 CREATE OR REPLACE VIEW lineage_edges AS
     SELECT project_id, id AS from_id, parent_id AS to_id, 'DERIVED_FROM' AS kind
     FROM versions WHERE parent_id IS NOT NULL
@@ -15,8 +15,8 @@ CREATE OR REPLACE VIEW lineage_edges AS
     UNION ALL
     SELECT project_id, id, version_id, 'DEPLOYED_AS' FROM deployments;
 
--- What was deployed how never changes, only where it stands; what was rolled back stays so, and what was retired comes
--- back only as what serves alone.
+-- The version and the plan of a deployment never change, only its state. A deployment that was rolled back stays so,
+-- and a retired one can only return to serve alone.
 CREATE FUNCTION keep_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     may_change CONSTANT text[] := ARRAY['status', 'traffic_percentage', 'stage', 'stage_since', 'due_at', 'revision'];
@@ -35,7 +35,7 @@ $$;
 CREATE TRIGGER keep_deployment BEFORE UPDATE ON deployments FOR EACH ROW EXECUTE FUNCTION keep_deployment();
 ALTER TABLE deployments ENABLE ALWAYS TRIGGER keep_deployment;
 
--- At every commit: where a version of a model is active in an environment, the shares add up to 100.
+-- At every commit: if a version of a model is active in an environment, the shares add up to 100.
 CREATE FUNCTION check_shares() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT sum(d.traffic_percentage) <> 100 FROM deployments d

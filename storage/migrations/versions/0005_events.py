@@ -1,4 +1,4 @@
-"""Events: each project's feed of its audit log, in an order that never changes behind a reader"""
+"""Events: each project's feed of its audit log, in an order that does not change once read"""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
--- What was recorded so far gets its place by time.
+-- Existing events get their places by time.
 INSERT INTO audit_feed (project_id, position, chain, seq)
 SELECT project_id, row_number() OVER (PARTITION BY project_id ORDER BY at, chain, seq), chain, seq
 FROM audit_events WHERE project_id IS NOT NULL;
 
--- An event of a project waits for its place, and whoever listens is told.
+-- An event of a project waits for its place, and listeners are notified.
 CREATE FUNCTION await_place() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO audit_unfed (chain, seq) VALUES (NEW.chain, NEW.seq);
@@ -14,9 +14,9 @@ $$;
 CREATE TRIGGER await_place AFTER INSERT ON audit_events FOR EACH ROW WHEN (NEW.project_id IS NOT NULL)
     EXECUTE FUNCTION await_place();
 
--- Gives every event that has been committed its place in its project's feed: whoever has read up to a place has missed
--- nothing before it. Writers do not wait for each other for that: only who calls this does. Answers the projects that
--- have something new.
+-- Assigns every committed event its place in its project's feed. A reader that has read up to a place has missed
+-- nothing before it. Writers do not wait for each other for this, only callers of this function do. Returns the
+-- projects that have new events.
 CREATE FUNCTION audit_feed_events() RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$

@@ -1,4 +1,4 @@
-"""Webhooks: where a project's events are sent, and the outcome of each sending"""
+"""Webhooks: the receivers of a project's events, and the status of each delivery"""
 
 import sqlalchemy as sa
 from alembic import op

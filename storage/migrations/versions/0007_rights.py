@@ -1,4 +1,5 @@
-"""Which projects a kept answer was read from, so that it is returned only to callers who still have rights there"""
+"""The projects that a stored response was read from, so that it is returned only to callers who still have rights
+there"""
 
 import sqlalchemy as sa
 from alembic import op

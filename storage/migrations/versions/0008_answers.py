@@ -1,4 +1,4 @@
-"""Answers that would be too large end while they are made"""
+"""Responses that are too large end while they are produced"""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
--- The value itself, counted: once a statement's values take more bytes than p_most together, it is refused with LN413.
--- The count is a setting that ends with the transaction.
+-- Returns the value, and counts its bytes: once the values of a statement exceed p_most bytes in total, it is refused
+-- with LN413. The count is a setting that ends with the transaction.
 CREATE FUNCTION counted(p_value json, p_most bigint) RETURNS json LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     counted_before bigint := coalesce(nullif(current_setting('lineal.counted', true), ''), '0')::bigint;

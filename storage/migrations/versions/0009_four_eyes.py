@@ -1,4 +1,5 @@
-"""Policies that loosen only after a second look, and approvals that are bound to all that a review shows"""
+"""Policies that loosen only after a confirmation or a wait, and approvals that are bound to everything a review
+shows"""
 
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def upgrade() -> None:
     op.create_index("policy_changes_of_project", "policy_changes", ["project_id", "created_at", "id"])
     op.add_column(
         "project_policies",
-        # So it was before: whoever had requested a transition could approve it.
+        # As before: the person who requested a transition could approve it.
         sa.Column("allow_requester_approval", sa.Boolean(), server_default=sa.text("true"), nullable=False),
     )
     op.alter_column("project_policies", "allow_requester_approval", server_default=sa.text("false"))

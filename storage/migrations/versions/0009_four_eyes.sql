@@ -1,4 +1,4 @@
--- As before, and with whether the reviewer was the only one who could review it.
+-- As before, and also stores whether the reviewer was the only one who could review it.
 CREATE OR REPLACE FUNCTION keep_approval(p_chain text, p_event jsonb, p_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$

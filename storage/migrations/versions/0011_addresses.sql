@@ -1,4 +1,4 @@
--- An address without what stands before its host, or before the host of an address within it.
+-- An address without the part before its host, or before the host of an address within it.
 CREATE FUNCTION shown_user(uri text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE WHEN uri !~ '@|%40' THEN uri ELSE
@@ -10,8 +10,9 @@ AS $$
     END
 $$;
 
--- A URI without the credentials in it, as resolvers/rules/locations.py recognizes them. New ones are refused there;
--- this is for what was stored before. The first test keeps it cheap: most addresses have nothing to look into.
+-- A URI without the credentials in it, as resolvers/rules/locations.py recognizes them. New URIs with credentials are
+-- refused there; this is for URIs that were stored before. The first test keeps it cheap: most addresses contain
+-- nothing suspicious.
 CREATE FUNCTION shown_uri(uri text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE WHEN uri !~ '[@?;#%]' THEN uri ELSE
@@ -73,7 +74,7 @@ BEGIN
 END
 $$;
 
--- Whoever inserts: an address with credentials is not stored.
+-- An address with credentials is not stored, whichever role inserts it.
 CREATE FUNCTION refuse_credentials() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'An address with credentials in it is not stored.' USING ERRCODE = 'check_violation';
@@ -85,7 +86,8 @@ CREATE TRIGGER no_credentials BEFORE INSERT OR UPDATE OF artifact_uri ON version
 CREATE TRIGGER no_credentials BEFORE INSERT OR UPDATE OF uri ON dataset_versions FOR EACH ROW
     WHEN (NEW.uri <> shown_uri(NEW.uri)) EXECUTE FUNCTION refuse_credentials();
 
--- Answers kept for repeated requests hold addresses under any name: each text in them that has no blanks is looked at.
+-- Stored responses for repeated requests contain addresses under any name, so each text in them without blanks is
+-- checked.
 UPDATE idempotent_answers k SET answer = convert_to(shown.answer, 'UTF8')
 FROM (
     SELECT actor, key, place, string_agg(CASE WHEN token[1] ~ '^"[^\s]*"$'

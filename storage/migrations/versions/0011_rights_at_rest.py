@@ -1,4 +1,4 @@
-"""Rights change only with an event that tells of it, and stored addresses are shown without their credentials"""
+"""Rights change only with an event that records it, and stored addresses are shown without their credentials"""
 
 from pathlib import Path
 

@@ -1,17 +1,17 @@
--- Rights and the rules of approval change only together with an event that tells of it: a deferred trigger on each table
--- looks, at the commit, for that event among those that the same transaction appended. What counts is the last event and
--- the row as it is committed. The owner of the tables is exempt, since no trigger stops it: migrations need no events.
+-- Rights and the rules of approval change only together with an event that records the change: at the commit, a
+-- deferred trigger on each table looks for that event among those that the same transaction appended. The last event
+-- and the committed row count. The owner of the tables is exempt, since no trigger stops it: migrations need no events.
 
--- Whether the session's role is, or may become, the owner of these tables. Not by name: a dump may be restored under
--- another.
+-- Whether the session's role is, or can become, the owner of these tables. Not by name: a dump can be restored under
+-- another name.
 CREATE FUNCTION owner_is_here() RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT pg_has_role(session_user, current_user, 'MEMBER')
 $$;
 
--- The events that this transaction has appended to a chain, the last first. Others cannot append meanwhile: appending
--- locks the chain's head until the transaction ends.
+-- The events that this transaction has appended to a chain, the last first. Other transactions cannot append in the
+-- meantime: appending locks the chain's head until the transaction ends.
 CREATE FUNCTION told_now(p_chain text) RETURNS SETOF jsonb LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -86,8 +86,8 @@ BEGIN
 END
 $$;
 
--- Each column that changed is as the last event that names it says. When somebody last lost a reviewer's role is no part
--- of the policy, and follows from the events of members.
+-- Each changed column has the value in the last event that names it. The time when a person last lost a reviewer's role
+-- is not part of the policy, and follows from the events of members.
 CREATE FUNCTION tie_policy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -142,7 +142,7 @@ BEGIN
 END
 $$;
 
--- That a key was used needs no event.
+-- Recording the use of a key needs no event.
 CREATE FUNCTION tie_key() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$

@@ -1,4 +1,4 @@
-"""Webhooks: leases that never repeat, receivers that are switched off, secrets that rotate; deletion by age"""
+"""Webhooks: leases that never repeat, disabled receivers, rotated secrets; deletion by age"""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def upgrade() -> None:
         op.create_check_constraint(op.f(f"webhooks_{name}_check"), "webhooks", check)
     leased = sa.text("lease IS NOT NULL")
     op.create_index("webhook_deliveries_leased", "webhook_deliveries", ["webhook_id"], postgresql_where=leased)
-    # Due ones of each webhook, in the order of their turn: in place of one order for all webhooks together.
+    # The due deliveries of each webhook, in their order, instead of one order for all webhooks.
     due = sa.text("next_at IS NOT NULL")
     op.create_index(
         "webhook_deliveries_of_webhook_due", "webhook_deliveries", ["webhook_id", "next_at"], postgresql_where=due

@@ -1,8 +1,9 @@
--- Errors that were kept so far may tell what a name resolves to.
+-- Errors that were stored so far can reveal what a name resolves to.
 UPDATE webhook_deliveries SET error = 'No connection to the receiver.'
 WHERE error IS NOT NULL AND error !~ '^(Answered [0-9]+(; redirects are not followed)?\.|No answer within .* seconds\.)$';
 
--- A report that a rollout may still decide on is never deleted: the newest ones of a deployment that is rolled out.
+-- Reports that a rollout may still depend on are never deleted: the newest ones of a deployment that is being rolled
+-- out.
 CREATE FUNCTION decides_rollout(p_report health_reports) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM deployments d
             WHERE d.id = p_report.deployment_id AND d.status IN ('IN_PROGRESS', 'PAUSED'))
@@ -46,7 +47,7 @@ END
 $$;
 
 -- Deletes places in the feeds of events older than so many days, at most p_most of each project; returns how many. Only
--- what every webhook of the project has passed, and never the newest: the next place follows from it.
+-- places that every webhook of the project has passed, and never the newest, because the next place follows from it.
 CREATE FUNCTION forget_feed(p_days double precision, p_most integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 AS $$

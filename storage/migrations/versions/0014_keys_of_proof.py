@@ -1,4 +1,4 @@
-"""What keeps servers from writing checkpoints of the audit log, for administrators to see"""
+"""The problems that prevent servers from writing checkpoints of the audit log, for administrators"""
 
 import sqlalchemy as sa
 from alembic import op

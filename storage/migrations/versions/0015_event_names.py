@@ -1,4 +1,4 @@
-"""Events name what they changed in camelCase, which the trigger that ties policies to their events reads as well"""
+"""Events name changed fields in camelCase, and the trigger that ties policies to their events reads these names"""
 
 from pathlib import Path
 
