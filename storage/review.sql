@@ -28,6 +28,8 @@ json_build_object(
     'now', (SELECT {reviewed_now} FROM versions v WHERE v.id = {a}.version_id),
     'stage', (SELECT v.stage FROM versions v WHERE v.id = {a}.version_id),
     'now_position', (SELECT v.stage_position FROM versions v WHERE v.id = {a}.version_id),
+    'counted', (SELECT {a}.reviewer = ANY (string_to_array(s.approved_by, ', ')) FROM stage_transitions s
+        WHERE s.version_id = {a}.version_id AND s.after_position = {a}.stage_position AND s.to_stage = {a}.target_stage),
     'after_position', (SELECT s.after_position FROM versions v JOIN stage_transitions s
         ON s.version_id = v.id AND s.position = v.stage_position WHERE v.id = {a}.version_id)
 )

@@ -186,6 +186,17 @@ async def test_a_recorded_approval_is_enough_for_whoever_names_it(team: Team, ta
     assert (done["transition"]["actor"], done["transition"]["approvedBy"]) == (PIPELINE, JAMES)
 
 
+async def test_an_approval_of_a_step_that_was_made_stays_valid_when_its_reviewer_leaves(team: Team) -> None:
+    asked = await team.at_the_door_of("PRODUCTION")
+    await team.keys[JAMES].ask(MOVE, input=asked)
+    await team.admin.ask(LEAVE, input={"projectId": PROJECT, "email": JAMES})
+    query = """query($id: ID!, $of: SemVer!) { version(modelId: $id, version: $of) { stageHistory {
+        toStage approvals { reviewer valid } } } }"""
+    read = await team.admin.ask(query, id=asked["modelId"], of=asked["version"])
+    last = read["version"]["stageHistory"][-1]
+    assert last == {"toStage": "PRODUCTION", "approvals": [{"reviewer": JAMES, "valid": True}]}
+
+
 @TARGETS
 async def test_an_approval_by_a_removed_reviewer_no_longer_counts(team: Team, target: str) -> None:
     await team.policy(requiredApprovals=2)

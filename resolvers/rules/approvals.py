@@ -57,6 +57,8 @@ class Review(TypedDict):
     stage: str
     now_position: int
     after_position: int | None
+    # Whether the approval counted for the step that it was given for; null if that was not made.
+    counted: bool | None
 
 
 class Problem(NamedTuple):
@@ -72,7 +74,10 @@ def is_reviewer(role: str | None, kind: str) -> bool:
 
 
 def problem(review: Review) -> Problem | None:
-    """Why a recorded decision no longer counts; None while it does."""
+    """Why a recorded decision no longer counts; None while it does. An approval that a step was made with is history:
+    nothing that happens later takes it back."""
+    if review["counted"] and review["decision"] == Decision.APPROVE:
+        return None
     return _of_reviewer(review) or _of_request(review) or _of_reviewed(review)
 
 

@@ -18,7 +18,7 @@ SOUND: Review = {
     "request": None, "request_status": None, "role": "REVIEWER", "kind": "USER", "is_author": False, "expired": False,
     "superseded": False, "valid_days": 30, "allow_self": False, "now": REVIEWED, "stage": "STAGING", "now_position": 5,
     "after_position": 4,
-    "is_requester": None, "has_others": True, "returned": None, "allow_requester": False,
+    "is_requester": None, "has_others": True, "returned": None, "allow_requester": False, "counted": None,
 }  # fmt: skip
 
 
@@ -58,6 +58,8 @@ def test_an_approval_counts_while_nothing_has_changed() -> None:
 def test_it_no_longer_counts_and_says_why(changes: Any, reason: str) -> None:
     wrong = problem(review(**changes))
     assert wrong is not None
+    assert problem(review(**changes, counted=True)) is None, "an approval of a step that was made is history"
+    assert problem(review(**changes, counted=False)) == wrong
     assert wrong.reason == reason
     assert wrong.sentence.endswith(".")
 

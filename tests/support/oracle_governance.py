@@ -157,7 +157,20 @@ def review(data: Data, row: Row) -> Any:
         "stage": version["stage"],
         "now_position": version["stage_position"],
         "after_position": step and step["after_position"],
+        "counted": counted(data, row),
     }
+
+
+def counted(data: Data, row: Row) -> bool | None:
+    made = data.one(
+        "stage_transitions",
+        version_id=row["version_id"],
+        after_position=row["stage_position"],
+        to_stage=row["target_stage"],
+    )
+    if made is None or made["approved_by"] is None:
+        return None
+    return row["reviewer"] in made["approved_by"].split(", ")
 
 
 def has_others(data: Data, row: Row, version: Row) -> bool:
