@@ -9,6 +9,7 @@ from resolvers.errors import AlreadyExists, BadUserInput, Conflict, NotFound, Ve
 from resolvers.rules import bumps, semver
 from resolvers.rules.bumps import Change, TrainingFacts
 from resolvers.rules.cleaning import clean_text
+from resolvers.rules.leaves import misplaced
 from resolvers.rules.limits import NAME
 from resolvers.rules.origins import NewOrigin, kept_origin
 from resolvers.rules.semver import Number
@@ -54,6 +55,7 @@ class NewVersion(TypedDict, total=False):
     artifact: NewArtifact
     tags: Sequence[str]
     origin: NewOrigin
+    properties: Mapping[str, Any]
     create_model: bool
 
 
@@ -92,7 +94,7 @@ async def register(tx: Transaction, model: LockedModel, new: NewVersion, path: s
     step = {"id": new_id("tra"), "versionId": version_id, "from": None, "to": Stage.DEVELOPMENT, "automatic": False}
     after = _details(new, number, parent)
     await tx.record("version.created", version_id, model.project_id, chain=model.id, after=after, step=step)
-    return Registered(version_id, number, warnings + of_tags)
+    return Registered(version_id, number, [*warnings, *of_tags, *misplaced(new.get("parameters", {}))])
 
 
 def _refuse_archived(model: LockedModel, field: str) -> None:
@@ -244,6 +246,7 @@ async def _keep(
         "dataset_version_id": facts.dataset_version,
         "parent_id": parent.id if parent else None,
         "origin": kept_origin(new.get("origin")),
+        "properties": new.get("properties", {}),
         "created_by": tx.caller.actor,
     }
     of_version = {"project_id": project_id, "version_id": version_id}

@@ -184,6 +184,11 @@ class ModelVersion(Node):
     origin: Origin | None = embedded(
         "Where the version was before it was imported. Null if that was not stated.", "{t}.origin IS NOT NULL"
     )
+    properties: JSON = column(
+        "What else is known of the version and is no hyper-parameter, such as a commit, the ID of a run or a license,"
+        " as a JSON object. It never requires a bump.",
+        weight=OBJECT,
+    )
     model_card: links.ModelCard = one("The version's model card.", "{c}.version_id = {t}.id")
     compare_to: VersionComparison = bound(
         "A comparison of this version with another, which is the baseline. NOT_FOUND if the other version"
@@ -281,6 +286,11 @@ class CreateVersionInput:
     artifact: ArtifactInput | None = optional("The artifact of the trained model.")
     tags: list[str] | None = optional("The version's tags.", limits.TAGS)
     origin: OriginInput | None = optional("Where the version was before, if it is imported.")
+    properties: JSON | None = optional(
+        "What else is known of the version and is no hyper-parameter, such as a commit, the ID of a run or a license."
+        " It never requires a bump.",
+        objects.JsonObject(),
+    )
     create_model: bool | None = required(
         "Whether to create the model, named by its ID, if it does not exist. Default: false.", default=False
     )

@@ -100,6 +100,9 @@ class Version(Recorded, table=True):
     artifact_format: str | None = None
     artifact_moved_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     origin: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    properties: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default=text("'{}'"))
+    )
     experiment_id: str | None = None
     dataset_version_id: str | None = None
     parent_id: str | None = None

@@ -254,6 +254,20 @@ async def test_an_expired_key_says_when_it_expired(registry: Registry) -> None:
     assert error["extensions"] == {"code": "UNAUTHENTICATED", "reason": "KEY_EXPIRED"}
 
 
+async def test_properties_are_kept_and_never_ask_for_a_bump(registry: Registry, place: dict[str, str]) -> None:
+    made = """mutation($input: CreateVersionInput!) { createVersion(input: $input) {
+        version { properties change { requiredBump } } warnings } }"""
+    facts = {"version": "3.0.0", "parameters": {"lr": 0.1}, "properties": {"git_commit": "3f2a9c", "seed": 2**70}}
+    first = (await registry.ask(made, input=place | facts))["createVersion"]
+    assert (first["version"]["properties"], first["warnings"]) == (facts["properties"], [])
+    facts |= {"version": "3.0.1", "parentVersion": "3.0.0", "properties": {"git_commit": "77aa01"}}
+    second = (await registry.ask(made, input=place | facts))["createVersion"]
+    assert second["version"] == {"properties": {"git_commit": "77aa01"}, "change": {"requiredBump": "PATCH"}}
+    facts |= {"version": "3.1.0", "parentVersion": "3.0.1", "parameters": {"lr": 0.1, "git_commit": "b0b0b0"}}
+    (warning,) = (await registry.ask(made, input=place | facts))["createVersion"]["warnings"]
+    assert warning.startswith("parameters has git_commit, which no training depends on.")
+
+
 async def test_numbers_beyond_machine_words_are_kept_in_variables_and_in_documents(
     registry: Registry, place: dict[str, str]
 ) -> None:

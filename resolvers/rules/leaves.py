@@ -21,3 +21,25 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             # It would be repeated for all that it holds.
             part = f"{part[:LONGEST_PART]}...{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         yield from leaves(inner, f"{path}.{part}" if path else part)
+
+
+# Facts that trackers write beside hyper-parameters, by the last part of their names.
+NO_PARAMETERS = frozenset(
+    {
+        *("commit", "git_commit", "git_sha", "git_hash", "commit_hash", "commit_sha", "git_branch", "git_url"),
+        *("run_id", "run_name", "run_url", "job_id", "pipeline_id", "experiment_id", "build_id", "build_url"),
+        *("license", "licence", "url", "link", "homepage", "docker_image", "hostname", "username"),
+    }
+)
+
+
+def misplaced(parameters: Mapping[str, Any]) -> list[str]:
+    """A warning of parameters that are no hyper-parameters; each change of them would ask for a bump."""
+    names = [name for name, _ in leaves(parameters) if name.rpartition(".")[2].lower() in NO_PARAMETERS]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [
+        f"parameters has {', '.join(names[:3])}{more}, which no training depends on. Send such facts as properties: a"
+        " change of parameters requires a MINOR bump."
+    ]

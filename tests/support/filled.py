@@ -249,6 +249,7 @@ async def create_version(of: Filled) -> Input:
         },
         "tags": [of.text()],
         "origin": origin(of),
+        "properties": {of.text(): of.text()},
         "createModel": False,
     }
 

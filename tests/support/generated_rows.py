@@ -199,6 +199,7 @@ class Rows:
             artifact_format=uri and pick([None, "onnx"]),
             artifact_moved_at=uri and pick([None, self.now()]),
             origin=pick(ORIGINS),
+            properties=pick(PARAMETERS),
             experiment_id=self.maybe(experiments),
             dataset_version_id=self.maybe(data),
             parent_id=self.maybe(own[-3:] if self.random.random() < 0.7 else older, 0.85),

@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("updated_at", sa.DateTime(timezone=True), server_default=now, nullable=False))
     op.add_column("versions", sa.Column("ordinal", sa.Integer(), nullable=True))
     op.add_column("versions", sa.Column("origin", sa.JSON(), nullable=True))
+    op.add_column("versions", sa.Column("properties", sa.JSON(), server_default=sa.text("'{}'"), nullable=False))
     op.add_column("versions", sa.Column("artifact_moved_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column(
         "project_policies",
