@@ -66,7 +66,7 @@ WITH due AS (
 ), added AS (
     INSERT INTO webhook_deliveries (id, project_id, webhook_id, event_id, status, attempts, next_at)
     SELECT 'dlv_' || replace(gen_random_uuid()::text, '-', ''), project_id, webhook_id, event_id, 'PENDING', 0,
-        clock_timestamp() + place * interval '1 microsecond' -- in the order of the feed
+        statement_timestamp() + place * interval '1 microsecond' -- in the order of the feed
     FROM news WHERE cardinality(actions) = 0 OR action = ANY (actions) ORDER BY webhook_id, place
     ON CONFLICT DO NOTHING -- one webhook whose position was set back must not hold up all others
 )
@@ -101,7 +101,7 @@ WITH meant AS (
         AND (CAST(:since AS timestamptz) IS NULL OR d.created_at >= CAST(:since AS timestamptz))
 ), again AS (
     UPDATE webhook_deliveries d SET status = 'PENDING', attempts = 0, error = NULL, response_status = NULL,
-        lease = NULL, next_at = clock_timestamp() + m.place * interval '1 microsecond'
+        lease = NULL, next_at = statement_timestamp() + m.place * interval '1 microsecond' -- one time for all rows
     FROM meant m WHERE d.id = m.id AND m.place <= :most RETURNING d.id
 )
 SELECT (SELECT count(*) FROM again) AS replayed, (SELECT count(*) FROM meant WHERE place > :most) AS left
