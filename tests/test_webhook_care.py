@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from resolvers import webhooks as write_webhooks
 from server.events.receivers import new_client
 from server.events.webhooks import Sender
+from storage import webhook_deliveries
 from tests.conftest import SEALING, Cluster, Registry, connect, make_key, run_sql
 from tests.support.receivers import (
     MAKE,
@@ -116,6 +118,33 @@ async def test_failed_deliveries_are_sent_again_in_the_order_of_their_events(
         assert [headers["webhook-id"] for headers, _ in receiver.got][5:] == expected[3:]
     told = (await registry.ask(EVENTS, id=project, action=["webhook.replayed"]))["auditEvents"]["nodes"]
     assert [each["details"]["after"]["deliveries"] for each in told] == [2, 2, 3]
+
+
+async def test_the_order_of_a_replay_does_not_depend_on_the_order_in_which_rows_are_written(
+    registry: Registry, database: Cluster, project: str, sender: Sender
+) -> None:
+    async with receiving(fine) as receiver:
+        made = await listen(registry, project, receiver.url, actions=["version.created"])
+        for number in range(1, 41):
+            await happen(registry, project, number)
+        await send_due(sender)
+    fail_backwards = f"""
+    DO $$ DECLARE failed text; BEGIN
+        FOR failed IN SELECT d.id FROM webhook_deliveries d JOIN audit_events e ON e.id = d.event_id
+            WHERE d.project_id = '{project}' ORDER BY e.seq DESC
+        LOOP UPDATE webhook_deliveries SET status = 'FAILED' WHERE id = failed; END LOOP;
+    END $$"""
+    await run_sql(database.owner_url, fail_backwards)
+    async with sender.database.transaction() as session:
+        for join in ("nestloop", "mergejoin"):  # a hash join reads the rows as they stand in the table
+            await session.execute(text(f"SET LOCAL enable_{join} = off"))
+        await webhook_deliveries.replay_oldest(session, made["webhook"]["id"], ["FAILED"], None, 40)
+    due = f"""SELECT d.next_at FROM webhook_deliveries d JOIN audit_events e ON e.id = d.event_id
+        WHERE d.project_id = '{project}' ORDER BY e.seq"""
+    connection = await connect(database.owner_url)
+    times = [row["next_at"] for row in await connection.fetch(due)]
+    await connection.close()
+    assert len(times) == 40 and times == sorted(set(times))
 
 
 async def test_a_receiver_that_is_dead_for_too_long_is_switched_off_and_says_so(
