@@ -113,7 +113,7 @@ SUMS = """
 SELECT model_id, environment, sum(traffic_percentage)::int AS total, count(*) FILTER (WHERE status = 'ACTIVE') AS active
 FROM deployments GROUP BY model_id, environment
 """
-UNFINISHED = "SELECT id FROM deployments WHERE strategy = 'CANARY' AND status <> 'ACTIVE'"
+UNFINISHED = "SELECT id, status, traffic_percentage FROM deployments WHERE strategy = 'CANARY' AND status <> 'ACTIVE'"
 
 
 async def test_each_step_is_made_once_whatever_becomes_of_the_processes(pytestconfig: pytest.Config) -> None:
@@ -124,13 +124,18 @@ async def test_each_step_is_made_once_whatever_becomes_of_the_processes(pytestco
         reporting = asyncio.create_task(report_health(live, ids, effort.stage / 6))
         await strike(live, effort, chance, blows)
 
+        last: list[object] = []
+
         async def all_have_ended() -> bool:
             assert not reporting.done(), reporting.exception()
-            with suppress(Exception):
-                return not await live.sql(UNFINISHED)
-            return False
+            try:
+                last[:] = await live.sql(UNFINISHED)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it is shown if it stays
+                last[:] = [repr(error)]
+            return not last
 
-        await eventually(all_have_ended, effort.stage * 3 + 60)
+        # A process that stops while it loads is replaced after 120 s (server/ops/processes.py).
+        await eventually(all_have_ended, effort.stage * 3 + 150, lambda: f"after {blows}: {last}, {live.workers}")
         reporting.cancel()
         events = await live.sql(EVENTS, ids)
         sums = await live.sql(SUMS)
