@@ -21,6 +21,8 @@ from tests.support.live import OK, UNREACHABLE, Live, at_full_length, eventually
 pytestmark = pytest.mark.long
 
 PROJECT = "proj_rollouts"
+RESUME = "mutation($input: DeploymentActionInput!) { resumeDeployment(input: $input) { deployment { status } } }"
+NO_HEALTH = "No health was reported since the stage began."
 STEPS = ["created", "advanced", "advanced", "completed"]
 SHARES = [5, 25, 50, 100]
 
@@ -73,12 +75,16 @@ def wanted(model: str, number: str, environment: str, strategy: str, canary: Any
     return named | {"environment": environment} | ({"canaryConfig": canary} if canary else {})
 
 
-async def report_health(live: Live, ids: Sequence[str], pause: float) -> None:
-    """All is well, says somebody again and again, whatever becomes of the single report."""
+async def operate(live: Live, ids: Sequence[str], pause: float) -> None:
+    """Report good health again and again, whatever becomes of the single report, and resume rollouts that paused. A
+    stage may pass without a report while processes stand still; then its rollout pauses, as it must."""
     while True:
         for id_ in ids:
             reply = await live.send(REPORT, input={"deploymentId": id_, "healthy": True})
             assert reply.code in (OK, "UNAVAILABLE", UNREACHABLE), reply
+            if reply.code == OK and reply.data["reportDeploymentHealth"]["deployment"]["status"] == "PAUSED":
+                reply = await live.send(RESUME, input={"deploymentId": id_})
+                assert reply.code in (OK, "UNAVAILABLE", UNREACHABLE), reply
         await asyncio.sleep(pause)
 
 
@@ -106,7 +112,7 @@ async def strike(live: Live, effort: Effort, chance: random.Random, report: list
 
 EVENTS = """
 SELECT subject_id, split_part(action, '.', 2) AS kind, at,
-    (entry::json -> 'details' -> 'after' ->> 'trafficPercentage')::int AS share
+    (entry::json -> 'details' -> 'after' ->> 'trafficPercentage')::int AS share, entry::json ->> 'notes' AS notes
 FROM audit_events WHERE subject_id = ANY ($1::text[]) ORDER BY subject_id, seq
 """
 SUMS = """
@@ -121,32 +127,36 @@ async def test_each_step_is_made_once_whatever_becomes_of_the_processes(pytestco
     chance, blows = random.Random(5), list[str]()
     async with lineal(size=4) as live:
         ids = await begin(live, effort)
-        reporting = asyncio.create_task(report_health(live, ids, effort.stage / 6))
+        operating = asyncio.create_task(operate(live, ids, effort.stage / 6))
         await strike(live, effort, chance, blows)
 
-        last: list[object] = []
+        unfinished: list[object] = []
 
         async def all_have_ended() -> bool:
-            assert not reporting.done(), reporting.exception()
+            assert not operating.done(), operating.exception()
             try:
-                last[:] = await live.sql(UNFINISHED)
+                unfinished[:] = await live.sql(UNFINISHED)
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is shown if it stays
-                last[:] = [repr(error)]
-            return not last
+                unfinished[:] = [repr(error)]
+            return not unfinished
 
-        # A process that stops while it loads is replaced after 120 s (server/ops/processes.py).
-        await eventually(all_have_ended, effort.stage * 3 + 150, lambda: f"after {blows}: {last}, {live.workers}")
-        reporting.cancel()
+        await eventually(all_have_ended, effort.stage * 3 + 60, lambda: f"after {blows}: {unfinished}, {live.workers}")
+        operating.cancel()
         events = await live.sql(EVENTS, ids)
         sums = await live.sql(SUMS)
         app_url = urls_of_running(live.data_dir)[1]
         outcome = await report_on_database(app_url, None)
     assert outcome.code == 0, outcome
-    late = []
+    late, pauses = [], 0
     for id_ in ids:
         steps = [event for event in events if event["subject_id"] == id_]
-        assert [(step["kind"], step["share"]) for step in steps] == list(zip(STEPS, SHARES, strict=True))
+        assert {step["notes"] for step in steps if step["kind"] == "paused"} <= {NO_HEALTH}
+        made = [(step["kind"], step["share"]) for step in steps if step["kind"] not in ("paused", "resumed")]
+        assert made == list(zip(STEPS, SHARES, strict=True))
+        pauses += (len(steps) - len(made)) // 2
         for before, after in pairwise(steps):
+            if after["kind"] == "resumed":
+                continue
             taken = (after["at"] - before["at"]).total_seconds()
             # The stage began when the step was decided, a moment before it was recorded.
             assert taken >= effort.stage - 0.1
@@ -154,6 +164,7 @@ async def test_each_step_is_made_once_whatever_becomes_of_the_processes(pytestco
     assert all((each["total"], each["active"]) == (100, 1) for each in sums)
     assert len(sums) == effort.rollouts
     told = ", ".join(f"{blows.count(what)} {what}" for what in ("killed", "stopped", "postgres"))
+    told += f", {pauses} pauses"
     print(f"{len(ids)} rollouts of 4 stages on 4 processes ({told}): each step once; late by {spread(late)}")
 
 
